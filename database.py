@@ -1,0 +1,287 @@
+"""The SQLite database: where it is, how it is opened, its schema and its transactions.
+
+`python database.py` sets the database up, says where it is and which schema version it has.
+"""
+
+import os
+import sqlite3
+import sys
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Iterator, Sequence, Tuple
+
+APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
+BUSY_SECONDS = 10
+# quick_check reads the whole file: 16 MiB cost less than a blink, while a large database must still open at once.
+CHECKED_WHEN_OPENED_BYTES = 16 * 1024 * 1024
+
+_INITIAL_SCHEMA = (
+    """
+    CREATE TABLE users (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        username TEXT NOT NULL UNIQUE
+            CHECK (length(username) BETWEEN 2 AND 32 AND username NOT GLOB '*[^a-z0-9._-]*'),
+        password_hash TEXT NOT NULL,
+        role TEXT NOT NULL CHECK (role IN ('user', 'manager', 'admin')),
+        email TEXT CHECK (length(email) BETWEEN 3 AND 254),
+        is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
+        must_change_password INTEGER NOT NULL DEFAULT 0 CHECK (must_change_password IN (0, 1)),
+        password_version INTEGER NOT NULL DEFAULT 1
+    )
+    """,
+    "CREATE INDEX users_active_by_role ON users (role) WHERE is_active = 1",
+    """
+    CREATE TABLE work_orders (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 120),
+        description TEXT NOT NULL DEFAULT '' CHECK (length(description) <= 10000),
+        priority INTEGER NOT NULL DEFAULT 2 CHECK (priority IN (1, 2, 3, 4)),
+        status TEXT NOT NULL DEFAULT 'Open'
+            CHECK (status IN ('Open', 'In Progress', 'On Hold', 'Resolved', 'Cancelled')),
+        requester_id INTEGER NOT NULL REFERENCES users (id),
+        assignee_id INTEGER REFERENCES users (id),
+        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
+        updated_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', updated_at) IS updated_at),
+        resolved_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', resolved_at) IS resolved_at),
+        due_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', due_at) IS due_at),
+        deleted_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', deleted_at) IS deleted_at),
+        urgency INTEGER GENERATED ALWAYS AS
+            (CASE WHEN status IN ('Resolved', 'Cancelled') THEN 8 ELSE 4 END - priority) VIRTUAL,
+        CHECK ((status = 'Resolved') = (resolved_at IS NOT NULL))
+    )
+    """,
+    "CREATE INDEX work_orders_by_urgency ON work_orders (urgency, created_at, id) WHERE deleted_at IS NULL",
+    """
+    CREATE INDEX work_orders_by_requester_urgency ON work_orders (requester_id, urgency, created_at, id)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE TABLE work_order_history (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
+        user_id INTEGER NOT NULL REFERENCES users (id),
+        changed_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', changed_at) IS changed_at),
+        field TEXT NOT NULL,
+        old_value TEXT,
+        new_value TEXT,
+        note TEXT NOT NULL DEFAULT '' CHECK (length(note) <= 10000)
+    )
+    """,
+    "CREATE INDEX work_order_history_by_work_order ON work_order_history (work_order_id, id)",
+    """
+    CREATE TRIGGER work_order_history_is_never_changed BEFORE UPDATE ON work_order_history
+    BEGIN SELECT RAISE(ABORT, 'The history is never changed.'); END
+    """,
+    """
+    CREATE TRIGGER work_order_history_is_never_removed BEFORE DELETE ON work_order_history
+    BEGIN SELECT RAISE(ABORT, 'The history is never removed.'); END
+    """,
+    """
+    CREATE TABLE audit_log (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        recorded_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', recorded_at) IS recorded_at),
+        user_id INTEGER REFERENCES users (id),
+        os_user TEXT NOT NULL,
+        ssh_client TEXT NOT NULL,
+        event TEXT NOT NULL,
+        subject TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
+    BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END
+    """,
+    """
+    CREATE TRIGGER audit_log_is_never_removed BEFORE DELETE ON audit_log
+    BEGIN SELECT RAISE(ABORT, 'The audit log is never removed.'); END
+    """,
+)
+
+# PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA,)
+
+# SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
+_FAULTS = (
+    ("is locked", "The database is busy: somebody else is writing. Nothing was saved; try again in a moment."),
+    ("disk is full", "The disk is full. Nothing was saved; free some space and try again."),
+    ("readonly database", "The database or its folder may not be written to. Nothing was saved."),
+    ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
+    ("disk I/O error", "The disk reported an error. Nothing was saved."),
+    ("malformed", "The database is damaged. Nothing was saved; restore it from a backup."),
+    ("not a database", "The database is damaged. Nothing was saved; restore it from a backup."),
+)
+
+
+class ApplicationError(Exception):
+    """Why the program does not do what was asked; its message is a finished sentence for the person."""
+
+
+class DatabaseFileError(ApplicationError):
+    """The database file is missing, foreign, damaged or from a newer version; it was left as it was."""
+
+
+def explain(error: sqlite3.Error) -> str:
+    """Return a finished sentence for the person about what SQLite reported."""
+    for words, sentence in _FAULTS:
+        if words in str(error):
+            return sentence
+    return f"The database reported a problem ({error}). Nothing was saved."
+
+
+def now() -> str:
+    """Return the present moment in UTC as the database stores it: ISO 8601 to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def default_path() -> Path:
+    """Return where the database is: what WORK_ORDER_DB names, or work_order.db beside this file."""
+    named = os.environ.get("WORK_ORDER_DB")
+    return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
+
+
+def connect(path: Path, create: bool = False) -> sqlite3.Connection:
+    """Open the database at the newest schema version; a missing one is made, for its owner alone, only with `create`.
+
+    Raises DatabaseFileError for a file that is not a sound database of this program, and leaves it as it was.
+    """
+    if create:
+        _create_file(path)
+    _check_header(path)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA synchronous = EXTRA")
+        _check_content(connection, path)
+        connection.execute("PRAGMA journal_mode = DELETE")
+        migrate(connection)
+    except sqlite3.OperationalError:
+        connection.close()
+        raise
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DatabaseFileError(f"{path} is damaged ({error}). Restore it from a backup.") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return how many migrations the database has had."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Run the migrations that are still missing, each in one transaction with its version number.
+
+    One that fails changes nothing; two programs that start at once run each of them once.
+    """
+    while schema_version(connection) < len(migrations):
+        with transaction(connection):
+            version = schema_version(connection)
+            # Another program that started at the same moment may have been faster.
+            if version < len(migrations):
+                for statement in migrations[version]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make what is written inside stand as a whole once this returns, or not at all when anything is raised.
+
+    Others may hold it up for BUSY_SECONDS; then it raises sqlite3.OperationalError.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    with _ended_by_commit(connection):
+        yield
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let everything that is read inside come from one moment; nothing may be written in it."""
+    connection.execute("BEGIN")
+    with _ended_by_commit(connection):
+        yield
+
+
+@contextmanager
+def _ended_by_commit(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself after some faults, such as a full disk.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _create_file(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise DatabaseFileError(f"{path} cannot be created: {error.strerror}.") from error
+
+
+def _check_header(path: Path) -> None:
+    """Judge the file by its first 100 bytes, before SQLite touches it (https://www.sqlite.org/fileformat2.html)."""
+    try:
+        # Opening a pipe or a device would wait for somebody to write to it.
+        if path.exists() and not path.is_file():
+            raise DatabaseFileError(f"{path} is not a file.")
+        with path.open("rb") as file:
+            header = file.read(100)
+    except FileNotFoundError as error:
+        raise DatabaseFileError(
+            f"{path} does not exist. `python main.py` or `python database.py` makes it."
+        ) from error
+    except OSError as error:
+        raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
+    if not header:
+        return
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise DatabaseFileError(f"{path} is not a database, or is damaged. It was left as it was.")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise DatabaseFileError(f"{path} is the database of another program. It was left as it was.")
+    version = int.from_bytes(header[60:64], "big")
+    if version > len(MIGRATIONS):
+        raise DatabaseFileError(
+            f"{path} comes from a newer version of this program (schema version {version}; "
+            f"this one knows {len(MIGRATIONS)}). It was left as it was."
+        )
+
+
+def _check_content(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+
+def main() -> int:
+    """Set the database up, print where it is and its schema version, and return the exit code."""
+    path = default_path()
+    try:
+        connection = connect(path, create=True)
+    except ApplicationError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except sqlite3.Error as error:
+        print(f"Error: {explain(error)}", file=sys.stderr)
+        return 1
+    print(f"Database: {path}")
+    print(f"Schema version: {schema_version(connection)}")
+    connection.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

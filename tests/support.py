@@ -1,0 +1,202 @@
+"""What the tests share: a temporary database, people to act in it, and the real program to talk to."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+try:
+    import pty
+except ImportError:  # Windows
+    pty = None  # type: ignore[assignment]
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import database  # noqa: E402
+import users  # noqa: E402
+import work_order  # noqa: E402
+from users import Role, Session  # noqa: E402
+from work_order import Priority, WorkOrder  # noqa: E402
+
+PASSWORD = "battery horse 9"
+PATIENCE_SECONDS = 60
+
+# Tests make many accounts; their passwords guard nothing.
+users.SCRYPT_LOG_N = 4
+
+needs_terminal = unittest.skipUnless(pty, "this system has no pseudo-terminals")
+
+
+class Ended(NamedTuple):
+    """What the program printed, and its exit code."""
+
+    output: str
+    code: int
+
+
+class DatabaseTestCase(unittest.TestCase):
+    """A test with a database of its own, where anna is an admin, max a manager, uma and ugo are users."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.path = self.folder / "test.db"
+        self.connection = database.connect(self.path, create=True)
+        self.addCleanup(self.connection.close)
+        self.anna = self.session("anna", Role.ADMIN)
+        self.max = self.session("max", Role.MANAGER, ("anna", PASSWORD))
+        self.uma = self.session("uma", Role.USER)
+        self.ugo = self.session("ugo", Role.USER)
+
+    def session(self, username: str, role: Role, approval: Optional[Tuple[str, str]] = None) -> Session:
+        users.register(self.connection, username, PASSWORD, role, approval)
+        return users.log_in(self.connection, username, PASSWORD)
+
+    def create(
+        self, session: Session, title: str = "Printer jams", description: str = "", priority: Priority = Priority.MEDIUM
+    ) -> WorkOrder:
+        work_order_id = work_order.create(self.connection, session, title, description, priority)
+        return work_order.get(self.connection, session, work_order_id)
+
+    def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
+        return self.connection.execute(sql, values).fetchall()
+
+
+def environment(path: Optional[Path], **changes: str) -> Dict[str, str]:
+    """Return an environment in which the program uses the database at `path`, and nothing of the tester's."""
+    ours = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm", "TZ": "UTC"}
+    if "SYSTEMROOT" in os.environ:
+        ours["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+    if path:
+        ours["WORK_ORDER_DB"] = str(path)
+    return {**ours, **changes}
+
+
+def run(
+    path: Optional[Path], *answers: str, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
+) -> Ended:
+    """Run the program with all answers in its standard input."""
+    return run_bytes(path, "".join(f"{answer}\n" for answer in answers).encode(), arguments, program, **changes)
+
+
+def run_bytes(
+    path: Optional[Path],
+    answers: bytes,
+    arguments: Sequence[str] = (),
+    program: Path = ROOT / "main.py",
+    **changes: str,
+) -> Ended:
+    """Run the program with these bytes in its standard input."""
+    done = subprocess.run(
+        [sys.executable, str(program), *arguments],
+        input=answers,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(path, **changes),
+        timeout=PATIENCE_SECONDS,
+    )
+    return Ended(done.stdout.decode(errors="replace"), done.returncode)
+
+
+class Conversation:
+    """The running program, over pipes, or over a pseudo-terminal of some columns and lines."""
+
+    def __init__(self, path: Path, size: Optional[Tuple[int, int]] = None, **changes: str) -> None:
+        self._unread = ""
+        command = [sys.executable, str(ROOT / "main.py")]
+        if size:
+            self._start_in_terminal(command, size, environment(path, **changes))
+        else:
+            self._start_with_pipes(command, environment(path, **changes))
+
+    def _start_with_pipes(self, command: List[str], variables: Dict[str, str]) -> None:
+        from_us, self._input = os.pipe()
+        self._output, to_us = os.pipe()
+        self.process = subprocess.Popen(command, stdin=from_us, stdout=to_us, stderr=to_us, env=variables)
+        os.close(from_us)
+        os.close(to_us)
+
+    def _start_in_terminal(self, command: List[str], size: Tuple[int, int], variables: Dict[str, str]) -> None:
+        import fcntl
+        import struct
+        import termios
+
+        self._input, terminal = pty.openpty()
+        self._output = self._input
+        columns, lines = size
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        # The terminal has to be the controlling one, or its Ctrl-C and hang-up would reach nobody.
+        attach = f"import fcntl, os, sys, termios; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", attach, *command],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=variables,
+            start_new_session=True,
+        )
+        self.terminal = terminal
+
+    def expect(self, text: str) -> str:
+        """Wait until the program has printed the text; return everything new up to its end."""
+        while text not in self._unread:
+            piece = self._receive()
+            if not piece:
+                raise AssertionError(f"The program ended before {text!r}:\n{self._unread}")
+            self._unread += piece
+        end = self._unread.index(text) + len(text)
+        seen, self._unread = self._unread[:end], self._unread[end:]
+        return seen
+
+    def answer(self, *prompts_and_answers: str) -> str:
+        """Wait for each prompt and give the answer after it; return all that was printed up to the last prompt."""
+        seen = ""
+        for prompt, answer in zip(prompts_and_answers[::2], prompts_and_answers[1::2]):
+            seen += self.expect(prompt)
+            self.send(f"{answer}\n")
+        return seen
+
+    def log_in(self, username: str) -> None:
+        self.answer("Choose an option: ", "2", "Username: ", username, "Password: ", PASSWORD)
+
+    def choose(self, *numbers: str) -> str:
+        """Choose from one menu after the other."""
+        return "".join(self.answer("Choose an option: ", number) for number in numbers)
+
+    def send(self, text: str) -> None:
+        os.write(self._input, text.encode("utf-8", "surrogateescape"))
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> Ended:
+        """Close the program's input, wait, and return the rest of what it printed and its exit code."""
+        if self._input != self._output:
+            os.close(self._input)
+        else:
+            os.close(self.terminal)
+        while True:
+            piece = self._receive()
+            if not piece:
+                break
+            self._unread += piece
+        os.close(self._output)
+        return Ended(self._unread, self.process.wait(PATIENCE_SECONDS))
+
+    def _receive(self) -> str:
+        ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)
+        if not ready:
+            self.process.kill()
+            raise AssertionError(f"The program stood still after:\n{self._unread}")
+        try:
+            return os.read(self._output, 65536).decode("utf-8", "replace").replace("\r\n", "\n")
+        except OSError:  # how Linux tells that nobody holds the terminal any more
+            return ""

@@ -1,0 +1,534 @@
+"""Accounts: registration, passwords, sessions, roles, and who may do what."""
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import sqlite3
+import string
+import unicodedata
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import List, Mapping, NoReturn, Optional, Set, Tuple
+
+from database import ApplicationError, now, snapshot, transaction
+
+# OWASP Password Storage Cheat Sheet: scrypt with N=2^15, r=8, p=3, or PBKDF2-HMAC-SHA256 with 600,000 iterations.
+SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P = 15, 8, 3
+PBKDF2_ITERATIONS = 600_000
+# Far beyond what we write: a stored hash that asks for more would stop the machine rather than check a password.
+_MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000_000
+
+RESERVED_USERNAMES = frozenset({"me", "nobody", "none", "any"})
+
+# The cores of the passwords that lists of leaked ones are full of; digits and punctuation around them do not count.
+_COMMON_PASSWORDS = frozenset(
+    """
+    abc abcd abcdef access account admin administrator amanda andrew angel apple asdf asdfgh asdfghjkl asdfjkl
+    ashley azerty babygirl bailey banana baseball basketball batman biteme buster butterfly changeit changeme
+    charlie cheese chelsea chocolate computer cookie corvette cowboy dallas daniel default diamond dragon eagles
+    falcon ferrari flower football freedom friends fuckyou george ginger google guest hannah harley hello helpdesk
+    hockey hunter iloveu iloveyou infinity internet jasmine jennifer jessica jordan joshua justin killer letmein
+    liverpool login london love lovely maggie manager martin master matrix matthew mercedes merlin michael michelle
+    microsoft monkey mustang mypassword network newpassword nicole ninja nothing orange pass passport password
+    passwort patrick peanut pepper pokemon princess purple qazwsx qazwsxedc qwaszx qwerasdf qwert qwerty qwertyui
+    qwertyuiop qwertz ranger robert root samsung scooter secret service shadow silver snoopy soccer spring starwars
+    steelers summer sunshine superman support supervisor sysadmin system taylor tech temp temporary test tester
+    testing thomas thunder tigger trustno1 user username victoria welcome welcometo whatever william winter work
+    workorders yamaha yankees yellow zaq zaqxsw zxcv zxcvbn zxcvbnm
+    1q2w3e 1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
+    """.split()
+)
+_SUBSTITUTIONS = (str.maketrans("@4301!5$7", "aaeoiisst"), str.maketrans("@4301!5$7", "aaeollsst"), str.maketrans("", ""))
+_NOT_LETTERS = string.digits + string.punctuation + " "
+# Long enough to hold the longest password.
+_RUNS = (string.digits * 104, string.ascii_lowercase * 41, "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
+
+_SELECT_USERS = """
+    SELECT id, username, role, email, is_active, created_at, must_change_password, password_version, password_hash
+    FROM users
+"""
+
+
+class InvalidInputError(ApplicationError):
+    """What was typed cannot be taken; the same question may be asked again."""
+
+
+class PermissionDeniedError(ApplicationError):
+    """The account may not do this."""
+
+
+class AuthenticationError(ApplicationError):
+    """A name and password that do not open the way."""
+
+
+class SessionEndedError(ApplicationError):
+    """The account behind the session was deactivated, or its password was changed elsewhere."""
+
+
+class Role(str, Enum):
+    USER = "user"
+    MANAGER = "manager"
+    ADMIN = "admin"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Action(Enum):
+    """What a role may be allowed to do."""
+
+    CREATE = "create a work order"
+    VIEW = "see work orders"
+    CHANGE_STATUS = "change the status"
+    EDIT = "edit the title, description or priority"
+    CHANGE_REQUESTER = "change the requester"
+    DELETE = "delete a work order"
+    MANAGE_USERS = "manage users"
+    CHANGE_PASSWORD = "change one's own password"
+
+
+class Scope(Enum):
+    """For which work orders a role may take an action."""
+
+    NONE = "none"
+    OWN_UNFINISHED = "one's own, until finished"
+    OWN = "one's own"
+    ALL = "all"
+
+
+RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
+    action: dict(zip(Role, scopes))
+    for action, scopes in {
+        # for a user, a manager, an admin
+        Action.CREATE: (Scope.ALL, Scope.ALL, Scope.ALL),
+        Action.VIEW: (Scope.OWN, Scope.ALL, Scope.ALL),
+        Action.CHANGE_STATUS: (Scope.OWN, Scope.ALL, Scope.ALL),
+        Action.EDIT: (Scope.OWN_UNFINISHED, Scope.ALL, Scope.ALL),
+        Action.CHANGE_REQUESTER: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.DELETE: (Scope.NONE, Scope.NONE, Scope.ALL),
+        Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),
+        Action.CHANGE_PASSWORD: (Scope.ALL, Scope.ALL, Scope.ALL),
+    }.items()
+}
+
+
+@dataclass(frozen=True)
+class User:
+    """A row of users; created_at is UTC, ISO 8601."""
+
+    id: int
+    username: str
+    role: Role
+    email: Optional[str]
+    is_active: bool
+    created_at: str
+    must_change_password: bool
+    password_version: int
+    password_hash: str = field(repr=False, compare=False)
+
+
+@dataclass
+class Session:
+    """A login: it holds for as long as the account is active and its password is the one logged in with."""
+
+    user_id: int
+    password_version: int
+    must_change_password: bool
+
+
+def valid_username(text: str) -> str:
+    """Return the username in lower case. Raises InvalidInputError."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{2,32}", text):
+        raise InvalidInputError("A username has 2 to 32 characters out of a-z, 0-9, dot, underscore and hyphen.")
+    if text.lower() in RESERVED_USERNAMES:
+        raise InvalidInputError(f"The username {text.lower()} has a meaning of its own here; choose another one.")
+    return text.lower()
+
+
+def valid_password(password: str, username: str) -> str:
+    """Return the password if it is fit to guard the account.
+
+    Raises InvalidInputError for a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and what is easily
+    guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the service's name).
+    """
+    if not password.isprintable():
+        raise InvalidInputError("A password is made of printable characters.")
+    if not 8 <= len(password.encode()) <= 1024:
+        raise InvalidInputError("A password has 8 to 1,024 bytes.")
+    folded = password.lower()
+    if username in folded:
+        raise InvalidInputError("A password may not hold the username.")
+    if _is_repeated(folded) or _is_running(folded):
+        raise InvalidInputError("A password may not be one repeated or running sequence.")
+    if not _COMMON_PASSWORDS.isdisjoint(_cores(folded)) or "workorder" in re.sub(r"[\W_]", "", folded):
+        raise InvalidInputError("This password is too common; choose one that nobody would guess.")
+    return password
+
+
+def needs_approval(connection: sqlite3.Connection, role: Role) -> bool:
+    """Return whether an account of this role can only be registered with an admin's name and password."""
+    return role is not Role.USER and _has_active_admin(connection)
+
+
+def find(connection: sqlite3.Connection, username: str) -> User:
+    """Return the account of that name in any case of letters. Raises InvalidInputError if there is none."""
+    row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
+    if row is None:
+        raise InvalidInputError(f"There is no user {username}; give the username of an account.")
+    return _user(row)
+
+
+def free_username(connection: sqlite3.Connection, text: str) -> str:
+    """Return the username in lower case if a new account may have it. Raises InvalidInputError."""
+    username = valid_username(text)
+    if connection.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone():
+        raise InvalidInputError(f"The username {username} is taken; choose another one.")
+    return username
+
+
+def register(
+    connection: sqlite3.Connection,
+    username: str,
+    password: str,
+    role: Role,
+    approval: Optional[Tuple[str, str]] = None,
+) -> User:
+    """Create an account and return it; `approval` is an admin's name and password.
+
+    While there is an active admin, a manager or admin account needs the approval. Raises InvalidInputError for the
+    username or password, AuthenticationError for a missing or wrong approval; then nothing is created.
+    """
+    username = free_username(connection, username)
+    password_hash = _hash(valid_password(password, username))
+    approver = _authenticated(connection, *approval) if approval else None
+    with transaction(connection):
+        approved_by = None
+        if needs_approval(connection, role):
+            approved_by = _approving_admin(connection, approver)
+        user = _insert(connection, username, password_hash, role, must_change_password=False)
+        audit(connection, user.id, "registered", f"{username} as {role}")
+        if approved_by:
+            audit(connection, approved_by.id, "registration approved", f"{username} as {role}")
+    return user
+
+
+def log_in(connection: sqlite3.Connection, username: str, password: str) -> Session:
+    """Return a new session for the active account of that name and password.
+
+    Raises AuthenticationError, in the same words and after the same work whether the name is unknown, the account is
+    deactivated or the password is wrong. A hash with outdated parameters is replaced.
+    """
+    user = _authenticated(connection, username, password)
+    new_hash = _hash(password) if user and _is_outdated(user.password_hash) else None
+    with transaction(connection):
+        if user and user.is_active and find(connection, user.username) == user:
+            if new_hash:
+                connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
+            audit(connection, user.id, "logged in", user.username)
+            return Session(user.id, user.password_version, user.must_change_password)
+        known = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
+        # A name that is not known may be a password typed a line too early.
+        audit(connection, None, "login failed", known[0] if known else "an unknown name")
+    raise AuthenticationError("The username or the password is wrong.")
+
+
+def account(connection: sqlite3.Connection, session: Session) -> User:
+    """Return the account behind the session as it stands now. Raises SessionEndedError."""
+    row = connection.execute(_SELECT_USERS + "WHERE id = ?", (session.user_id,)).fetchone()
+    user = _user(row)
+    if not user.is_active:
+        raise SessionEndedError("You are logged out: your account has been deactivated.")
+    if user.password_version != session.password_version:
+        raise SessionEndedError("You are logged out: your password has been changed. Log in with the new one.")
+    return user
+
+
+def scope(user: User, action: Action) -> Scope:
+    """Return for which work orders the user's role may take the action."""
+    return RIGHTS[action][user.role]
+
+
+def authorize(connection: sqlite3.Connection, session: Session, action: Action) -> User:
+    """Return the account behind the session, which may take the action for some work orders at least.
+
+    To be called inside the transaction that does the work. Raises SessionEndedError or PermissionDeniedError.
+    """
+    user = account(connection, session)
+    if user.must_change_password and action is not Action.CHANGE_PASSWORD:
+        raise PermissionDeniedError("Change your one-time password first.")
+    if scope(user, action) is Scope.NONE:
+        deny(user, action)
+    return user
+
+
+def deny(user: User, action: Action) -> NoReturn:
+    """Raise the PermissionDeniedError that says that the user's role may not do this."""
+    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.value}.")
+
+
+def change_password(connection: sqlite3.Connection, session: Session, current: str, new: str) -> None:
+    """Give one's own account a new password; this session goes on, the account's others end.
+
+    Raises AuthenticationError if `current` is wrong, InvalidInputError if `new` is unfit or the same.
+    """
+    user = authorize(connection, session, Action.CHANGE_PASSWORD)
+    if _authenticated(connection, user.username, current) != user:
+        raise AuthenticationError("The current password is wrong.")
+    if new == current:
+        raise InvalidInputError("The new password is the current one; choose another.")
+    new_hash = _hash(valid_password(new, user.username))
+    with transaction(connection):
+        authorize(connection, session, Action.CHANGE_PASSWORD)
+        _set_password(connection, user, new_hash, must_change_password=False)
+        audit(connection, user.id, "password changed", user.username)
+    session.password_version, session.must_change_password = user.password_version + 1, False
+
+
+def list_users(connection: sqlite3.Connection, session: Session) -> List[User]:
+    """Return all accounts by username. Raises PermissionDeniedError to all but admins."""
+    with snapshot(connection):
+        authorize(connection, session, Action.MANAGE_USERS)
+        rows = connection.execute(_SELECT_USERS + "ORDER BY username").fetchall()
+    return [_user(row) for row in rows]
+
+
+def add_user(connection: sqlite3.Connection, session: Session, username: str, role: Role) -> str:
+    """Create an account for somebody else and return its one-time password, which must be changed at the first login.
+
+    Raises InvalidInputError for the username, PermissionDeniedError to all but admins.
+    """
+    one_time_password = _one_time_password()
+    password_hash = _hash(one_time_password)
+    with transaction(connection):
+        admin = authorize(connection, session, Action.MANAGE_USERS)
+        user = _insert(connection, username, password_hash, role, must_change_password=True)
+        audit(connection, admin.id, "user added", f"{user.username} as {role}")
+    return one_time_password
+
+
+def change_role(connection: sqlite3.Connection, session: Session, username: str, role: Role) -> None:
+    """Give the account another role.
+
+    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
+    and for the role that the account has already.
+    """
+    with transaction(connection):
+        admin = authorize(connection, session, Action.MANAGE_USERS)
+        user = find(connection, username)
+        if user.role is role:
+            raise InvalidInputError(f"The role of {user.username} is {role} already.")
+        _keep_an_admin(connection, user)
+        connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
+        audit(connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}")
+
+
+def reset_password(connection: sqlite3.Connection, session: Session, username: str) -> str:
+    """Replace the account's password by a one-time password and return that; the account's sessions end.
+
+    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
+    """
+    one_time_password = _one_time_password()
+    password_hash = _hash(one_time_password)
+    with transaction(connection):
+        admin = authorize(connection, session, Action.MANAGE_USERS)
+        user = find(connection, username)
+        _set_password(connection, user, password_hash, must_change_password=True)
+        audit(connection, admin.id, "password reset", user.username)
+    return one_time_password
+
+
+def deactivate(connection: sqlite3.Connection, session: Session, username: str) -> None:
+    """Close the account: its sessions end and it cannot log in.
+
+    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
+    and for an account that is deactivated already.
+    """
+    with transaction(connection):
+        admin = authorize(connection, session, Action.MANAGE_USERS)
+        user = find(connection, username)
+        if not user.is_active:
+            raise InvalidInputError(f"User {user.username} is deactivated already.")
+        _keep_an_admin(connection, user)
+        connection.execute("UPDATE users SET is_active = 0 WHERE id = ?", (user.id,))
+        audit(connection, admin.id, "deactivated", user.username)
+
+
+def reactivate(connection: sqlite3.Connection, session: Session, username: str) -> None:
+    """Open a deactivated account again, with the role and the password it had.
+
+    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name and for an active account.
+    """
+    with transaction(connection):
+        admin = authorize(connection, session, Action.MANAGE_USERS)
+        user = find(connection, username)
+        if user.is_active:
+            raise InvalidInputError(f"User {user.username} is active already.")
+        connection.execute("UPDATE users SET is_active = 1 WHERE id = ?", (user.id,))
+        audit(connection, admin.id, "reactivated", user.username)
+
+
+def audit(connection: sqlite3.Connection, user_id: Optional[int], event: str, subject: str) -> None:
+    """Add a row to the audit log, inside the transaction that does what it tells of: who, from where, what, on what."""
+    connection.execute(
+        """
+        INSERT INTO audit_log (recorded_at, user_id, os_user, ssh_client, event, subject)
+        VALUES (?, ?, ?, ?, ?, ?)
+        """,
+        (now(), user_id, _os_user(), os.environ.get("SSH_CLIENT", "").split(" ")[0], event, subject),
+    )
+
+
+def _os_user() -> str:
+    """Return the operating system's name for who runs the program, not what the environment claims it is."""
+    if not hasattr(os, "getuid"):
+        return os.getlogin()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _user(row: Tuple[int, str, str, Optional[str], int, str, int, int, str]) -> User:
+    return User(row[0], row[1], Role(row[2]), row[3], bool(row[4]), row[5], bool(row[6]), row[7], row[8])
+
+
+def _insert(
+    connection: sqlite3.Connection, username: str, password_hash: str, role: Role, must_change_password: bool
+) -> User:
+    username = free_username(connection, username)
+    connection.execute(
+        """
+        INSERT INTO users (username, password_hash, role, created_at, must_change_password)
+        VALUES (?, ?, ?, ?, ?)
+        """,
+        (username, password_hash, role, now(), must_change_password),
+    )
+    return find(connection, username)
+
+
+def _set_password(
+    connection: sqlite3.Connection, user: User, password_hash: str, must_change_password: bool
+) -> None:
+    connection.execute(
+        """
+        UPDATE users SET password_hash = ?, must_change_password = ?, password_version = password_version + 1
+        WHERE id = ?
+        """,
+        (password_hash, must_change_password, user.id),
+    )
+
+
+def _has_active_admin(connection: sqlite3.Connection) -> bool:
+    return bool(
+        connection.execute("SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_active = 1)").fetchone()[0]
+    )
+
+
+def _keep_an_admin(connection: sqlite3.Connection, user: User) -> None:
+    (others,) = connection.execute(
+        "SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> ?", (user.id,)
+    ).fetchone()
+    if user.role is Role.ADMIN and user.is_active and others == 0:
+        raise PermissionDeniedError(
+            f"{user.username} is the last active admin; make somebody else an admin first."
+        )
+
+
+def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -> User:
+    if (
+        approver is None
+        or approver.role is not Role.ADMIN
+        or not approver.is_active
+        or approver.must_change_password
+        or find(connection, approver.username) != approver
+    ):
+        raise AuthenticationError("The admin's username or password is wrong. Nothing was created.")
+    return approver
+
+
+def _authenticated(connection: sqlite3.Connection, username: str, password: str) -> Optional[User]:
+    """Return the account, active or not, if name and password fit; an unknown name costs as much as a wrong password."""
+    row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
+    if _fits(password, _user(row).password_hash if row else _hash_of_nobody()) and row:
+        return _user(row)
+    return None
+
+
+def _hash(password: str) -> str:
+    salt = os.urandom(16)
+    return _encoded(_parameters(), salt, _derived(password, _parameters(), salt))
+
+
+def _hash_of_nobody() -> str:
+    return _encoded(_parameters(), bytes(16), bytes(32))
+
+
+def _fits(password: str, password_hash: str) -> bool:
+    parameters, salt, digest = password_hash[1:].rsplit("$", 2)
+    return hmac.compare_digest(_derived(password, parameters, _from_base64(salt)), _from_base64(digest))
+
+
+def _is_outdated(password_hash: str) -> bool:
+    return not password_hash.startswith(f"${_parameters()}$")
+
+
+def _parameters() -> str:
+    """Return the scheme and cost of a new hash, in the form of a PHC string."""
+    if hasattr(hashlib, "scrypt"):
+        return f"scrypt$ln={SCRYPT_LOG_N},r={SCRYPT_R},p={SCRYPT_P}"
+    return f"pbkdf2-sha256$i={PBKDF2_ITERATIONS}"
+
+
+def _derived(password: str, parameters: str, salt: bytes) -> bytes:
+    # Keyboards differ in how they compose an accented letter (NIST SP 800-63B-4, section 3.1.1.2).
+    secret = unicodedata.normalize("NFC", password).encode()
+    scrypt = re.fullmatch(r"scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})", parameters)
+    pbkdf2 = re.fullmatch(r"pbkdf2-sha256\$i=(\d{1,8})", parameters)
+    if scrypt and hasattr(hashlib, "scrypt"):
+        log_n, r, p = map(int, scrypt.groups())
+        if log_n <= _MAXIMUM_LOG_N and r <= _MAXIMUM_R and p <= _MAXIMUM_P:
+            memory = 128 * r * ((1 << log_n) + p + 2)
+            return hashlib.scrypt(secret, salt=salt, n=1 << log_n, r=r, p=p, maxmem=2 * memory, dklen=32)
+    if pbkdf2 and int(pbkdf2[1]) <= _MAXIMUM_ITERATIONS:
+        return hashlib.pbkdf2_hmac("sha256", secret, salt, int(pbkdf2[1]))
+    raise AuthenticationError("This Python cannot check the stored password; an admin can reset it.")
+
+
+def _encoded(parameters: str, salt: bytes, digest: bytes) -> str:
+    return f"${parameters}${_to_base64(salt)}${_to_base64(digest)}"
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode().rstrip("=")
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+def _one_time_password() -> str:
+    """Return 80 random bits in letters and digits that cannot be taken for one another."""
+    return base64.b32encode(os.urandom(10)).decode().lower()
+
+
+def _cores(password: str) -> Set[str]:
+    """Return what is left of the password without digits and punctuation at its ends and without substitutions."""
+    stripped = (
+        password,
+        password.strip(_NOT_LETTERS),
+        password.lstrip(_NOT_LETTERS),
+        password.rstrip(_NOT_LETTERS),
+    )
+    return {core.translate(substitutions) for core in stripped for substitutions in _SUBSTITUTIONS}
+
+
+def _is_repeated(text: str) -> bool:
+    return text in (text + text)[1:-1]
+
+
+def _is_running(text: str) -> bool:
+    return any(text in run or text in run[::-1] for run in _RUNS)
