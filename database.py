@@ -239,9 +239,7 @@ def _check_header(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError as error:
-        raise DatabaseFileError(
-            f"{path} does not exist. `python main.py` or `python database.py` makes it."
-        ) from error
+        raise DatabaseFileError(f"{path} does not exist. `python main.py` or `python database.py` makes it.") from error
     except OSError as error:
         raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
     if not header:

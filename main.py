@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, TypeVar
 
 import database
@@ -44,9 +45,9 @@ class Cancelled(Exception):
 def prepare_terminal() -> None:
     """Make the standard streams fit for any bytes, and line editing available without a history or completion."""
     if sys.stdin is None:
-        sys.stdin = open(os.devnull)
+        sys.stdin = Path(os.devnull).open()
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")
+        sys.stdout = Path(os.devnull).open("w")
     sys.stdin.reconfigure(errors="surrogateescape", newline="\n")  # type: ignore[union-attr]
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     if sys.stdin.isatty():
@@ -55,7 +56,7 @@ def prepare_terminal() -> None:
         except ImportError:
             return
         readline.set_auto_history(False)
-        readline.set_completer(lambda text, state: None)  # the default one lists files
+        readline.set_completer(lambda *_: None)  # the default one lists files
 
 
 def read_line(prompt: str) -> str:
@@ -259,16 +260,16 @@ def wrap(text: str, indent: str = "  ") -> List[str]:
     """Return the lines of the text, made printable, broken between words to the terminal's width."""
     width = terminal_size().columns - len(indent)
     lines = []
-    for line in text.split("\n"):
-        line = printable(line)
-        while cell_width(line) > width:
-            head = line
+    for paragraph in text.split("\n"):
+        rest = printable(paragraph)
+        while cell_width(rest) > width:
+            head = rest[:width]
             while cell_width(head) > width:
-                head = head[: min(len(head) - 1, width)]
+                head = head[:-1]
             cut = head.rfind(" ") + 1 or len(head)
-            lines.append(indent + line[:cut].rstrip())
-            line = line[cut:]
-        lines.append(indent + line)
+            lines.append(indent + rest[:cut].rstrip())
+            rest = rest[cut:]
+        lines.append(indent + rest)
     return lines
 
 
@@ -296,7 +297,7 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; on a narrow terminal the one with the lowest `keep` goes first, and the `flexible` one gives way."""
+    """A column of a table; on a narrow terminal the lowest `keep` goes first, and the `flexible` one gives way."""
 
     heading: str
     text: Callable[[Any], str]
@@ -319,7 +320,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[object]) -> None:
             kept.remove(column)
     for column in kept:
         if column.flexible:
-            widths[column] = min(widths[column], room - sum(widths[each] + 2 for each in kept if each is not column) - 2)
+            widths[column] = min(
+                widths[column], room - sum(widths[each] + 2 for each in kept if each is not column) - 2
+            )
     for line in [[column.heading for column in kept], *zip(*(cells[column] for column in kept))]:
         print("  ".join(fit(cell, widths[column]) for cell, column in zip(line, kept)).rstrip())
 
@@ -349,7 +352,10 @@ def run_menu(screen: Callable[..., Sequence[Option]], *arguments: object) -> Non
 
 
 def choose(options: Sequence[Option]) -> Option:
-    """Print the menu and return the option that is chosen; Ctrl-C is the way back. Raises SystemExit(0) at the end of input."""
+    """Print the menu and return the option that is chosen; Ctrl-C is the way back.
+
+    Raises SystemExit(0) at the end of input.
+    """
     for option in options:
         print(f"  {option.number}. {option.label}")
     by_number = {str(option.number): option for option in options}
@@ -585,9 +591,7 @@ def work_order_screen(connection: sqlite3.Connection, session: Session, opened: 
     if not opened.is_shown or order != opened.order:
         print_work_order(order)
     opened.order, opened.is_shown = order, True
-    return [
-        option for option in WORK_ORDER_MENU if not option.needs or work_order.permitted(user, option.needs, order)
-    ]
+    return [option for option in WORK_ORDER_MENU if not option.needs or work_order.permitted(user, option.needs, order)]
 
 
 def print_work_order(order: WorkOrder) -> None:
@@ -641,11 +645,11 @@ def change_priority(connection: sqlite3.Connection, session: Session, opened: Op
 
 def change_requester(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Make the work order somebody else's."""
-    default = users.find(connection, opened.drafts.get("requester", opened.order.requester))
-    requester = ask("Requester", partial(work_order.find_requester, connection, session), default)
-    with opened.draft("requester", requester.username):
-        work_order.change_requester(connection, session, opened.order, requester.username)
-    print(f"Requester of work order #{opened.order.id} is now {requester.username}.")
+    default = opened.drafts.get("requester", opened.order.requester)
+    requester = ask("Requester", partial(work_order.requester_username, connection, session), default)
+    with opened.draft("requester", requester):
+        work_order.change_requester(connection, session, opened.order, requester)
+    print(f"Requester of work order #{opened.order.id} is now {requester}.")
 
 
 def show_history(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:

@@ -40,7 +40,11 @@ _COMMON_PASSWORDS = frozenset(
     1q2w3e 1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
     """.split()
 )
-_SUBSTITUTIONS = (str.maketrans("@4301!5$7", "aaeoiisst"), str.maketrans("@4301!5$7", "aaeollsst"), str.maketrans("", ""))
+_SUBSTITUTIONS = (
+    str.maketrans("@4301!5$7", "aaeoiisst"),
+    str.maketrans("@4301!5$7", "aaeollsst"),
+    str.maketrans("", ""),
+)
 _NOT_LETTERS = string.digits + string.punctuation + " "
 # Long enough to hold the longest password.
 _RUNS = (string.digits * 104, string.ascii_lowercase * 41, "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
@@ -410,9 +414,7 @@ def _insert(
     return find(connection, username)
 
 
-def _set_password(
-    connection: sqlite3.Connection, user: User, password_hash: str, must_change_password: bool
-) -> None:
+def _set_password(connection: sqlite3.Connection, user: User, password_hash: str, must_change_password: bool) -> None:
     connection.execute(
         """
         UPDATE users SET password_hash = ?, must_change_password = ?, password_version = password_version + 1
@@ -433,9 +435,7 @@ def _keep_an_admin(connection: sqlite3.Connection, user: User) -> None:
         "SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> ?", (user.id,)
     ).fetchone()
     if user.role is Role.ADMIN and user.is_active and others == 0:
-        raise PermissionDeniedError(
-            f"{user.username} is the last active admin; make somebody else an admin first."
-        )
+        raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
 def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -> User:
@@ -451,7 +451,7 @@ def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -
 
 
 def _authenticated(connection: sqlite3.Connection, username: str, password: str) -> Optional[User]:
-    """Return the account, active or not, if name and password fit; an unknown name costs as much as a wrong password."""
+    """Return the account, active or not, if name and password fit; an unknown name costs as much as a known one."""
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
     if _fits(password, _user(row).password_hash if row else _hash_of_nobody()) and row:
         return _user(row)

@@ -100,7 +100,7 @@ def valid_title(text: str) -> str:
 
 
 def valid_text(text: str) -> str:
-    """Return a description, comment or note without space around it. Raises InvalidInputError above 10,000 characters."""
+    """Return a text without space around it. Raises InvalidInputError above 10,000 characters."""
     stripped = text.strip()
     if len(stripped) > MAXIMUM_TEXT:
         raise InvalidInputError(f"A text has at most {MAXIMUM_TEXT:,} characters; this one has {len(stripped):,}.")
@@ -115,9 +115,7 @@ def permitted(user: User, action: Action, order: WorkOrder) -> bool:
     return scope is Scope.ALL or (scope is not Scope.NONE and order.requester_id == user.id)
 
 
-def create(
-    connection: sqlite3.Connection, session: Session, title: str, description: str, priority: Priority
-) -> int:
+def create(connection: sqlite3.Connection, session: Session, title: str, description: str, priority: Priority) -> int:
     """Create a work order of the person's own and return its id. Raises InvalidInputError."""
     title, description = valid_title(title), valid_text(description)
     with transaction(connection):
@@ -239,22 +237,23 @@ def change_requester(connection: sqlite3.Connection, session: Session, shown: Wo
     Raises as edit_title does.
     """
     with transaction(connection):
-        requester = find_requester(connection, session, username)
-        _change(connection, session, Action.CHANGE_REQUESTER, shown, "requester", requester.username)
+        requester = requester_username(connection, session, username)
+        _change(connection, session, Action.CHANGE_REQUESTER, shown, "requester", requester)
 
 
-def find_requester(connection: sqlite3.Connection, session: Session, username: str) -> User:
-    """Return the active account of that name, or of the person for `me`. Raises InvalidInputError."""
-    if username.lower() == "me":
-        return users.account(connection, session)
-    requester = users.find(connection, username)
+def requester_username(connection: sqlite3.Connection, session: Session, text: str) -> str:
+    """Return the username of the active account that the text names; `me` is oneself. Raises InvalidInputError."""
+    requester = users.account(connection, session) if text.lower() == "me" else users.find(connection, text)
     if not requester.is_active:
         raise InvalidInputError(f"User {requester.username} is deactivated; give the username of an active account.")
-    return requester
+    return requester.username
 
 
 def delete(connection: sqlite3.Connection, session: Session, work_order_id: int) -> None:
-    """Put the work order out of everybody's sight; nothing of it is lost. Raises NotFoundError, PermissionDeniedError."""
+    """Put the work order out of everybody's sight; nothing of it is lost.
+
+    Raises NotFoundError, PermissionDeniedError.
+    """
     with transaction(connection):
         user, current = _changeable(connection, session, Action.DELETE, work_order_id)
         at = now()
@@ -312,7 +311,9 @@ def _changeable(
     current = _visible(connection, user, work_order_id)
     if not permitted(user, action, current):
         if users.scope(user, action) is Scope.OWN_UNFINISHED:
-            raise users.PermissionDeniedError(f"Work order #{current.id} is finished ({current.status}); reopen it first.")
+            raise users.PermissionDeniedError(
+                f"Work order #{current.id} is finished ({current.status}); reopen it first."
+            )
         users.deny(user, action)
     return user, current
 

@@ -1,5 +1,6 @@
 """What the tests share: a temporary database, people to act in it, and the real program to talk to."""
 
+import contextlib
 import os
 import select
 import signal
@@ -27,8 +28,16 @@ from work_order import Priority, WorkOrder  # noqa: E402
 PASSWORD = "battery horse 9"
 PATIENCE_SECONDS = 60
 
-# Tests make many accounts; their passwords guard nothing.
+# Tests make many accounts and log in often; their passwords guard nothing.
 users.SCRYPT_LOG_N = 4
+_CHEAP_PASSWORDS = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+import users
+users.SCRYPT_LOG_N = 4
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 needs_terminal = unittest.skipUnless(pty, "this system has no pseudo-terminals")
 
@@ -65,6 +74,12 @@ class DatabaseTestCase(unittest.TestCase):
         work_order_id = work_order.create(self.connection, session, title, description, priority)
         return work_order.get(self.connection, session, work_order_id)
 
+    def talk(self, size: Optional[Tuple[int, int]] = None, **changes: str) -> "Conversation":
+        """Start the program, over pipes or in a terminal of that size; the test's end is its end."""
+        conversation = Conversation(self.path, size, **changes)
+        self.addCleanup(conversation.close)
+        return conversation
+
     def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
         return self.connection.execute(sql, values).fetchall()
 
@@ -80,27 +95,34 @@ def environment(path: Optional[Path], **changes: str) -> Dict[str, str]:
 
 
 def run(
-    path: Optional[Path], *answers: str, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
+    path: Path, *answers: str, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
 ) -> Ended:
     """Run the program with all answers in its standard input."""
     return run_bytes(path, "".join(f"{answer}\n" for answer in answers).encode(), arguments, program, **changes)
 
 
+def command(program: Path = ROOT / "main.py") -> List[str]:
+    """Return the command that runs the real program, but for the cost of its password hashes."""
+    return [sys.executable, "-c", _CHEAP_PASSWORDS, str(program)]
+
+
 def run_bytes(
-    path: Optional[Path],
-    answers: bytes,
-    arguments: Sequence[str] = (),
-    program: Path = ROOT / "main.py",
-    **changes: str,
+    path: Path, answers: bytes, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
 ) -> Ended:
     """Run the program with these bytes in its standard input."""
+    return run_command([*command(program), *arguments], answers, environment(path, **changes))
+
+
+def run_command(command: Sequence[str], answers: bytes, variables: Dict[str, str]) -> Ended:
+    """Run any command with these bytes in its standard input and these variables in its environment."""
     done = subprocess.run(
-        [sys.executable, str(program), *arguments],
+        command,
         input=answers,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment(path, **changes),
+        env=variables,
         timeout=PATIENCE_SECONDS,
+        check=False,
     )
     return Ended(done.stdout.decode(errors="replace"), done.returncode)
 
@@ -110,20 +132,19 @@ class Conversation:
 
     def __init__(self, path: Path, size: Optional[Tuple[int, int]] = None, **changes: str) -> None:
         self._unread = ""
-        command = [sys.executable, str(ROOT / "main.py")]
         if size:
-            self._start_in_terminal(command, size, environment(path, **changes))
+            self._start_in_terminal(size, environment(path, **changes))
         else:
-            self._start_with_pipes(command, environment(path, **changes))
+            self._start_with_pipes(environment(path, **changes))
 
-    def _start_with_pipes(self, command: List[str], variables: Dict[str, str]) -> None:
+    def _start_with_pipes(self, variables: Dict[str, str]) -> None:
         from_us, self._input = os.pipe()
         self._output, to_us = os.pipe()
-        self.process = subprocess.Popen(command, stdin=from_us, stdout=to_us, stderr=to_us, env=variables)
+        self.process = subprocess.Popen(command(), stdin=from_us, stdout=to_us, stderr=to_us, env=variables)
         os.close(from_us)
         os.close(to_us)
 
-    def _start_in_terminal(self, command: List[str], size: Tuple[int, int], variables: Dict[str, str]) -> None:
+    def _start_in_terminal(self, size: Tuple[int, int], variables: Dict[str, str]) -> None:
         import fcntl
         import struct
         import termios
@@ -133,16 +154,16 @@ class Conversation:
         columns, lines = size
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         # The terminal has to be the controlling one, or its Ctrl-C and hang-up would reach nobody.
-        attach = f"import fcntl, os, sys, termios; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        attach = f"import fcntl, os, sys; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", attach, *command],
+            [sys.executable, "-c", attach, *command()],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
             env=variables,
             start_new_session=True,
         )
-        self.terminal = terminal
+        os.close(terminal)
 
     def expect(self, text: str) -> str:
         """Wait until the program has printed the text; return everything new up to its end."""
@@ -178,18 +199,25 @@ class Conversation:
         self.process.send_signal(signal.SIGINT)
 
     def end(self) -> Ended:
-        """Close the program's input, wait, and return the rest of what it printed and its exit code."""
-        if self._input != self._output:
-            os.close(self._input)
+        """End the program's input, wait, and return the rest of what it printed and its exit code."""
+        if self._input == self._output:
+            with contextlib.suppress(OSError):  # it may have ended already
+                self.send("\x04")
         else:
-            os.close(self.terminal)
+            os.close(self._input)
+            self._input = self._output
         while True:
             piece = self._receive()
             if not piece:
-                break
+                return Ended(self._unread, self.process.wait(PATIENCE_SECONDS))
             self._unread += piece
-        os.close(self._output)
-        return Ended(self._unread, self.process.wait(PATIENCE_SECONDS))
+
+    def close(self) -> None:
+        """Kill the program, if it still runs, and leave nothing of it open."""
+        self.process.kill()
+        self.process.wait()
+        for descriptor in {self._input, self._output}:
+            os.close(descriptor)
 
     def _receive(self) -> str:
         ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)

@@ -1,0 +1,565 @@
+"""The program as people meet it: the real main.py over pipes, a file and a pseudo-terminal."""
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from support import (
+    PASSWORD,
+    ROOT,
+    Conversation,
+    DatabaseTestCase,
+    Ended,
+    environment,
+    needs_terminal,
+    run,
+    run_bytes,
+    run_command,
+)
+
+import main
+import users
+import work_order
+from users import Role
+from work_order import Priority
+
+
+class BareCopyTest(unittest.TestCase):
+    """The main job on a copy of the four modules, the database beside them."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        for name in ("main.py", "database.py", "users.py", "work_order.py"):
+            shutil.copy(ROOT / name, self.folder)
+
+    def run_copy(self, *answers: str, **changes: str) -> Ended:
+        variables = {**environment(self.folder), **changes}
+        if not changes:
+            del variables["WORK_ORDER_DB"]
+        command = [sys.executable, str(self.folder / "main.py")]
+        return run_command(command, "".join(f"{answer}\n" for answer in answers).encode(), variables)
+
+    def test_a_department_registers_creates_updates_and_finds_all_again_after_a_restart(self) -> None:
+        first = self.run_copy(
+            *("1", "Anna", PASSWORD, "admin"),
+            *("1", "uma", PASSWORD, ""),
+            *("1", "ugo", PASSWORD, "1"),
+            *("2", "uma", PASSWORD, "1", "Printer jams", "Tray 2\\", "since Monday", "high", "0", "0"),
+        )
+        self.assertEqual(first.code, 0)
+        self.assertIn("User anna registered as admin.\n", first.output)
+        self.assertIn("Work order #1 created.\n", first.output)
+        second = self.run_copy("2", "ANNA", PASSWORD, "3", "1", "1", "in", "ordered a part", "0", "0", "0")
+        self.assertIn("Work order #1 is now In Progress.\n", second.output)
+        third = self.run_copy("2", "uma", PASSWORD, "2", "3", "#1", "9", "0", "0", "0", "0")
+        self.assertIn("1   High      In Progress  Printer jams", third.output)
+        self.assertIn("    Tray 2\n    since Monday\n", third.output)
+        self.assertIn('anna: status from "Open" to "In Progress"\n    ordered a part\n', third.output)
+
+    @unittest.skipIf(os.name == "nt", "Windows has no owner-only modes")
+    def test_the_database_is_made_beside_main_for_its_owner_alone(self) -> None:
+        self.run_copy("0")
+        self.assertEqual(stat.S_IMODE((self.folder / "work_order.db").stat().st_mode), 0o600)
+
+    def test_an_empty_work_order_db_is_as_good_as_none(self) -> None:
+        self.run_copy("0", WORK_ORDER_DB="")
+        self.assertTrue((self.folder / "work_order.db").exists())
+
+
+class TopLevelTest(unittest.TestCase):
+    def test_the_project_is_exactly_the_seven_names_and_holds_no_package(self) -> None:
+        names = {path.name for path in ROOT.iterdir() if not path.name.startswith((".", "__pycache__"))}
+        kept = {name for name in names if not name.startswith(("work_order.db", "work_order.log"))}
+        expected = {"main.py", "database.py", "users.py", "work_order.py", "tests", "README.md", "LICENSE"}
+        self.assertEqual(kept - {"backups", "exports", "imports"}, expected)
+        self.assertEqual(list(ROOT.glob("tests/**/__init__.py")), [])
+
+
+class CommandLineTest(DatabaseTestCase):
+    def test_help_and_version_answer_and_leave_with_0(self) -> None:
+        self.assertIn("usage: main.py", run(self.path, arguments=["--help"]).output)
+        self.assertRegex(run(self.path, arguments=["--version"]).output, r"^IT Work Order Management System \d")
+        self.assertEqual(run(self.path, arguments=["--help"]).code, 0)
+
+    def test_any_other_argument_gets_a_usage_line_and_2(self) -> None:
+        for argument in ("--vers", "x", "-v"):
+            with self.subTest(argument=argument):
+                ended = run(self.path, arguments=[argument])
+                self.assertEqual(ended.code, 2)
+                self.assertIn("usage: main.py", ended.output)
+
+
+class MenuTest(DatabaseTestCase):
+    def labels(self, username: str) -> str:
+        return run(self.path, "2", username, PASSWORD, "0", "0").output.split("Main menu")[1]
+
+    def test_each_role_sees_only_what_it_may_choose_under_the_same_numbers(self) -> None:
+        common = "  1. Create work order\n  2. View work orders\n  3. Update work order\n"
+        for username, role in (("uma", "user"), ("max", "manager"), ("anna", "admin")):
+            with self.subTest(role=role):
+                shown = self.labels(username)
+                self.assertTrue(shown.startswith(f": {username} ({role})\n{common}"), shown)
+                self.assertIn("  6. My account\n", shown)
+                self.assertEqual("  8. Manage users\n" in shown, role == "admin")
+                self.assertIn("  0. Log out\n", shown)
+
+    def test_a_number_that_the_role_has_no_option_for_is_refused_and_only_the_prompt_comes_again(self) -> None:
+        output = run(self.path, "2", "uma", PASSWORD, "8", "0", "0").output
+        self.assertIn("\nError: Choose one of the numbers 1, 2, 3, 6, 0.\nChoose an option: \nLogged out.\n", output)
+
+    def test_no_wrong_answer_at_a_menu_does_anything(self) -> None:
+        answers = ["", " ", "-1", "99", "x", "1.0", "٣", "0x1", "#", "1 2", "\x1b[A", "9" * 5000]
+        output = run(self.path, *answers, "0").output
+        self.assertEqual(output.count("Error: Choose one of the numbers 1, 2, 0."), len(answers))
+
+    def test_the_work_orders_menu_depends_on_the_role_and_on_what_is_finished(self) -> None:
+        self.create(self.uma)
+        numbers = {"uma": "1 3 4 5 9 0", "max": "1 3 4 5 8 9 0", "anna": "1 3 4 5 8 9 10 0"}
+        for username, expected in numbers.items():
+            with self.subTest(username=username):
+                output = run(self.path, "2", username, PASSWORD, "3", "1", "x", "0", "0", "0").output
+                self.assertIn(f"Choose one of the numbers {expected.replace(' ', ', ')}.", output)
+        output = run(self.path, "2", "uma", PASSWORD, "3", "1", "1", "resolved", "", "x", "0", "0", "0").output
+        self.assertIn("Choose one of the numbers 1, 9, 0.", output)
+
+
+class RegisterTest(DatabaseTestCase):
+    def usernames(self) -> str:
+        return " ".join(str(username) for (username,) in self.rows("SELECT username FROM users ORDER BY id"))
+
+    def test_a_wrong_username_password_or_role_is_asked_for_again(self) -> None:
+        output = run(
+            self.path,
+            *("1", "a", "me", "uma", "Ada Lovelace", "ada"),
+            *("short", "12345678", "ada lovelace", "Password123!", PASSWORD),
+            *("boss", "4", "", "0"),
+        ).output
+        self.assertEqual(output.count("Error: "), 10)
+        self.assertIn("User ada registered as user.", output)
+
+    def test_an_admin_or_manager_needs_an_admins_name_and_password(self) -> None:
+        for role in ("admin", "manager"):
+            for name, password in (("anna", "wrong"), ("max", PASSWORD), ("uma", PASSWORD), ("nobody", PASSWORD)):
+                with self.subTest(role=role, approver=name):
+                    output = run(self.path, "1", "eve", PASSWORD, role, name, password, "0").output
+                    self.assertIn("Error: The admin's username or password is wrong. Nothing was created.", output)
+        output = run(self.path, "1", "eve", PASSWORD, "admin", "", "0").output
+        self.assertIn("Cancelled. Nothing was saved.\n\nIT Work Order", output)
+        self.assertEqual(self.usernames(), "anna max uma ugo")
+
+    def test_with_an_admins_approval_the_account_is_made(self) -> None:
+        output = run(self.path, "1", "mia", PASSWORD, "manager", "Anna", PASSWORD, "0").output
+        self.assertIn("User mia registered as manager.", output)
+
+    def test_an_empty_answer_leaves_the_form(self) -> None:
+        self.assertIn("Cancelled. Nothing was saved.", run(self.path, "1", "", "0").output)
+        self.assertIn("Cancelled. Nothing was saved.", run(self.path, "1", "ada", "", "0").output)
+        self.assertEqual(self.usernames(), "anna max uma ugo")
+
+
+class LogInTest(DatabaseTestCase):
+    def test_an_unknown_name_a_wrong_password_and_a_closed_account_get_the_same_words(self) -> None:
+        users.deactivate(self.connection, self.anna, "ugo")
+        outputs = {
+            run(self.path, "2", name, password, "0").output
+            for name, password in (("ghost", PASSWORD), ("uma", "wrong"), ("ugo", PASSWORD))
+        }
+        self.assertEqual(len(outputs), 1)
+        self.assertIn("Error: The username or the password is wrong.", outputs.pop())
+
+    def test_a_one_time_password_has_to_be_changed_before_anything_else(self) -> None:
+        added = run(self.path, "2", "anna", PASSWORD, "8", "2", "mia", "manager", "0", "0", "0").output
+        one_time = added.split("One-time password: ")[1].split("\n")[0]
+        cancelled = run(self.path, "2", "mia", one_time, "", "0").output
+        self.assertIn("Cancelled. Nothing was saved.", cancelled)
+        self.assertNotIn("Main menu", cancelled)
+        self.assertIn(
+            "Error: The new password is the current one", run(self.path, "2", "mia", one_time, one_time).output
+        )
+        changed = run(self.path, "2", "mia", one_time, "a new horse 7", "0", "0").output
+        self.assertIn("Password changed.\n\nMain menu: mia (manager)", changed)
+        self.assertIn("Error: ", run(self.path, "2", "mia", one_time, "0").output)
+        self.assertIn("Main menu: mia", run(self.path, "2", "mia", "a new horse 7", "0", "0").output)
+
+    def test_the_password_is_changed_only_with_the_current_one(self) -> None:
+        wrong = run(self.path, "2", "uma", PASSWORD, "6", "1", "not it", "a new horse 7", "0", "0", "0").output
+        self.assertIn("Error: The current password is wrong.", wrong)
+        right = run(
+            self.path, "2", "uma", PASSWORD, "6", "1", PASSWORD, "a new horse 7", "0", "1", "t", "", "", "0", "0"
+        )
+        self.assertIn("Password changed.", right.output)
+        self.assertIn("Work order #1 created.", right.output)
+
+
+class FormTest(DatabaseTestCase):
+    def as_uma(self, *answers: str) -> str:
+        return run(self.path, "2", "uma", PASSWORD, *answers, "0", "0", "0").output
+
+    def test_every_prompt_of_create_refuses_wrong_answers_and_asks_again(self) -> None:
+        output = self.as_uma("1", "x" * 121, "Title", "d" * 10_001, "none", "urgent", "5", "0", "", "0")
+        self.assertIn("Error: A title has 1 to 120 characters; this one has 121.\nTitle: ", output)
+        self.assertIn(
+            "Error: A text has at most 10,000 characters; this one has 10,001.\nDescription (optional): ", output
+        )
+        self.assertEqual(
+            output.count("Error: Answer with a number from 1 to 4 or one of: Low, Medium, High, Critical."), 3
+        )
+        self.assertEqual(self.rows("SELECT title, description, priority FROM work_orders"), [("Title", "", 2)])
+
+    def test_choices_are_taken_as_number_name_or_unambiguous_beginning(self) -> None:
+        for answer, priority in (("1", 1), ("LOW", 1), ("c", 4), ("hi", 3), ("", 2), ("med", 2)):
+            with self.subTest(answer=answer):
+                self.as_uma("1", "t", "", answer)
+                self.assertEqual(self.rows("SELECT priority FROM work_orders ORDER BY id DESC LIMIT 1"), [(priority,)])
+
+    def test_an_ambiguous_beginning_is_refused_with_what_it_could_be(self) -> None:
+        self.create(self.uma)
+        self.assertIn("one of: Open, On Hold.", self.as_uma("3", "1", "1", "o", "", "0"))
+
+    def test_a_work_order_that_was_never_given_and_somebody_elses_get_the_same_words(self) -> None:
+        self.create(self.ugo)
+        output = self.as_uma("3", "1", "3", "2", "3", "999999999999999999", "3", "0")
+        self.assertEqual(output.count("Error: There is no work order #"), 4)
+        self.assertNotIn("Printer", output)
+
+    def test_only_digits_are_a_work_order_id(self) -> None:
+        output = self.as_uma("3", "x", "-1", "1.5", "²", "9" * 19, "1e3", "")
+        self.assertEqual(output.count("Error: A work order ID is a number such as 12.\nWork order ID: "), 6)
+        self.assertIn("Cancelled. Nothing was saved.", output)
+
+    def test_edits_offer_todays_value_and_an_empty_answer_keeps_it(self) -> None:
+        self.create(self.uma, "Old title", "Old text", Priority.HIGH)
+        output = self.as_uma("3", "1", "3", "", "4", "", "5", "", "0")
+        for prompt in ("Title [Old title]: ", "Description [Old text]: ", "Priority [High]: "):
+            self.assertIn(prompt, output)
+        self.assertEqual(self.rows("SELECT field FROM work_order_history"), [("created",)])
+
+    def test_none_empties_a_description_and_a_backslash_goes_on(self) -> None:
+        self.create(self.uma, description="Old text")
+        self.as_uma("3", "1", "4", "none", "0")
+        self.assertEqual(self.rows("SELECT description FROM work_orders"), [("",)])
+        self.as_uma("3", "1", "4", "one\\", "two\\", "", "0")
+        self.assertEqual(self.rows("SELECT description FROM work_orders"), [("one\ntwo",)])
+
+    def test_delete_needs_a_yes(self) -> None:
+        self.create(self.uma)
+        output = run(
+            self.path, "2", "anna", PASSWORD, "3", "1", "10", "", "10", "maybe", "no", "10", "y", "0", "0"
+        ).output
+        self.assertEqual(output.count("Are you sure? [no]: "), 4)
+        self.assertEqual(output.count("Cancelled. Nothing was saved."), 2)
+        self.assertIn("Error: Answer yes or no.", output)
+        self.assertIn("Work order #1 deleted.\n\nMain menu", output)
+
+    def test_a_manager_logs_a_work_order_for_a_caller(self) -> None:
+        self.create(self.max)
+        output = run(self.path, "2", "max", PASSWORD, "3", "1", "8", "ghost", "uma", "0", "0", "0").output
+        self.assertIn("Error: There is no user ghost", output)
+        self.assertIn("Requester [max]: ", output)
+        self.assertIn("Requester of work order #1 is now uma.", output)
+        self.assertIn("Work order #1: Printer jams", self.as_uma("3", "1", "0"))
+
+    def test_the_users_menu_names_whom_it_changed_and_refuses_the_last_admin(self) -> None:
+        users_menu = ("2", "anna", PASSWORD, "8")
+        output = run(
+            self.path,
+            *users_menu,
+            "3",
+            "ghost",
+            "ugo",
+            "manager",
+            "5",
+            "ugo",
+            "yes",
+            "6",
+            "ugo",
+            "1",
+            "5",
+            "anna",
+            "yes",
+        ).output
+        self.assertIn("Error: There is no user ghost", output)
+        self.assertIn("User ugo is now manager.", output)
+        self.assertIn("User ugo deactivated.", output)
+        self.assertIn("User ugo reactivated.", output)
+        self.assertRegex(output, r"Username  Role     State   Since\n(anna|max)")
+        self.assertIn("Error: anna is the last active admin", output)
+
+
+class HostileInputTest(DatabaseTestCase):
+    def test_bytes_that_are_no_text_are_refused_at_every_prompt(self) -> None:
+        for bad in (b"\xff\xfe", b"a\0b", b"\xed\xa0\x80"):
+            with self.subTest(bad=bad):
+                lines = [
+                    bad,
+                    b"2",
+                    bad,
+                    b"uma",
+                    bad,
+                    PASSWORD.encode(),
+                    b"1",
+                    bad,
+                    b"Title",
+                    bad,
+                    b"",
+                    bad,
+                    b"",
+                    b"0",
+                    b"0",
+                ]
+                ended = run_bytes(self.path, b"\n".join(lines) + b"\n")
+                self.assertEqual(ended.output.count("Error: That is not text"), 6)
+                self.assertIn("created.", ended.output)
+                self.assertEqual(ended.code, 0)
+
+    def test_a_line_of_a_megabyte_gets_a_sentence_and_the_next_answer_counts(self) -> None:
+        output = run(
+            self.path, "x" * 1_000_000, "2", "uma", PASSWORD, "1", "x" * 1_000_000, "Title", "", "", "0", "0"
+        ).output
+        self.assertEqual(output.count("Error: That line is too long"), 2)
+        self.assertIn("Work order #1 created.", output)
+
+    def test_control_characters_reach_the_screen_as_escapes_only(self) -> None:
+        hostile = "red\x1b[31m bell\x07 c1\x9b bidi\u202e line\u2028 del\x7f"
+        output = run(
+            self.path, "2", "uma", PASSWORD, "1", hostile, hostile, "", "2", "3", "1", "3", "", "9", "0"
+        ).output
+        self.assertIn(r"red\x1b[31m bell\x07 c1\x9b bidi\u202e line\u2028 del\x7f", output)
+        for character in "\x1b\x07\x9b\u202e\u2028\x7f":
+            self.assertNotIn(character, output)
+
+    def test_what_the_terminals_encoding_cannot_show_is_replaced(self) -> None:
+        self.create(self.uma, "Drücker 印刷")
+        output = run(self.path, "2", "uma", PASSWORD, "2", "0", "0", "0", PYTHONIOENCODING="ascii").output
+        self.assertIn("Dr?cker ??", output)
+
+    def test_windows_line_ends_are_line_ends(self) -> None:
+        output = run_bytes(self.path, f"2\r\numa\r\n{PASSWORD}\r\n0\r\n0\r\n".encode()).output
+        self.assertIn("Main menu: uma", output)
+
+
+class EndOfInputTest(DatabaseTestCase):
+    def test_at_a_menu_the_program_leaves_with_0(self) -> None:
+        for answers in ((), ("2", "uma", PASSWORD), ("2", "uma", PASSWORD, "2"), ("2", "uma", PASSWORD, "6")):
+            with self.subTest(answers=answers):
+                self.assertEqual(run(self.path, *answers).code, 0)
+
+    def test_inside_a_form_nothing_is_saved_and_the_code_is_1(self) -> None:
+        form = ("2", "uma", PASSWORD, "1", "Title", "text\\", "more", "high")
+        for length in (1, 2, 4, 5, 6, 7):
+            with self.subTest(answers=form[:length]):
+                ended = run(self.path, *form[:length])
+                self.assertEqual(ended.code, 1)
+                self.assertTrue(ended.output.endswith("Cancelled. Nothing was saved.\n"), ended.output)
+        self.assertEqual(self.rows("SELECT * FROM work_orders"), [])
+
+    def test_a_last_line_without_a_line_end_counts(self) -> None:
+        self.assertIn("Title: ", run_bytes(self.path, f"2\numa\n{PASSWORD}\n1".encode()).output)
+
+    @unittest.skipIf(os.name == "nt", "closes a descriptor as POSIX shells do")
+    def test_a_closed_standard_input_is_an_ended_one(self) -> None:
+        closing = ["sh", "-c", f'exec "{sys.executable}" "{ROOT / "main.py"}" <&-']
+        self.assertEqual(run_command(closing, b"", environment(self.path)).code, 0)
+
+
+@unittest.skipIf(os.name == "nt", "sends POSIX signals")
+class InterruptTest(DatabaseTestCase):
+    def test_ctrl_c_at_a_menu_is_the_way_back(self) -> None:
+        talk = self.talk()
+        talk.log_in("uma")
+        talk.expect("Log out\nChoose an option: ")
+        talk.interrupt()
+        talk.expect("Logged out.")
+        talk.expect("Exit\nChoose an option: ")
+        talk.interrupt()
+        self.assertEqual(talk.end().code, 0)
+
+    def test_ctrl_c_in_a_form_saves_nothing_and_goes_back(self) -> None:
+        for prompts in (
+            ("Title: ",),
+            ("Title: ", "t", "Description (optional): "),
+            ("Title: ", "t", ": ", "", "[Medium]: "),
+        ):
+            with self.subTest(prompts=prompts):
+                talk = self.talk()
+                talk.log_in("uma")
+                talk.choose("1")
+                talk.answer(*prompts[:-1])
+                talk.expect(prompts[-1])
+                talk.interrupt()
+                talk.expect("Cancelled. Nothing was saved.\n\nMain menu")
+                self.assertEqual(talk.end().code, 0)
+        self.assertEqual(self.rows("SELECT * FROM work_orders"), [])
+
+    def test_ctrl_c_again_and_again_never_shows_a_traceback(self) -> None:
+        talk = self.talk()
+        talk.choose("2")
+        for _ in range(50):
+            talk.interrupt()
+        self.assertNotIn("Traceback", talk.end().output)
+
+
+@needs_terminal
+class TerminalTest(DatabaseTestCase):
+    def test_passwords_are_not_shown_and_a_new_one_is_confirmed(self) -> None:
+        talk = self.talk((80, 24))
+        talk.answer("option: ", "1", "Username: ", "ada", "Password: ", PASSWORD, "Confirm password: ", "different")
+        talk.expect("Error: The two passwords differ; type the password again.\n")
+        seen = talk.answer("Password: ", PASSWORD, "Confirm password: ", PASSWORD, "Role [user]: ", "")
+        seen += talk.expect("User ada registered as user.")
+        self.assertNotIn(PASSWORD, seen)
+
+    def test_the_main_job_works_and_ctrl_c_leaves_a_form(self) -> None:
+        talk = self.talk((80, 24))
+        talk.log_in("uma")
+        talk.choose("1")
+        talk.expect("Title: ")
+        talk.send("half a tit\x03")
+        talk.expect("Cancelled. Nothing was saved.")
+        talk.choose("1")
+        talk.answer("Title: ", "Printer", "(optional): ", "", "[Medium]: ", "c")
+        talk.expect("Work order #1 created.")
+        talk.choose("0", "0")
+        self.assertEqual(talk.end().code, 0)
+
+    def test_ctrl_c_at_a_password_gives_the_echo_back(self) -> None:
+        import termios
+
+        talk = self.talk((80, 24))
+        talk.answer("option: ", "2", "Username: ", "uma")
+        talk.expect("Password: ")
+        self.assertFalse(termios.tcgetattr(talk._output)[3] & termios.ECHO)
+        talk.send("secret\x03")
+        talk.expect("Choose an option: ")
+        talk.send("0\n")
+        talk.process.wait()
+        self.assertTrue(termios.tcgetattr(talk._output)[3] & termios.ECHO)
+
+    def test_the_end_of_input_key_leaves_with_0_at_a_menu_and_1_in_a_form(self) -> None:
+        talk = self.talk((80, 24))
+        talk.expect("option: ")
+        self.assertEqual(talk.end().code, 0)
+        talk = self.talk((80, 24))
+        talk.choose("2")
+        talk.expect("Username: ")
+        self.assertEqual(talk.end().code, 1)
+
+    def test_the_list_drops_columns_rather_than_wrap_and_aligns_wide_characters(self) -> None:
+        self.create(self.uma, "印刷機が紙を噛む " * 6)
+        self.create(self.uma, "A plain title " * 8)
+        for columns, headings in ((50, "ID  Priority  Status  Title\n"), (160, "Title")):
+            with self.subTest(columns=columns):
+                talk = self.talk((columns, 24))
+                talk.log_in("max")
+                talk.choose("2")
+                page = talk.expect("0. Back")
+                self.assertIn(headings, page)
+                self.assertLessEqual(max(map(main.cell_width, page.split("\n"))), columns)
+                self.assertEqual("Requester" in page, columns == 160)
+
+    def test_a_page_holds_what_the_terminal_is_high(self) -> None:
+        for _ in range(30):
+            self.create(self.uma)
+        talk = self.talk((80, 24))
+        talk.log_in("uma")
+        talk.choose("2")
+        page = talk.expect("0. Back\nChoose an option: ")
+        self.assertEqual(page.split("Work orders")[-1].count("Printer jams"), 15)
+        self.assertLessEqual(page.split("uma (user)")[-1].split("0. Log out")[-1].count("\n"), 24)
+
+
+class PagingTest(DatabaseTestCase):
+    def test_next_and_previous_stand_only_where_there_is_such_a_page(self) -> None:
+        for number in range(45):
+            self.create(self.uma, f"Title {number}.")
+        talk = self.talk()
+        talk.log_in("uma")
+        pages = [talk.choose("2") and talk.expect("0. Back\n")]
+        for step in ("1", "1", "2", "2"):
+            talk.choose(step)
+            pages.append(talk.expect("0. Back\n"))
+        talk.end()
+        self.assertEqual([page.count("Title ") - 1 for page in pages], [20, 20, 5, 20, 20])
+        self.assertEqual(["1. Next page" in page for page in pages], [True, True, False, True, True])
+        self.assertEqual(["2. Previous page" in page for page in pages], [False, True, True, True, False])
+        shown = [f"Title {number}." in "".join(pages[:3]) for number in range(45)]
+        self.assertTrue(all(shown))
+
+    def test_what_others_change_meanwhile_shows_no_work_order_twice(self) -> None:
+        orders = [self.create(self.uma, f"Title {number}.") for number in range(30)]
+        talk = self.talk()
+        talk.log_in("max")
+        talk.choose("2")
+        first = talk.expect("0. Back\n")
+        work_order.change_status(self.connection, self.uma, orders[3], work_order.Status.RESOLVED)
+        self.create(self.ugo, "New one", priority=Priority.CRITICAL)
+        talk.choose("1")
+        second = talk.expect("0. Back\n")
+        talk.end()
+        for number in range(30):
+            self.assertEqual((first + second).count(f"Title {number}."), 1, number)
+
+
+class TwoSessionsTest(DatabaseTestCase):
+    def opened_by(self, username: str) -> Conversation:
+        talk = self.talk()
+        talk.log_in(username)
+        talk.choose("3")
+        talk.answer("Work order ID: ", "1")
+        return talk
+
+    def test_a_field_that_somebody_else_changed_is_kept_and_what_was_typed_is_offered_again(self) -> None:
+        self.create(self.uma, "First")
+        uma, anna = self.opened_by("uma"), self.opened_by("anna")
+        uma.choose("3")
+        uma.expect("Title [First]: ")
+        anna.choose("3")
+        anna.answer("Title [First]: ", "Second")
+        anna.expect("saved.")
+        uma.send("Third\n")
+        uma.expect('Error: The title is "Second" now: anna changed it in the meantime. Nothing was saved;')
+        uma.choose("3")
+        uma.answer("Title [Third]: ", "")
+        uma.expect("Title of work order #1 saved.")
+        self.assertEqual(self.rows("SELECT title FROM work_orders"), [("Third",)])
+
+    def test_a_change_of_another_field_does_not_get_in_the_way(self) -> None:
+        self.create(self.uma, "First")
+        uma, anna = self.opened_by("uma"), self.opened_by("anna")
+        uma.choose("3")
+        uma.expect("Title [First]: ")
+        anna.choose("5")
+        anna.answer("Priority [Medium]: ", "high")
+        anna.expect("is now High.")
+        uma.send("Third\n")
+        uma.expect("saved.")
+        self.assertEqual(self.rows("SELECT title, priority FROM work_orders"), [("Third", 3)])
+
+    def test_who_is_demoted_or_deactivated_is_refused_at_the_next_action(self) -> None:
+        self.create(self.uma)
+        max_ = self.opened_by("max")
+        max_.expect("Choose an option: ")
+        users.change_role(self.connection, self.anna, "max", Role.USER)
+        max_.send("5\n")
+        max_.answer("Priority [Medium]: ", "high")
+        max_.expect("Error: There is no work order #1.\n")
+        max_.expect("Main menu: max (user)")
+        users.deactivate(self.connection, self.anna, "max")
+        max_.choose("1")
+        max_.answer("Title: ", "t", ": ", "", ": ", "")
+        max_.expect("Error: You are logged out: your account has been deactivated.\n\nIT Work Order")
+
+    def test_a_changed_password_ends_the_accounts_other_sessions(self) -> None:
+        self.create(self.uma)
+        uma = self.opened_by("uma")
+        uma.expect("Choose an option: ")
+        users.change_password(self.connection, self.uma, PASSWORD, "a new horse 7")
+        uma.send("3\n")
+        uma.answer("]: ", "t")
+        uma.expect("Error: You are logged out: your password has been changed.")

@@ -1,0 +1,205 @@
+"""The database file: how it is made, opened, upgraded and refused."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from support import ROOT, DatabaseTestCase, Ended, environment, run
+
+import database
+from database import DatabaseFileError
+
+
+def set_up(path: Path) -> Ended:
+    return run(path, program=ROOT / "database.py")
+
+
+class FileTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.path = self.folder / "test.db"
+
+    def make(self) -> None:
+        database.connect(self.path, create=True).close()
+
+
+class SetUpTest(FileTestCase):
+    def test_it_says_where_the_database_is_and_its_version_and_does_no_harm_again(self) -> None:
+        first = set_up(self.path)
+        before = self.path.read_bytes()
+        self.assertEqual(first, (f"Database: {self.path}\nSchema version: {len(database.MIGRATIONS)}\n", 0))
+        self.assertEqual(set_up(self.path), first)
+        self.assertEqual(self.path.read_bytes(), before)
+
+    @unittest.skipIf(os.name == "nt", "Windows has no owner-only modes")
+    def test_the_file_is_its_owners_alone_whatever_the_umask(self) -> None:
+        command = f'umask 000; exec "{sys.executable}" "{ROOT / "database.py"}"'
+        subprocess.run(["sh", "-c", command], env=environment(self.path), stdout=subprocess.DEVNULL, check=True)
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    def test_a_folder_that_is_not_there_is_named(self) -> None:
+        ended = set_up(self.folder / "missing" / "test.db")
+        self.assertEqual(ended.code, 1)
+        self.assertIn("missing", ended.output)
+        self.assertNotIn("Traceback", ended.output)
+
+    def test_without_create_a_missing_file_is_refused_and_not_made(self) -> None:
+        with self.assertRaisesRegex(DatabaseFileError, "does not exist"):
+            database.connect(self.path)
+        self.assertFalse(self.path.exists())
+
+    def test_an_empty_file_is_set_up(self) -> None:
+        self.path.touch()
+        self.assertEqual(set_up(self.path).code, 0)
+
+    def test_two_programs_that_start_at_once_both_get_a_sound_database(self) -> None:
+        command = [sys.executable, str(ROOT / "database.py")]
+        programs = [subprocess.Popen(command, env=environment(self.path), stdout=subprocess.DEVNULL) for _ in range(4)]
+        self.assertEqual([process.wait() for process in programs], [0] * 4)
+        database.connect(self.path).close()
+
+
+class RefusedFileTest(FileTestCase):
+    def assert_refused(self, words: str) -> None:
+        before = self.path.read_bytes()
+        for program in ("main.py", "database.py"):
+            ended = run(self.path, "0", program=ROOT / program)
+            self.assertEqual(ended.code, 1, ended.output)
+            self.assertTrue(ended.output.startswith(f"Error: {self.path} "), ended.output)
+            self.assertIn(words, ended.output)
+            self.assertEqual(ended.output.count("\n"), 1)
+        self.assertEqual(self.path.read_bytes(), before)
+        self.assertEqual(list(self.folder.iterdir()), [self.path])
+
+    def test_a_text_file(self) -> None:
+        self.path.write_text("not a database\n" * 20)
+        self.assert_refused("is not a database")
+
+    def test_a_file_shorter_than_a_header(self) -> None:
+        self.path.write_bytes(b"SQLite format 3\0")
+        self.assert_refused("is not a database")
+
+    def test_somebody_elses_database(self) -> None:
+        other = sqlite3.connect(self.path)
+        other.execute("CREATE TABLE work_orders (id)")
+        other.close()
+        self.assert_refused("another program")
+
+    def test_a_newer_version(self) -> None:
+        self.make()
+        newer = sqlite3.connect(self.path)
+        newer.execute("PRAGMA user_version = 999")
+        newer.close()
+        self.assert_refused("newer version of this program (schema version 999;")
+
+    def test_a_truncated_file(self) -> None:
+        self.make()
+        self.path.write_bytes(self.path.read_bytes()[:8192])
+        self.assert_refused("damaged")
+
+    def test_a_scribbled_page_anywhere(self) -> None:
+        self.make()
+        sound = self.path.read_bytes()
+        for page in range(1, len(sound) // 4096):
+            with self.subTest(page=page):
+                scribbled = sound[: page * 4096] + b"\xa5" * 4096 + sound[(page + 1) * 4096 :]
+                self.path.write_bytes(scribbled)
+                with self.assertRaisesRegex(DatabaseFileError, "damaged"):
+                    database.connect(self.path)
+                self.assertEqual(self.path.read_bytes(), scribbled)
+        self.assert_refused("damaged")
+
+    def test_a_folder(self) -> None:
+        self.path.mkdir()
+        with self.assertRaisesRegex(DatabaseFileError, "is not a file"):
+            database.connect(self.path, create=True)
+
+
+class ConnectionTest(DatabaseTestCase):
+    def test_it_is_configured_as_the_promises_need(self) -> None:
+        expected = {"foreign_keys": 1, "synchronous": 3, "cell_size_check": 1, "journal_mode": "delete"}
+        expected["application_id"] = 0x574F524B
+        for pragma, value in expected.items():
+            with self.subTest(pragma=pragma):
+                self.assertEqual(self.rows(f"PRAGMA {pragma}"), [(value,)])
+
+    def test_a_transaction_stands_as_a_whole_or_not_at_all(self) -> None:
+        with self.assertRaises(ZeroDivisionError), database.transaction(self.connection):
+            self.connection.execute("UPDATE users SET role = 'admin'")
+            raise ZeroDivisionError
+        self.assertEqual(self.rows("SELECT count(*) FROM users WHERE role = 'admin'"), [(1,)])
+        self.assertFalse(self.connection.in_transaction)
+
+    def test_the_schema_refuses_what_the_code_would_not_write(self) -> None:
+        self.create(self.uma)
+        for statement in (
+            "UPDATE users SET role = 'root'",
+            "UPDATE users SET username = 'Anna' WHERE id = 1",
+            "UPDATE users SET username = 'uma' WHERE id = 1",
+            "UPDATE users SET created_at = 'yesterday'",
+            "UPDATE work_orders SET status = 'Done'",
+            "UPDATE work_orders SET status = 'Resolved'",
+            "UPDATE work_orders SET priority = 5",
+            "UPDATE work_orders SET title = ''",
+            "UPDATE work_orders SET requester_id = 99",
+            "UPDATE work_orders SET due_at = '2026-11-22'",
+            "UPDATE work_order_history SET note = 'x'",
+            "DELETE FROM work_order_history",
+            "UPDATE audit_log SET subject = 'x'",
+            "DELETE FROM audit_log",
+        ):
+            with self.subTest(statement=statement), self.assertRaises(sqlite3.IntegrityError):
+                self.connection.execute(statement)
+
+
+class MigrationTest(FileTestCase):
+    def test_a_migration_that_fails_changes_nothing(self) -> None:
+        self.make()
+        connection = database.connect(self.path)
+        self.addCleanup(connection.close)
+        version = database.schema_version(connection)
+        failing = (*database.MIGRATIONS, ("CREATE TABLE half (id)", "CREATE TABLE users (id)"))
+        with self.assertRaises(sqlite3.OperationalError):
+            database.migrate(connection, failing)
+        self.assertEqual(database.schema_version(connection), version)
+        self.assertEqual(connection.execute("SELECT * FROM sqlite_master WHERE name = 'half'").fetchall(), [])
+
+    def test_each_older_version_is_brought_up_to_the_schema_of_a_new_file(self) -> None:
+        self.make()
+        schema = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+        expected = sqlite3.connect(self.path).execute(schema).fetchall()
+        for version in range(1, len(database.MIGRATIONS)):
+            with self.subTest(version=version):
+                path = self.folder / f"version{version}.db"
+                path.touch()
+                old = sqlite3.connect(path, isolation_level=None)
+                database.migrate(old, database.MIGRATIONS[:version])
+                old.close()
+                connection = database.connect(path)
+                self.assertEqual(connection.execute(schema).fetchall(), expected)
+                connection.close()
+
+
+class ExplainTest(unittest.TestCase):
+    def test_each_fault_has_a_sentence_of_its_own(self) -> None:
+        for words, meaning in (
+            ("database is locked", "busy"),
+            ("database or disk is full", "disk is full"),
+            ("attempt to write a readonly database", "may not be written"),
+            ("unable to open database file", "cannot be opened"),
+            ("disk I/O error", "disk reported an error"),
+            ("database disk image is malformed", "damaged"),
+        ):
+            with self.subTest(words=words):
+                self.assertIn(meaning, database.explain(sqlite3.OperationalError(words)))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,293 @@
+"""Accounts: registration, passwords, sessions, roles, and what an admin does with them."""
+
+import sys
+import threading
+import unittest
+from typing import Callable, List
+
+from support import PASSWORD, ROOT, DatabaseTestCase, environment, run_command
+
+import database
+import users
+from users import (
+    AuthenticationError,
+    InvalidInputError,
+    PermissionDeniedError,
+    Role,
+    Session,
+    SessionEndedError,
+)
+
+
+class UsernameTest(unittest.TestCase):
+    def test_it_is_folded_to_lower_case(self) -> None:
+        self.assertEqual(users.valid_username("Ada.Love-lace_1"), "ada.love-lace_1")
+
+    def test_what_is_no_username_is_refused(self) -> None:
+        for bad in ("", "a", "a" * 33, "a b", "ä1", "a\n", "a/b", "\u212aim", "me", "NOBODY", "none", "any"):
+            with self.subTest(bad=bad), self.assertRaises(InvalidInputError):
+                users.valid_username(bad)
+
+
+class PasswordTest(unittest.TestCase):
+    def assert_refused(self, *passwords: str) -> None:
+        for password in passwords:
+            with self.subTest(password=password), self.assertRaises(InvalidInputError):
+                users.valid_password(password, "alice")
+
+    def test_a_good_one_is_taken_whole_with_its_spaces(self) -> None:
+        for good in (
+            PASSWORD,
+            "  two spaces  ",
+            "pässwörter sind lang",
+            "x7" + "ab9" * 340,
+            "correct-horse-1",
+            "83920174",
+        ):
+            with self.subTest(password=good):
+                self.assertEqual(users.valid_password(good, "alice"), good)
+
+    def test_its_length_counts_in_bytes(self) -> None:
+        self.assertEqual(users.valid_password("äöüß", "alice"), "äöüß")
+        self.assert_refused("", "seven77", "äöü", "x7" + "a9b" * 341)
+
+    def test_unprintable_characters_are_refused(self) -> None:
+        self.assert_refused("tab\there it is", "bell\x07 rings here", "null\0 is not it")
+
+    def test_common_ones_are_refused_however_they_are_decorated(self) -> None:
+        self.assert_refused(
+            *("Password123!", "w3lcome2026", "P@$$w0rd", "12qwerty!!", "1qaz2wsx", "Dr4g0n99"),
+            *(
+                "admin2026",
+                "$unshine123!",
+                "letmein!!",
+                "qwertyuiop",
+                "1q2w3e4r5t",
+                "iloveyou",
+                "trustno1",
+                "HelpDesk#1",
+            ),
+        )
+
+    def test_one_repeated_or_running_sequence_is_refused(self) -> None:
+        self.assert_refused(
+            "aaaaaaaa", "abcabcabc", "xyzwxyzw", "12345678", "1234567890", "87654321", "abcdefgh", "zyxwvuts"
+        )
+
+    def test_the_username_and_the_programs_name_are_refused(self) -> None:
+        self.assert_refused("my-Alice-is-long", "work order 77", "WorkOrder2026", "my_work_order_x")
+
+
+class RegisterTest(DatabaseTestCase):
+    def test_it_stores_a_salted_scrypt_hash_at_the_cost_that_owasp_asks_for(self) -> None:
+        users.SCRYPT_LOG_N = 15
+        self.addCleanup(setattr, users, "SCRYPT_LOG_N", 4)
+        for username in ("ada", "bea"):
+            users.register(self.connection, username, PASSWORD, Role.USER)
+        hashes = [str(row[0]) for row in self.rows("SELECT password_hash FROM users WHERE id > 4")]
+        self.assertRegex(hashes[0], r"^\$scrypt\$ln=15,r=8,p=3\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$")
+        self.assertNotEqual(*hashes)
+
+    def test_a_taken_name_is_refused_in_any_case(self) -> None:
+        with self.assertRaisesRegex(InvalidInputError, "taken"):
+            users.register(self.connection, "UMA", PASSWORD, Role.USER)
+
+    def test_no_other_role_is_had_without_an_active_admin_who_knows_his_password(self) -> None:
+        pending = users.add_user(self.connection, self.anna, "eva", Role.ADMIN)
+        users.register(self.connection, "old", PASSWORD, Role.ADMIN, ("anna", PASSWORD))
+        users.deactivate(self.connection, self.anna, "old")
+        for approval in (
+            None,
+            ("anna", "wrong"),
+            ("max", PASSWORD),
+            ("ghost", PASSWORD),
+            ("old", PASSWORD),
+            ("eva", pending),
+        ):
+            for role in (Role.MANAGER, Role.ADMIN):
+                with self.subTest(approval=approval, role=role), self.assertRaises(AuthenticationError):
+                    users.register(self.connection, "eve", PASSWORD, role, approval)
+        self.assertEqual(self.rows("SELECT * FROM users WHERE username = 'eve'"), [])
+
+    def test_two_first_registrations_at_once_make_one_admin(self) -> None:
+        path = self.folder / "new.db"
+        database.connect(path, create=True).close()
+        answers = "1\n{}\nbattery horse 9\nadmin\n0\n"
+        outputs: List[str] = []
+
+        def register(name: str) -> None:
+            command = [sys.executable, str(ROOT / "main.py")]
+            outputs.append(run_command(command, answers.format(name).encode(), environment(path)).output)
+
+        threads = [threading.Thread(target=register, args=(name,)) for name in ("ada", "bea", "cleo")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        connection = database.connect(path)
+        self.addCleanup(connection.close)
+        self.assertEqual(connection.execute("SELECT count(*) FROM users WHERE role = 'admin'").fetchone(), (1,))
+
+
+class LogInTest(DatabaseTestCase):
+    def test_the_whole_password_counts_in_either_composition_of_an_accent(self) -> None:
+        users.register(self.connection, "ada", "caf\u00e9 au lait", Role.USER)
+        users.log_in(self.connection, "ada", "cafe\u0301 au lait")
+        for wrong in ("caf\u00e9 au lai", "caf\u00e9 au lait ", "cafe au lait", "CAF\u00c9 AU LAIT", ""):
+            with self.subTest(wrong=wrong), self.assertRaises(AuthenticationError):
+                users.log_in(self.connection, "ada", wrong)
+
+    def test_an_outdated_hash_is_replaced_and_the_password_still_fits(self) -> None:
+        users.SCRYPT_LOG_N = 5
+        self.addCleanup(setattr, users, "SCRYPT_LOG_N", 4)
+        users.log_in(self.connection, "uma", PASSWORD)
+        self.assertEqual(
+            self.rows("SELECT password_hash LIKE '$scrypt$ln=5,%' FROM users WHERE username = 'uma'"), [(1,)]
+        )
+        users.log_in(self.connection, "uma", PASSWORD)
+
+    def test_it_ends_no_session_when_the_hash_is_replaced(self) -> None:
+        users.SCRYPT_LOG_N = 5
+        self.addCleanup(setattr, users, "SCRYPT_LOG_N", 4)
+        users.log_in(self.connection, "uma", PASSWORD)
+        self.assertEqual(users.account(self.connection, self.uma).username, "uma")
+
+    def test_a_python_without_scrypt_uses_pbkdf2(self) -> None:
+        code = (
+            "import hashlib; del hashlib.scrypt\n"
+            "import database, users\n"
+            "users.PBKDF2_ITERATIONS = 1000\n"
+            "connection = database.connect(database.default_path())\n"
+            "users.register(connection, 'ada', 'battery horse 9', users.Role.USER)\n"
+            "users.log_in(connection, 'ada', 'battery horse 9')\n"
+            "try: users.log_in(connection, 'uma', 'battery horse 9')\n"
+            "except users.AuthenticationError as error: print(error)\n"
+        )
+        variables = environment(self.path, PYTHONPATH=str(ROOT))
+        output = run_command([sys.executable, "-c", code], b"", variables).output
+        self.assertEqual(output, "This Python cannot check the stored password; an admin can reset it.\n")
+        self.assertEqual(
+            self.rows("SELECT password_hash LIKE '$pbkdf2-sha256$i=1000$%' FROM users WHERE username = 'ada'"), [(1,)]
+        )
+        users.log_in(self.connection, "ada", PASSWORD)
+
+    def test_a_stored_hash_that_asks_for_too_much_is_refused_unread(self) -> None:
+        for parameters in (
+            "scrypt$ln=40,r=8,p=3",
+            "scrypt$ln=15,r=99,p=3",
+            "pbkdf2-sha256$i=99999999",
+            "md5",
+            "scrypt$x",
+        ):
+            with self.subTest(parameters=parameters), self.assertRaises(AuthenticationError):
+                self.connection.execute(
+                    "UPDATE users SET password_hash = ? WHERE username = 'uma'", (f"${parameters}$AAAA$AAAA",)
+                )
+                users.log_in(self.connection, "uma", PASSWORD)
+
+    def test_logins_and_failures_are_in_the_audit_log_without_a_secret(self) -> None:
+        for name, password in (("uma", "wrong one"), ("my-secret-typed-too-early", "x")):
+            with self.assertRaises(AuthenticationError):
+                users.log_in(self.connection, name, password)
+        log = self.rows("SELECT event, subject FROM audit_log ORDER BY id DESC LIMIT 2")
+        self.assertEqual(log, [("login failed", "an unknown name"), ("login failed", "uma")])
+        self.assertNotIn(PASSWORD, str(self.rows("SELECT * FROM audit_log")))
+
+
+class SessionTest(DatabaseTestCase):
+    def test_a_new_password_ends_all_sessions_but_the_one_that_set_it(self) -> None:
+        other = users.log_in(self.connection, "uma", PASSWORD)
+        users.change_password(self.connection, self.uma, PASSWORD, "a new horse 7")
+        self.assertEqual(users.account(self.connection, self.uma).username, "uma")
+        with self.assertRaises(SessionEndedError):
+            users.account(self.connection, other)
+
+    def test_the_current_password_is_needed_and_the_new_one_must_be_fit_and_new(self) -> None:
+        for current, new, error in (
+            ("wrong one", "a new horse 7", AuthenticationError),
+            (PASSWORD, PASSWORD, InvalidInputError),
+            (PASSWORD, "short", InvalidInputError),
+        ):
+            with self.subTest(new=new), self.assertRaises(error):
+                users.change_password(self.connection, self.uma, current, new)
+        users.log_in(self.connection, "uma", PASSWORD)
+
+    def test_a_one_time_password_opens_nothing_but_its_own_change(self) -> None:
+        one_time = users.add_user(self.connection, self.anna, "mia", Role.ADMIN)
+        mia = users.log_in(self.connection, "mia", one_time)
+        self.assertTrue(mia.must_change_password)
+        with self.assertRaisesRegex(PermissionDeniedError, "one-time password"):
+            users.list_users(self.connection, mia)
+        users.change_password(self.connection, mia, one_time, "a new horse 7")
+        self.assertEqual(len(users.list_users(self.connection, mia)), 5)
+
+    def test_one_time_passwords_are_long_and_never_the_same(self) -> None:
+        passwords = {users.reset_password(self.connection, self.anna, "uma") for _ in range(20)}
+        self.assertEqual(len(passwords), 20)
+        self.assertTrue(all(len(password) >= 16 for password in passwords))
+
+
+class ManageUsersTest(DatabaseTestCase):
+    def actions(self) -> List[Callable[[Session], object]]:
+        return [
+            lambda session: users.list_users(self.connection, session),
+            lambda session: users.add_user(self.connection, session, "new", Role.USER),
+            lambda session: users.change_role(self.connection, session, "ugo", Role.MANAGER),
+            lambda session: users.reset_password(self.connection, session, "ugo"),
+            lambda session: users.deactivate(self.connection, session, "ugo"),
+            lambda session: users.reactivate(self.connection, session, "ugo"),
+        ]
+
+    def test_only_admins_manage_users(self) -> None:
+        before = self.rows("SELECT * FROM users")
+        for number, action in enumerate(self.actions()):
+            for session in (self.uma, self.max):
+                with self.subTest(action=number, session=session), self.assertRaises(PermissionDeniedError):
+                    action(session)
+        self.assertEqual(self.rows("SELECT * FROM users"), before)
+        for action in self.actions():
+            action(self.anna)
+
+    def test_an_admin_who_is_demoted_or_deactivated_is_refused_at_once(self) -> None:
+        other = self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        users.change_role(self.connection, self.anna, "eva", Role.MANAGER)
+        for action in self.actions():
+            with self.assertRaises(PermissionDeniedError):
+                action(other)
+        users.deactivate(self.connection, self.anna, "eva")
+        for action in self.actions():
+            with self.assertRaises(SessionEndedError):
+                action(other)
+
+    def test_the_last_active_admin_is_neither_demoted_nor_deactivated(self) -> None:
+        self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        users.deactivate(self.connection, self.anna, "eva")
+        with self.assertRaisesRegex(PermissionDeniedError, "last active admin"):
+            users.change_role(self.connection, self.anna, "anna", Role.USER)
+        with self.assertRaisesRegex(PermissionDeniedError, "last active admin"):
+            users.deactivate(self.connection, self.anna, "anna")
+        users.reactivate(self.connection, self.anna, "eva")
+        users.change_role(self.connection, self.anna, "anna", Role.USER)
+
+    def test_unknown_names_and_what_stands_already_are_refused(self) -> None:
+        for call in (
+            lambda: users.change_role(self.connection, self.anna, "ghost", Role.USER),
+            lambda: users.change_role(self.connection, self.anna, "uma", Role.USER),
+            lambda: users.reset_password(self.connection, self.anna, "ghost"),
+            lambda: users.deactivate(self.connection, self.anna, "ghost"),
+            lambda: users.reactivate(self.connection, self.anna, "uma"),
+            lambda: users.add_user(self.connection, self.anna, "uma", Role.USER),
+            lambda: users.add_user(self.connection, self.anna, "me", Role.USER),
+        ):
+            with self.assertRaises(InvalidInputError):
+                call()
+
+    def test_each_change_of_an_account_is_in_the_audit_log(self) -> None:
+        for action in self.actions():
+            action(self.anna)
+        events = [row[0] for row in self.rows("SELECT event FROM audit_log WHERE id > 9 AND user_id = 1")]
+        self.assertEqual(events, ["user added", "role changed", "password reset", "deactivated", "reactivated"])
+
+
+if __name__ == "__main__":
+    unittest.main()
