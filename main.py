@@ -80,21 +80,34 @@ def read_text(prompt: str) -> str:
 
 def _read(prompt: str, hidden: bool) -> str:
     while True:
-        # A Ctrl-C counts only while an answer is awaited, so that it can't undo what is being saved.
-        signal.signal(signal.SIGINT, _interrupt)
         try:
-            line = _read_from_terminal(prompt, hidden) if sys.stdin.isatty() else _read_from_file(prompt)
+            with _listening_for_signals():
+                line = _read_from_terminal(prompt, hidden) if sys.stdin.isatty() else _read_from_file(prompt)
         except KeyboardInterrupt:
             print()
             raise Cancelled from None
-        finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         if len(line) > LONGEST_LINE:
             print_error(f"That line is too long; a line has at most {LONGEST_LINE:,} characters.")
         elif "\0" in line or any("\ud800" <= character <= "\udfff" for character in line):
             print_error(f"That is not text in the terminal's encoding ({sys.stdin.encoding}).")
         else:
             return line
+
+
+@contextmanager
+def _listening_for_signals() -> Iterator[None]:
+    """Let Ctrl-C interrupt only what happens inside, so that it never undoes what is being saved."""
+    signal.signal(signal.SIGINT, _interrupt)
+    if hasattr(signal, "setitimer"):
+        # A signal that arrives a moment before the wait begins is seen when the next one ends the wait.
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    try:
+        yield
+    finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
