@@ -103,15 +103,14 @@ _INITIAL_SCHEMA = (
 MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA,)
 
 # SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
-_FAULTS = (
-    ("is locked", "The database is busy: somebody else is writing. Nothing was saved; try again in a moment."),
+_PASSING_FAULTS = (
+    ("is locked", "The database is busy with somebody else's work. Nothing was saved; try again in a moment."),
     ("disk is full", "The disk is full. Nothing was saved; free some space and try again."),
     ("readonly database", "The database or its folder may not be written to. Nothing was saved."),
     ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
     ("disk I/O error", "The disk reported an error. Nothing was saved."),
-    ("malformed", "The database is damaged. Nothing was saved; restore it from a backup."),
-    ("not a database", "The database is damaged. Nothing was saved; restore it from a backup."),
 )
+_DAMAGE = ("malformed", "not a database")
 
 
 class ApplicationError(Exception):
@@ -124,9 +123,11 @@ class DatabaseFileError(ApplicationError):
 
 def explain(error: sqlite3.Error) -> str:
     """Return a finished sentence for the person about what SQLite reported."""
-    for words, sentence in _FAULTS:
+    for words, sentence in _PASSING_FAULTS:
         if words in str(error):
             return sentence
+    if any(words in str(error) for words in _DAMAGE):
+        return "The database is damaged. Nothing was saved; restore it from a backup."
     return f"The database reported a problem ({error}). Nothing was saved."
 
 
@@ -157,12 +158,12 @@ def connect(path: Path, create: bool = False) -> sqlite3.Connection:
         _check_content(connection, path)
         connection.execute("PRAGMA journal_mode = DELETE")
         migrate(connection)
-    except sqlite3.OperationalError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         connection.close()
-        raise
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise DatabaseFileError(f"{path} is damaged ({error}). Restore it from a backup.") from error
+        if any(words in str(error) for words, _ in _PASSING_FAULTS):
+            raise
+        reason = " ".join(str(error).split())
+        raise DatabaseFileError(f"{path} is damaged ({reason}). Restore it from a backup.") from error
     except BaseException:
         connection.close()
         raise
@@ -267,6 +268,7 @@ def _check_content(connection: sqlite3.Connection, path: Path) -> None:
 def main() -> int:
     """Set the database up, print where it is and its schema version, and return the exit code."""
     path = default_path()
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         connection = connect(path, create=True)
     except ApplicationError as error:

@@ -3,9 +3,13 @@
 Each menu is a table of options below the functions that they run; a handler prompts, calls and prints.
 """
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first prompt, Ctrl-C ends the program without a word
+
 import os
 import shutil
-import signal
 import sqlite3
 import sys
 import unicodedata
@@ -44,10 +48,9 @@ class Cancelled(Exception):
 
 def prepare_terminal() -> None:
     """Make the standard streams fit for any bytes, and line editing available without a history or completion."""
-    if sys.stdin is None:
-        sys.stdin = Path(os.devnull).open()
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")
+    sys.stdin = sys.stdin or Path(os.devnull).open()
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")
     sys.stdin.reconfigure(errors="surrogateescape", newline="\n")  # type: ignore[union-attr]
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     if sys.stdin.isatty():
@@ -116,22 +119,50 @@ def _interrupt(signal_number: int, frame: object) -> None:
 
 
 def _read_from_terminal(prompt: str, hidden: bool) -> str:
-    if not hidden:
+    if hidden:
+        return _read_hidden(prompt)
+    try:
         return input(prompt)
+    except EOFError:
+        print()
+        raise
+
+
+def _read_hidden(prompt: str) -> str:
+    """Return a line that is not shown while it is typed; what was typed or pasted ahead is kept."""
     if termios is None:
         import getpass
 
         return getpass.getpass(prompt)
-    with _echo_off():
-        return _read_from_file(prompt)
+    typed = bytearray()
+    with _unechoed_keys():
+        print(prompt, end="", flush=True)
+        while True:
+            key = os.read(sys.stdin.fileno(), 1)
+            if key in (b"\n", b"\r"):
+                break
+            if key == b"" or (key == b"\x04" and not typed):  # Ctrl-D
+                print()
+                raise EOFError
+            if key == b"\x15":  # Ctrl-U
+                typed.clear()
+            elif key in (b"\x7f", b"\x08"):
+                while typed and typed.pop() & 0xC0 == 0x80:  # the rest of a character of several bytes
+                    pass
+            else:
+                typed += key
+    print()
+    return typed.decode(sys.stdin.encoding, "surrogateescape")
 
 
 @contextmanager
-def _echo_off() -> Iterator[None]:
+def _unechoed_keys() -> Iterator[None]:
     # getpass would turn to the controlling terminal instead of standard input and drop what was typed ahead.
     before = termios.tcgetattr(sys.stdin)
     silent = before[:]
-    silent[3] &= ~termios.ECHO
+    silent[3] &= ~(termios.ECHO | termios.ICANON)
+    # Stopping or quitting here would leave the shell without echo, or the password with it.
+    silent[6] = [b"\0" if key in (termios.VSUSP, termios.VQUIT) else old for key, old in enumerate(before[6])]
     try:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
         yield
@@ -157,11 +188,12 @@ def ask(
     default: Optional[T] = None,
     read: Callable[[str], str] = read_line,
 ) -> T:
-    """Ask until the answer can be parsed, and return what it means; an empty one takes the default.
+    """Ask until the answer can be parsed, and return what it means; an empty one takes the default, which is shown.
 
     `parse` raises InvalidInputError for a wrong answer. Raises Cancelled for an empty answer without a default.
     """
-    prompt = f"{label} [{brief(str(default))}]: " if default not in (None, "") else f"{label}: "
+    bracketed = "" if default is None or label.endswith("(optional)") else f" [{brief(str(default)) or 'none'}]"
+    prompt = f"{label}{bracketed}: "
     while True:
         answer = read(prompt)
         if not answer:
@@ -200,18 +232,19 @@ def parse_choice(choices: Sequence[T], text: str) -> T:
     raise InvalidInputError(f"Answer with a number from 1 to {len(choices)} or one of: {known}.")
 
 
-def ask_new_password(label: str, username: str) -> str:
+def ask_new_password(label: str, username: str, current: str = "") -> str:
     """Ask for a password that is fit for the account, twice where it is not seen while typed."""
     while True:
-        password = ask(label, lambda text: users.valid_password(text, username), read=read_password)
+        password = ask(label, lambda text: users.valid_password(text, username, current), read=read_password)
         if not sys.stdin.isatty() or ask("Confirm password", str, read=read_password) == password:
             return password
         print_error("The two passwords differ; type the password again.")
 
 
-def confirm() -> None:
-    """Ask whether the person is sure. Raises Cancelled unless the answer is yes."""
-    if not ask("Are you sure?", _parse_yes_or_no, default="no") == "yes":
+def confirm(consequence: str) -> None:
+    """Say what is about to happen and ask whether the person is sure. Raises Cancelled unless the answer is yes."""
+    print(consequence)
+    if ask("Are you sure?", _parse_yes_or_no, default="no") != "yes":
         raise Cancelled
 
 
@@ -269,25 +302,32 @@ def brief(text: str) -> str:
     return fit(shown, 60) if cell_width(shown) > 60 else shown
 
 
-def wrap(text: str, indent: str = "  ") -> List[str]:
-    """Return the lines of the text, made printable, broken between words to the terminal's width."""
-    width = terminal_size().columns - len(indent)
-    lines = []
-    for paragraph in text.split("\n"):
-        rest = printable(paragraph)
-        while cell_width(rest) > width:
-            head = rest[:width]
-            while cell_width(head) > width:
-                head = head[:-1]
-            cut = head.rfind(" ") + 1 or len(head)
-            lines.append(indent + rest[:cut].rstrip())
-            rest = rest[cut:]
-        lines.append(indent + rest)
-    return lines
+def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
+    """Return the lines of the text, made printable and broken between words to the terminal's width.
+
+    All but the first are indented by `hanging` besides, so that no text can pass for what stands above or below it.
+    """
+    width = max(2, terminal_size().columns - len(indent) - len(hanging))
+    lines = [line for paragraph in text.split("\n") for line in _broken(printable(paragraph), width)]
+    return [indent + lines[0], *(indent + hanging + line for line in lines[1:])]
+
+
+def _broken(line: str, width: int) -> Iterator[str]:
+    start, used, after_space = 0, 0, 0
+    for position, character in enumerate(line):
+        needed = _character_width(character)
+        if used + needed > width:
+            end = after_space if after_space > start else position
+            yield line[start:end].rstrip()
+            start, used = end, cell_width(line[end:position])
+        used += needed
+        if character == " ":
+            after_space = position + 1
+    yield line[start:]
 
 
 def terminal_size() -> os.terminal_size:
-    """Return the terminal's columns and lines; a pipe or file is wide enough for any row."""
+    """Return the terminal's columns and lines; a pipe or file is taken to be 240 columns wide."""
     columns, lines = (80, 24) if sys.stdout.isatty() else (240, 24)
     size = shutil.get_terminal_size((columns, lines))
     return os.terminal_size((size.columns or columns, size.lines or lines))
@@ -319,7 +359,7 @@ class Column:
 
 
 def print_table(columns: Sequence[Column], rows: Sequence[object]) -> None:
-    """Print the rows under the columns' headings, no line wider than the terminal."""
+    """Print the rows under the columns' headings, no line wider than a terminal of 40 columns or more."""
     cells = {column: [printable(column.text(row)) for row in rows] for column in columns}
     widths = {column: max(map(cell_width, [column.heading, *cells[column]])) for column in columns}
     kept = list(columns)
@@ -355,9 +395,19 @@ class Option:
 
 
 def run_menu(screen: Callable[..., Sequence[Option]], *arguments: object) -> None:
-    """Show the screen, which returns the options that stand open, and run what is chosen, until the way back is."""
+    """Show the screen, which returns the options that stand open, and run what is chosen, until the way back is.
+
+    When the database cannot be read for a moment, the options of the last time stay.
+    """
+    options: Sequence[Option] = ()
     while True:
-        option = choose(screen(*arguments))
+        try:
+            options = screen(*arguments)
+        except sqlite3.Error as error:
+            if not options:
+                raise
+            print_error(database.explain(error))
+        option = choose(options)
         if option.run is None:
             return
         if perform(option.run, *arguments) and option.leaves_menu:
@@ -385,7 +435,7 @@ def choose(options: Sequence[Option]) -> Option:
 
 
 def perform(run: Callable[..., None], *arguments: object) -> bool:
-    """Run a handler and return whether it was done; if not, say why. The only place where errors are shown."""
+    """Run a handler and return whether it was done; if not, say why."""
     try:
         run(*arguments)
         return True
@@ -419,7 +469,7 @@ def start_screen(connection: sqlite3.Connection) -> Sequence[Option]:
 def register(connection: sqlite3.Connection) -> None:
     """Create an account; an admin approves those of managers and admins, but for the first."""
     if not users.needs_approval(connection, Role.ADMIN):
-        print("There is no admin yet: register the first account with the role admin.")
+        print("There is no active admin: whoever registers with the role admin becomes it.")
     username = ask("Username", partial(users.free_username, connection))
     password = ask_new_password("Password", username)
     role = ask_choice("Role", tuple(Role), Role.USER)
@@ -436,12 +486,13 @@ def log_in(connection: sqlite3.Connection) -> None:
     username = ask("Username", str)
     password = ask("Password", str, read=read_password)
     session = users.log_in(connection, username, password)
-    if session.must_change_password:
-        print("That was a one-time password. Choose one of your own.")
-        new = ask_new_password("New password", users.account(connection, session).username)
-        users.change_password(connection, session, password, new)
-        print("Password changed.")
     try:
+        user = users.account(connection, session)
+        if user.must_change_password:
+            print("That was a one-time password. Choose one of your own.")
+            new = ask_new_password("New password", user.username, password)
+            users.change_password(connection, session, password, new)
+            print("Password changed.")
         run_menu(main_screen, connection, session)
         print("Logged out.")
     except SessionEndedError as error:
@@ -481,11 +532,11 @@ def view_work_orders(connection: sqlite3.Connection, session: Session) -> None:
     run_menu(list_screen, connection, session, listing)
 
 
-def open_work_order(connection: sqlite3.Connection, session: Session, listing: object = None) -> None:
+def open_work_order(connection: sqlite3.Connection, session: Session, *place: object) -> None:
     """Ask for an id and show that work order with its menu."""
     work_order_id = ask("Work order ID", work_order.valid_id)
-    order = work_order.get(connection, session, work_order_id)
-    run_menu(work_order_screen, connection, session, OpenWorkOrder(order))
+    work_order.get(connection, session, work_order_id)
+    run_menu(work_order_screen, connection, session, OpenWorkOrder(work_order_id))
 
 
 def my_account(connection: sqlite3.Connection, session: Session) -> None:
@@ -582,28 +633,35 @@ LIST_MENU = (
 
 @dataclass
 class OpenWorkOrder:
-    """The work order as it was shown last, and what was typed for it and could not be saved, by field."""
+    """A work order as it was shown last, and what was typed for it and could not be saved, by field."""
 
-    order: WorkOrder
-    is_shown: bool = False
+    id: int
+    shown: Optional[WorkOrder] = None
     drafts: Dict[str, str] = field(default_factory=dict)
 
+    @property
+    def order(self) -> WorkOrder:
+        """The work order as it was shown last."""
+        assert self.shown is not None
+        return self.shown
+
     @contextmanager
-    def draft(self, name: str, text: str) -> Iterator[None]:
+    def draft(self, **typed: str) -> Iterator[None]:
         """Keep what was typed, to offer it again, unless what happens inside succeeds."""
-        self.drafts[name] = text
+        self.drafts.update(typed)
         yield
-        del self.drafts[name]
+        for name in typed:
+            del self.drafts[name]
 
 
 def work_order_screen(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> Sequence[Option]:
     """Print the work order, if it is not on the screen already, and return its menu."""
-    order = work_order.get(connection, session, opened.order.id)
+    order = work_order.get(connection, session, opened.id)
     user = users.account(connection, session)
-    print(f"\nWork order #{order.id}: {printable(order.title)}")
-    if not opened.is_shown or order != opened.order:
+    print("", *wrap(f"Work order #{order.id}: {order.title}", indent="", hanging="    "), sep="\n")
+    if order != opened.shown:
         print_work_order(order)
-    opened.order, opened.is_shown = order, True
+    opened.shown = order
     return [option for option in WORK_ORDER_MENU if not option.needs or work_order.permitted(user, option.needs, order)]
 
 
@@ -624,51 +682,52 @@ def print_work_order(order: WorkOrder) -> None:
 
 def change_status(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Give the work order another status, with a note."""
-    status = ask_choice("Status", tuple(Status))
-    note = ask_text("Note (optional)", default=opened.drafts.get("note", ""))
-    with opened.draft("note", note):
+    draft = opened.drafts.get("status")
+    status = ask_choice("Status", tuple(Status), Status(draft) if draft else None)
+    note = ask_text("Note (optional)" if "note" not in opened.drafts else "Note", opened.drafts.get("note", ""))
+    with opened.draft(status=status, note=note):
         work_order.change_status(connection, session, opened.order, status, note)
-    print(f"Work order #{opened.order.id} is now {status}.")
+    print(f"Work order #{opened.id} is now {status}.")
 
 
 def edit_title(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Give the work order another title."""
     title = ask("Title", work_order.valid_title, opened.drafts.get("title", opened.order.title))
-    with opened.draft("title", title):
-        work_order.edit_title(connection, session, opened.order, title)
-    print(f"Title of work order #{opened.order.id} saved.")
+    with opened.draft(title=title):
+        changed = work_order.edit_title(connection, session, opened.order, title)
+    print(f"Title of work order #{opened.id} saved." if changed else "Nothing changed.")
 
 
 def edit_description(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Give the work order another description."""
     description = ask_text("Description", opened.drafts.get("description", opened.order.description))
-    with opened.draft("description", description):
-        work_order.edit_description(connection, session, opened.order, description)
-    print(f"Description of work order #{opened.order.id} saved.")
+    with opened.draft(description=description):
+        changed = work_order.edit_description(connection, session, opened.order, description)
+    print(f"Description of work order #{opened.id} saved." if changed else "Nothing changed.")
 
 
 def change_priority(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Give the work order another priority."""
     default = Priority[opened.drafts.get("priority", opened.order.priority.name)]
     priority = ask_choice("Priority", tuple(Priority), default)
-    with opened.draft("priority", priority.name):
-        work_order.change_priority(connection, session, opened.order, priority)
-    print(f"Priority of work order #{opened.order.id} is now {priority}.")
+    with opened.draft(priority=priority.name):
+        changed = work_order.change_priority(connection, session, opened.order, priority)
+    print(f"Priority of work order #{opened.id} is now {priority}." if changed else "Nothing changed.")
 
 
 def change_requester(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Make the work order somebody else's."""
     default = opened.drafts.get("requester", opened.order.requester)
     requester = ask("Requester", partial(work_order.requester_username, connection, session), default)
-    with opened.draft("requester", requester):
-        work_order.change_requester(connection, session, opened.order, requester)
-    print(f"Requester of work order #{opened.order.id} is now {requester}.")
+    with opened.draft(requester=requester):
+        changed = work_order.change_requester(connection, session, opened.order, requester)
+    print(f"Requester of work order #{opened.id} is now {requester}." if changed else "Nothing changed.")
 
 
 def show_history(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Print every change, the oldest first."""
-    print(f"History of work order #{opened.order.id}")
-    for entry in work_order.history(connection, session, opened.order.id):
+    print(f"History of work order #{opened.id}")
+    for entry in work_order.history(connection, session, opened.id):
         print_history_entry(entry)
 
 
@@ -677,16 +736,15 @@ def print_history_entry(entry: HistoryEntry) -> None:
     what = entry.field
     if entry.new_value is not None:
         what = f'{entry.field} from "{entry.old_value}" to "{entry.new_value}"'
-    print(*wrap(f"{local_time(entry.changed_at)}  {entry.username}: {what}"), sep="\n")
-    if entry.note:
-        print(*wrap(entry.note, indent="    "), sep="\n")
+    text = f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
+    print(*wrap(text, hanging="    "), sep="\n")
 
 
 def delete_work_order(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Put the work order out of everybody's sight."""
-    confirm()
-    work_order.delete(connection, session, opened.order.id)
-    print(f"Work order #{opened.order.id} deleted.")
+    confirm(f"Work order #{opened.id} will be deleted: nobody sees it any more.")
+    work_order.delete(connection, session, opened.id)
+    print(f"Work order #{opened.id} deleted.")
 
 
 WORK_ORDER_MENU = (
@@ -714,7 +772,7 @@ def account_screen(connection: sqlite3.Connection, session: Session) -> Sequence
 def change_password(connection: sqlite3.Connection, session: Session) -> None:
     """Give one's own account another password."""
     current = ask("Current password", str, read=read_password)
-    new = ask_new_password("New password", users.account(connection, session).username)
+    new = ask_new_password("New password", users.account(connection, session).username, current)
     users.change_password(connection, session, current, new)
     print("Password changed.")
 
@@ -760,7 +818,7 @@ def change_role(connection: sqlite3.Connection, session: Session) -> None:
 def reset_password(connection: sqlite3.Connection, session: Session) -> None:
     """Replace an account's password by a one-time password and show that."""
     user = ask("Username", partial(users.find, connection))
-    confirm()
+    confirm(f"User {user.username} will be logged out and get a one-time password.")
     one_time_password = users.reset_password(connection, session, user.username)
     print(f"Password of user {user.username} reset.")
     print_one_time_password(one_time_password, user.username)
@@ -775,7 +833,7 @@ def print_one_time_password(one_time_password: str, username: str) -> None:
 def deactivate(connection: sqlite3.Connection, session: Session) -> None:
     """Close an account."""
     user = ask("Username", partial(users.find, connection))
-    confirm()
+    confirm(f"User {user.username} will be logged out and cannot log in any more.")
     users.deactivate(connection, session, user.username)
     print(f"User {user.username} deactivated.")
 

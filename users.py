@@ -139,7 +139,6 @@ class Session:
 
     user_id: int
     password_version: int
-    must_change_password: bool
 
 
 def valid_username(text: str) -> str:
@@ -151,12 +150,15 @@ def valid_username(text: str) -> str:
     return text.lower()
 
 
-def valid_password(password: str, username: str) -> str:
+def valid_password(password: str, username: str, current: str = "") -> str:
     """Return the password if it is fit to guard the account.
 
-    Raises InvalidInputError for a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and what is easily
-    guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the service's name).
+    Raises InvalidInputError for the current one, a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and
+    what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the
+    service's name).
     """
+    if password == current:
+        raise InvalidInputError("The new password is the current one; choose another.")
     if not password.isprintable():
         raise InvalidInputError("A password is made of printable characters.")
     if not 8 <= len(password.encode()) <= 1024:
@@ -180,7 +182,7 @@ def find(connection: sqlite3.Connection, username: str) -> User:
     """Return the account of that name in any case of letters. Raises InvalidInputError if there is none."""
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
     if row is None:
-        raise InvalidInputError(f"There is no user {username}; give the username of an account.")
+        raise InvalidInputError(f"There is no user {username[:32]}; give the username of an account.")
     return _user(row)
 
 
@@ -231,7 +233,7 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
             if new_hash:
                 connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
             audit(connection, user.id, "logged in", user.username)
-            return Session(user.id, user.password_version, user.must_change_password)
+            return Session(user.id, user.password_version)
         known = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
         # A name that is not known may be a password typed a line too early.
         audit(connection, None, "login failed", known[0] if known else "an unknown name")
@@ -241,6 +243,8 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
 def account(connection: sqlite3.Connection, session: Session) -> User:
     """Return the account behind the session as it stands now. Raises SessionEndedError."""
     row = connection.execute(_SELECT_USERS + "WHERE id = ?", (session.user_id,)).fetchone()
+    if row is None:
+        raise SessionEndedError("You are logged out: your account is gone.")
     user = _user(row)
     if not user.is_active:
         raise SessionEndedError("You are logged out: your account has been deactivated.")
@@ -280,14 +284,12 @@ def change_password(connection: sqlite3.Connection, session: Session, current: s
     user = authorize(connection, session, Action.CHANGE_PASSWORD)
     if _authenticated(connection, user.username, current) != user:
         raise AuthenticationError("The current password is wrong.")
-    if new == current:
-        raise InvalidInputError("The new password is the current one; choose another.")
-    new_hash = _hash(valid_password(new, user.username))
+    new_hash = _hash(valid_password(new, user.username, current))
     with transaction(connection):
         authorize(connection, session, Action.CHANGE_PASSWORD)
         _set_password(connection, user, new_hash, must_change_password=False)
         audit(connection, user.id, "password changed", user.username)
-    session.password_version, session.must_change_password = user.password_version + 1, False
+    session.password_version = user.password_version + 1
 
 
 def list_users(connection: sqlite3.Connection, session: Session) -> List[User]:
@@ -355,7 +357,9 @@ def deactivate(connection: sqlite3.Connection, session: Session, username: str) 
         if not user.is_active:
             raise InvalidInputError(f"User {user.username} is deactivated already.")
         _keep_an_admin(connection, user)
-        connection.execute("UPDATE users SET is_active = 0 WHERE id = ?", (user.id,))
+        connection.execute(
+            "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
+        )
         audit(connection, admin.id, "deactivated", user.username)
 
 
@@ -380,18 +384,18 @@ def audit(connection: sqlite3.Connection, user_id: Optional[int], event: str, su
         INSERT INTO audit_log (recorded_at, user_id, os_user, ssh_client, event, subject)
         VALUES (?, ?, ?, ?, ?, ?)
         """,
-        (now(), user_id, _os_user(), os.environ.get("SSH_CLIENT", "").split(" ")[0], event, subject),
+        (now(), user_id, _os_user(), ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1], event, subject),
     )
 
 
 def _os_user() -> str:
     """Return the operating system's name for who runs the program, not what the environment claims it is."""
-    if not hasattr(os, "getuid"):
-        return os.getlogin()
-    import pwd
-
     try:
+        import pwd
+
         return pwd.getpwuid(os.getuid()).pw_name
+    except ImportError:  # Windows
+        return os.getlogin()
     except KeyError:
         return str(os.getuid())
 
@@ -468,7 +472,10 @@ def _hash_of_nobody() -> str:
 
 
 def _fits(password: str, password_hash: str) -> bool:
-    parameters, salt, digest = password_hash[1:].rsplit("$", 2)
+    stored = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})", password_hash)
+    if not stored:
+        raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
+    parameters, salt, digest = stored.groups()
     return hmac.compare_digest(_derived(password, parameters, _from_base64(salt)), _from_base64(digest))
 
 
@@ -490,10 +497,10 @@ def _derived(password: str, parameters: str, salt: bytes) -> bytes:
     pbkdf2 = re.fullmatch(r"pbkdf2-sha256\$i=(\d{1,8})", parameters)
     if scrypt and hasattr(hashlib, "scrypt"):
         log_n, r, p = map(int, scrypt.groups())
-        if log_n <= _MAXIMUM_LOG_N and r <= _MAXIMUM_R and p <= _MAXIMUM_P:
+        if 1 <= log_n <= _MAXIMUM_LOG_N and 1 <= r <= _MAXIMUM_R and 1 <= p <= _MAXIMUM_P:
             memory = 128 * r * ((1 << log_n) + p + 2)
             return hashlib.scrypt(secret, salt=salt, n=1 << log_n, r=r, p=p, maxmem=2 * memory, dklen=32)
-    if pbkdf2 and int(pbkdf2[1]) <= _MAXIMUM_ITERATIONS:
+    if pbkdf2 and 1 <= int(pbkdf2[1]) <= _MAXIMUM_ITERATIONS:
         return hashlib.pbkdf2_hmac("sha256", secret, salt, int(pbkdf2[1]))
     raise AuthenticationError("This Python cannot check the stored password; an admin can reset it.")
 

@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
@@ -209,36 +208,37 @@ def change_status(
             raise ConflictError(f"The status of work order #{shown.id} is {status} already.")
 
 
-def edit_title(connection: sqlite3.Connection, session: Session, shown: WorkOrder, title: str) -> None:
-    """Give the work order another title; the same one again changes nothing.
+def edit_title(connection: sqlite3.Connection, session: Session, shown: WorkOrder, title: str) -> bool:
+    """Give the work order another title and return whether it had another one.
 
     Raises NotFoundError, PermissionDeniedError, InvalidInputError, ConflictError if somebody else changed it since it
     was `shown`.
     """
     with transaction(connection):
-        _change(connection, session, Action.EDIT, shown, "title", valid_title(title))
+        return _change(connection, session, Action.EDIT, shown, "title", valid_title(title))
 
 
-def edit_description(connection: sqlite3.Connection, session: Session, shown: WorkOrder, description: str) -> None:
-    """Give the work order another description; the same one again changes nothing. Raises as edit_title does."""
+def edit_description(connection: sqlite3.Connection, session: Session, shown: WorkOrder, description: str) -> bool:
+    """Give the work order another description and return whether it had another one. Raises as edit_title does."""
     with transaction(connection):
-        _change(connection, session, Action.EDIT, shown, "description", valid_text(description))
+        return _change(connection, session, Action.EDIT, shown, "description", valid_text(description))
 
 
-def change_priority(connection: sqlite3.Connection, session: Session, shown: WorkOrder, priority: Priority) -> None:
-    """Give the work order another priority; the same one again changes nothing. Raises as edit_title does."""
+def change_priority(connection: sqlite3.Connection, session: Session, shown: WorkOrder, priority: Priority) -> bool:
+    """Give the work order another priority and return whether it had another one. Raises as edit_title does."""
     with transaction(connection):
-        _change(connection, session, Action.EDIT, shown, "priority", priority)
+        return _change(connection, session, Action.EDIT, shown, "priority", priority)
 
 
-def change_requester(connection: sqlite3.Connection, session: Session, shown: WorkOrder, username: str) -> None:
-    """Make the work order somebody else's, who must have an active account; the same one again changes nothing.
+def change_requester(connection: sqlite3.Connection, session: Session, shown: WorkOrder, username: str) -> bool:
+    """Make the work order somebody else's, who must have an active account and return whether it had another one.
 
     Raises as edit_title does.
     """
     with transaction(connection):
+        _changeable(connection, session, Action.CHANGE_REQUESTER, shown.id)
         requester = requester_username(connection, session, username)
-        _change(connection, session, Action.CHANGE_REQUESTER, shown, "requester", requester)
+        return _change(connection, session, Action.CHANGE_REQUESTER, shown, "requester", requester)
 
 
 def requester_username(connection: sqlite3.Connection, session: Session, text: str) -> str:
@@ -360,14 +360,15 @@ def _change(
 
 
 def _conflict(connection: sqlite3.Connection, work_order_id: int, field: str, value: str) -> ConflictError:
-    (username,) = connection.execute(
+    row = connection.execute(
         """
         SELECT username FROM work_order_history JOIN users ON users.id = user_id
         WHERE work_order_id = ? AND field = ? ORDER BY work_order_history.id DESC LIMIT 1
         """,
         (work_order_id, field),
     ).fetchone()
-    short = textwrap.shorten(value, 200, placeholder=" ...")
+    username = row[0] if row else "another program"
+    short = value if len(value) <= 200 else f"{value[:200]}..."
     return ConflictError(
         f'The {field} is "{short}" now: {username} changed it in the meantime. Nothing was saved; '
         "what you typed is offered when you choose the same option again."

@@ -30,12 +30,13 @@ PATIENCE_SECONDS = 60
 
 # Tests make many accounts and log in often; their passwords guard nothing.
 users.SCRYPT_LOG_N = 4
-_CHEAP_PASSWORDS = f"""
+_CHEAP = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
-import users
+import database, users
 users.SCRYPT_LOG_N = 4
-del sys.argv[0]
+database.BUSY_SECONDS = int(sys.argv[1])
+del sys.argv[:2]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -74,9 +75,11 @@ class DatabaseTestCase(unittest.TestCase):
         work_order_id = work_order.create(self.connection, session, title, description, priority)
         return work_order.get(self.connection, session, work_order_id)
 
-    def talk(self, size: Optional[Tuple[int, int]] = None, **changes: str) -> "Conversation":
+    def talk(
+        self, size: Optional[Tuple[int, int]] = None, busy_seconds: int = database.BUSY_SECONDS, **changes: str
+    ) -> "Conversation":
         """Start the program, over pipes or in a terminal of that size; the test's end is its end."""
-        conversation = Conversation(self.path, size, **changes)
+        conversation = Conversation(command(busy_seconds=busy_seconds), environment(self.path, **changes), size)
         self.addCleanup(conversation.close)
         return conversation
 
@@ -101,9 +104,9 @@ def run(
     return run_bytes(path, "".join(f"{answer}\n" for answer in answers).encode(), arguments, program, **changes)
 
 
-def command(program: Path = ROOT / "main.py") -> List[str]:
-    """Return the command that runs the real program, but for the cost of its password hashes."""
-    return [sys.executable, "-c", _CHEAP_PASSWORDS, str(program)]
+def command(program: Path = ROOT / "main.py", busy_seconds: int = database.BUSY_SECONDS) -> List[str]:
+    """Return the command that runs the real program, but for the cost of its password hashes and its patience."""
+    return [sys.executable, "-c", _CHEAP, str(busy_seconds), str(program)]
 
 
 def run_bytes(
@@ -130,21 +133,21 @@ def run_command(command: Sequence[str], answers: bytes, variables: Dict[str, str
 class Conversation:
     """The running program, over pipes, or over a pseudo-terminal of some columns and lines."""
 
-    def __init__(self, path: Path, size: Optional[Tuple[int, int]] = None, **changes: str) -> None:
+    def __init__(self, command: List[str], variables: Dict[str, str], size: Optional[Tuple[int, int]] = None) -> None:
         self._unread = ""
         if size:
-            self._start_in_terminal(size, environment(path, **changes))
+            self._start_in_terminal(command, variables, size)
         else:
-            self._start_with_pipes(environment(path, **changes))
+            self._start_with_pipes(command, variables)
 
-    def _start_with_pipes(self, variables: Dict[str, str]) -> None:
+    def _start_with_pipes(self, command: List[str], variables: Dict[str, str]) -> None:
         from_us, self._input = os.pipe()
         self._output, to_us = os.pipe()
-        self.process = subprocess.Popen(command(), stdin=from_us, stdout=to_us, stderr=to_us, env=variables)
+        self.process = subprocess.Popen(command, stdin=from_us, stdout=to_us, stderr=to_us, env=variables)
         os.close(from_us)
         os.close(to_us)
 
-    def _start_in_terminal(self, size: Tuple[int, int], variables: Dict[str, str]) -> None:
+    def _start_in_terminal(self, command: List[str], variables: Dict[str, str], size: Tuple[int, int]) -> None:
         import fcntl
         import struct
         import termios
@@ -156,7 +159,7 @@ class Conversation:
         # The terminal has to be the controlling one, or its Ctrl-C and hang-up would reach nobody.
         attach = f"import fcntl, os, sys; fcntl.ioctl(0, {termios.TIOCSCTTY}, 0); os.execv(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", attach, *command()],
+            [sys.executable, "-c", attach, *command],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

@@ -3,10 +3,12 @@
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from support import (
     PASSWORD,
@@ -14,6 +16,7 @@ from support import (
     Conversation,
     DatabaseTestCase,
     Ended,
+    command,
     environment,
     needs_terminal,
     run,
@@ -42,8 +45,8 @@ class BareCopyTest(unittest.TestCase):
         variables = {**environment(self.folder), **changes}
         if not changes:
             del variables["WORK_ORDER_DB"]
-        command = [sys.executable, str(self.folder / "main.py")]
-        return run_command(command, "".join(f"{answer}\n" for answer in answers).encode(), variables)
+        real = [sys.executable, str(self.folder / "main.py")]
+        return run_command(real, "".join(f"{answer}\n" for answer in answers).encode(), variables)
 
     def test_a_department_registers_creates_updates_and_finds_all_again_after_a_restart(self) -> None:
         first = self.run_copy(
@@ -60,7 +63,7 @@ class BareCopyTest(unittest.TestCase):
         third = self.run_copy("2", "uma", PASSWORD, "2", "3", "#1", "9", "0", "0", "0", "0")
         self.assertIn("1   High      In Progress  Printer jams", third.output)
         self.assertIn("    Tray 2\n    since Monday\n", third.output)
-        self.assertIn('anna: status from "Open" to "In Progress"\n    ordered a part\n', third.output)
+        self.assertIn('anna: status from "Open" to "In Progress"\n      ordered a part\n', third.output)
 
     @unittest.skipIf(os.name == "nt", "Windows has no owner-only modes")
     def test_the_database_is_made_beside_main_for_its_owner_alone(self) -> None:
@@ -218,6 +221,32 @@ class FormTest(DatabaseTestCase):
                 self.as_uma("1", "t", "", answer)
                 self.assertEqual(self.rows("SELECT priority FROM work_orders ORDER BY id DESC LIMIT 1"), [(priority,)])
 
+    def test_every_other_prompt_refuses_wrong_answers_and_asks_again(self) -> None:
+        self.create(self.uma)
+        status = self.as_uma("3", "1", "1", "6", "0", "done", "hold", "on", "n" * 10_001, "", "3", "x" * 121, "", "0")
+        self.assertEqual(status.count("Error: Answer with a number from 1 to 5"), 4)
+        self.assertIn("this one has 10,001.\nNote (optional): ", status)
+        self.assertIn("this one has 121.\nTitle [Printer jams]: ", status)
+        password = self.as_uma("6", "1", PASSWORD, "short", "my uma is in it", "", "0")
+        self.assertEqual(password.count("\nNew password: "), 3)
+        admin = ("2", "anna", PASSWORD, "8")
+        forms = (
+            "2",
+            "uma",
+            "x",
+            "new",
+            "root",
+            "",
+            *("3", "ghost", "ugo", "9", ""),
+            *("4", "ghost", "ugo", "maybe", ""),
+        )
+        output = run(self.path, *admin, *forms, "5", "ghost", "ugo", "", "6", "ghost", "ugo", "0", "0", "0").output
+        self.assertEqual(output.count("Error: There is no user ghost"), 4)
+        self.assertEqual(output.count("Error: Answer with a number from 1 to 3"), 2)
+        self.assertEqual(output.count("Error: Answer yes or no."), 1)
+        self.assertIn("Error: The username uma is taken", output)
+        self.assertIn("Error: User ugo is active already.", output)
+
     def test_an_ambiguous_beginning_is_refused_with_what_it_could_be(self) -> None:
         self.create(self.uma)
         self.assertIn("one of: Open, On Hold.", self.as_uma("3", "1", "1", "o", "", "0"))
@@ -293,6 +322,13 @@ class FormTest(DatabaseTestCase):
 
 
 class HostileInputTest(DatabaseTestCase):
+    def test_answers_can_come_from_a_file(self) -> None:
+        answers = self.folder / "answers.txt"
+        answers.write_text(f"2\numa\n{PASSWORD}\n1\nFrom a file\n\n\n0\n0\n")
+        with answers.open("rb") as file:
+            done = subprocess.run(command(), stdin=file, capture_output=True, env=environment(self.path), check=True)
+        self.assertIn(b"Work order #1 created.", done.stdout)
+
     def test_bytes_that_are_no_text_are_refused_at_every_prompt(self) -> None:
         for bad in (b"\xff\xfe", b"a\0b", b"\xed\xa0\x80"):
             with self.subTest(bad=bad):
@@ -399,10 +435,21 @@ class InterruptTest(DatabaseTestCase):
 
     def test_ctrl_c_again_and_again_never_shows_a_traceback(self) -> None:
         talk = self.talk()
-        talk.choose("2")
-        for _ in range(50):
+        talk.expect("Choose an option: ")
+        talk.send("2\numa\n")
+        for _ in range(200):
             talk.interrupt()
+            talk.send(f"2\numa\n{PASSWORD}\n1\n")
+            if talk.process.poll() is not None:
+                break
         self.assertNotIn("Traceback", talk.end().output)
+
+    def test_ctrl_c_while_the_program_starts_ends_it_without_a_word(self) -> None:
+        talk = self.talk()
+        while talk.process.poll() is None:
+            talk.interrupt()
+        output = talk.end().output
+        self.assertNotIn("main.py", output.replace("IT Work Order", ""))
 
 
 @needs_terminal
@@ -427,6 +474,25 @@ class TerminalTest(DatabaseTestCase):
         talk.expect("Work order #1 created.")
         talk.choose("0", "0")
         self.assertEqual(talk.end().code, 0)
+
+    def test_what_is_typed_or_pasted_ahead_is_kept_at_a_password_too(self) -> None:
+        talk = self.talk((80, 24))
+        talk.expect("Choose an option: ")
+        talk.send(f"2\ruma\rx\x15wrong\x7f\x7f\x7f\x7f\x7f{PASSWORD}ü\x7f\r1\rPasted\r\r\r")
+        talk.expect("Work order #1 created.")
+
+    def test_the_end_of_input_key_ends_its_line(self) -> None:
+        talk = self.talk((80, 24))
+        talk.choose("2")
+        talk.expect("Username: ")
+        self.assertEqual(talk.end().output.replace("\r", ""), "\nCancelled. Nothing was saved.\n")
+
+    def test_the_tab_key_lists_no_files(self) -> None:
+        talk = self.talk((80, 24))
+        talk.choose("2")
+        talk.expect("Username: ")
+        talk.send("tes\x1b\t\x1b\t\t\t\n")
+        self.assertNotIn("test.db", talk.expect("Password: "))
 
     def test_ctrl_c_at_a_password_gives_the_echo_back(self) -> None:
         import termios
@@ -472,6 +538,58 @@ class TerminalTest(DatabaseTestCase):
         page = talk.expect("0. Back\nChoose an option: ")
         self.assertEqual(page.split("Work orders")[-1].count("Printer jams"), 15)
         self.assertLessEqual(page.split("uma (user)")[-1].split("0. Log out")[-1].count("\n"), 24)
+
+
+class ScreenTest(unittest.TestCase):
+    def test_text_is_broken_between_words_to_the_width_and_never_loops(self) -> None:
+        for columns in (1, 3, 5, 12, 80):
+            with self.subTest(columns=columns), mock.patch.dict(os.environ, COLUMNS=str(columns)):
+                for text in ("one two three four", "x" * 50, "印刷機が紙を噛む" * 4, "\u202e" * 9, "e\u0301" * 30, ""):
+                    lines = main.wrap(text, indent="  ")
+                    self.assertEqual("".join("".join(lines).split()), "".join(main.printable(text).split()))
+                    self.assertLessEqual(max(map(main.cell_width, lines)), max(4, columns))
+
+    def test_later_lines_stand_deeper_than_the_first(self) -> None:
+        self.assertEqual(main.wrap("a\nb", indent="  ", hanging="  "), ["  a", "    b"])
+
+    def test_durations_are_told_in_their_two_largest_units(self) -> None:
+        for seconds, told in ((59, "0m"), (720, "12m"), (18720, "5h 12m"), (273600, "3d 4h"), (86400 * 400, "400d 0h")):
+            self.assertEqual(main.duration(seconds), told)
+
+    def test_wide_and_combining_characters_count_as_cells(self) -> None:
+        self.assertEqual([main.cell_width(text) for text in ("abc", "印刷", "e\u0301", "🔥")], [3, 4, 1, 2])
+        self.assertEqual(main.fit("印刷機が紙を噛む", 9), "印刷機...")
+
+
+class LocalTimeTest(DatabaseTestCase):
+    def test_times_are_shown_in_local_time(self) -> None:
+        self.create(self.uma)
+        self.connection.execute("UPDATE work_orders SET created_at = '2026-01-31T20:30:00+00:00'")
+        output = run(self.path, "2", "uma", PASSWORD, "3", "1", "0", "0", "0", TZ="Asia/Tokyo").output
+        self.assertIn("Created:    2026-02-01 05:30\n", output)
+
+
+class BusyTest(DatabaseTestCase):
+    def test_a_busy_database_gets_a_sentence_and_the_session_goes_on(self) -> None:
+        talk = self.talk(busy_seconds=0)
+        talk.log_in("uma")
+        talk.choose("1")
+        talk.answer("Title: ", "t", "(optional): ", "")
+        talk.expect("[Medium]: ")
+        self.connection.execute("BEGIN EXCLUSIVE")
+        talk.send("\n")
+        talk.expect("Error: The database is busy with somebody else's work. Nothing was saved;")
+        talk.expect("Log out\nChoose an option: ")
+        self.connection.execute("ROLLBACK")
+        talk.send("1\n")
+        talk.answer("Title: ", "t", "(optional): ", "", "[Medium]: ", "")
+        talk.expect("Work order #1 created.")
+
+    def test_a_busy_database_at_the_start_gets_a_sentence_and_1(self) -> None:
+        self.connection.execute("BEGIN EXCLUSIVE")
+        ended = run_command(command(busy_seconds=0), b"", environment(self.path))
+        self.assertEqual(ended.code, 1)
+        self.assertTrue(ended.output.startswith("Error: The database is busy"), ended.output)
 
 
 class PagingTest(DatabaseTestCase):
@@ -540,6 +658,48 @@ class TwoSessionsTest(DatabaseTestCase):
         uma.send("Third\n")
         uma.expect("saved.")
         self.assertEqual(self.rows("SELECT title, priority FROM work_orders"), [("Third", 3)])
+
+    def test_what_was_typed_for_a_status_or_an_emptied_description_is_offered_too(self) -> None:
+        self.create(self.uma, description="First")
+        uma = self.opened_by("uma")
+        uma.choose("1")
+        uma.answer("Status: ", "on hold")
+        uma.expect("Note (optional): ")
+        order = work_order.get(self.connection, self.max, 1)
+        work_order.change_status(self.connection, self.max, order, work_order.Status.RESOLVED)
+        uma.send("waiting\n")
+        uma.expect('Error: The status is "Resolved" now: max changed it')
+        uma.expect("Status:     Resolved")
+        uma.choose("1")
+        uma.answer("Status [On Hold]: ", "", "Note [waiting]: ", "")
+        uma.expect("Work order #1 is now On Hold.")
+        uma.choose("4")
+        uma.expect("Description [First]: ")
+        work_order.edit_description(self.connection, self.max, order, "Second")
+        uma.send("none\n")
+        uma.expect("Error: ")
+        uma.choose("4")
+        uma.answer("Description [none]: ", "")
+        uma.expect("Description of work order #1 saved.")
+        uma.choose("4")
+        uma.answer("Description [none]: ", "")
+        uma.expect("Nothing changed.")
+
+    def test_an_account_that_is_closed_while_it_replaces_its_one_time_password_is_logged_out(self) -> None:
+        one_time = users.add_user(self.connection, self.anna, "mia", Role.USER)
+        talk = self.talk()
+        talk.answer("option: ", "2", "Username: ", "mia", "Password: ", one_time)
+        talk.expect("New password: ")
+        users.deactivate(self.connection, self.anna, "mia")
+        talk.send("a new horse 7\n")
+        talk.expect("Error: You are logged out: your account has been deactivated.\n\nIT Work Order")
+
+    def test_no_text_can_pass_for_an_entry_of_the_history(self) -> None:
+        self.create(self.uma)
+        order = work_order.get(self.connection, self.uma, 1)
+        work_order.edit_description(self.connection, self.uma, order, "x\n2026-01-01 09:00  anna: forged")
+        output = run(self.path, "2", "uma", PASSWORD, "3", "1", "9", "0", "0", "0").output
+        self.assertIn("\n      2026-01-01 09:00  anna: forged", output)
 
     def test_who_is_demoted_or_deactivated_is_refused_at_the_next_action(self) -> None:
         self.create(self.uma)

@@ -12,6 +12,7 @@ from pathlib import Path
 from support import ROOT, DatabaseTestCase, Ended, environment, run
 
 import database
+import users
 from database import DatabaseFileError
 
 
@@ -116,6 +117,18 @@ class RefusedFileTest(FileTestCase):
                 self.assertEqual(self.path.read_bytes(), scribbled)
         self.assert_refused("damaged")
 
+    def test_bytes_in_the_schema_that_are_no_text(self) -> None:
+        self.make()
+        self.path.write_bytes(self.path.read_bytes().replace(b"CREATE TABLE users", b"CREATE T\xffBLE users", 1))
+        self.assert_refused("damaged")
+
+    def test_a_version_that_is_not_the_schemas(self) -> None:
+        self.make()
+        wrong = sqlite3.connect(self.path)
+        wrong.execute("PRAGMA user_version = 0")
+        wrong.close()
+        self.assert_refused("damaged (table users already exists)")
+
     def test_a_folder(self) -> None:
         self.path.mkdir()
         with self.assertRaisesRegex(DatabaseFileError, "is not a file"):
@@ -125,7 +138,7 @@ class RefusedFileTest(FileTestCase):
 class ConnectionTest(DatabaseTestCase):
     def test_it_is_configured_as_the_promises_need(self) -> None:
         expected = {"foreign_keys": 1, "synchronous": 3, "cell_size_check": 1, "journal_mode": "delete"}
-        expected["application_id"] = 0x574F524B
+        expected.update(application_id=0x574F524B, busy_timeout=10_000)
         for pragma, value in expected.items():
             with self.subTest(pragma=pragma):
                 self.assertEqual(self.rows(f"PRAGMA {pragma}"), [(value,)])
@@ -136,6 +149,12 @@ class ConnectionTest(DatabaseTestCase):
             raise ZeroDivisionError
         self.assertEqual(self.rows("SELECT count(*) FROM users WHERE role = 'admin'"), [(1,)])
         self.assertFalse(self.connection.in_transaction)
+
+    def test_a_transaction_holds_the_right_to_write_from_its_beginning(self) -> None:
+        other = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        self.addCleanup(other.close)
+        with database.transaction(self.connection), self.assertRaisesRegex(sqlite3.OperationalError, "locked"):
+            other.execute("BEGIN IMMEDIATE")
 
     def test_the_schema_refuses_what_the_code_would_not_write(self) -> None:
         self.create(self.uma)
@@ -171,20 +190,21 @@ class MigrationTest(FileTestCase):
         self.assertEqual(database.schema_version(connection), version)
         self.assertEqual(connection.execute("SELECT * FROM sqlite_master WHERE name = 'half'").fetchall(), [])
 
-    def test_each_older_version_is_brought_up_to_the_schema_of_a_new_file(self) -> None:
+    def test_each_missing_migration_runs_once_and_keeps_what_is_stored(self) -> None:
         self.make()
-        schema = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
-        expected = sqlite3.connect(self.path).execute(schema).fetchall()
-        for version in range(1, len(database.MIGRATIONS)):
-            with self.subTest(version=version):
-                path = self.folder / f"version{version}.db"
-                path.touch()
-                old = sqlite3.connect(path, isolation_level=None)
-                database.migrate(old, database.MIGRATIONS[:version])
-                old.close()
-                connection = database.connect(path)
-                self.assertEqual(connection.execute(schema).fetchall(), expected)
-                connection.close()
+        connection = database.connect(self.path)
+        self.addCleanup(connection.close)
+        users.register(connection, "ada", "battery horse 9", users.Role.USER)
+        more = (
+            *database.MIGRATIONS,
+            ("CREATE TABLE one (id)",),
+            ("ALTER TABLE one ADD COLUMN more", "CREATE TABLE two (id)"),
+        )
+        database.migrate(connection, more)
+        database.migrate(connection, more)
+        self.assertEqual(database.schema_version(connection), len(more))
+        self.assertEqual(connection.execute("SELECT more FROM one").fetchall(), [])
+        self.assertEqual(users.find(connection, "ada").username, "ada")
 
 
 class ExplainTest(unittest.TestCase):

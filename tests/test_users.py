@@ -1,11 +1,13 @@
 """Accounts: registration, passwords, sessions, roles, and what an admin does with them."""
 
+import hashlib
 import sys
 import threading
 import unittest
 from typing import Callable, List
+from unittest import mock
 
-from support import PASSWORD, ROOT, DatabaseTestCase, environment, run_command
+from support import PASSWORD, ROOT, DatabaseTestCase, command, environment, run_command
 
 import database
 import users
@@ -116,8 +118,7 @@ class RegisterTest(DatabaseTestCase):
         outputs: List[str] = []
 
         def register(name: str) -> None:
-            command = [sys.executable, str(ROOT / "main.py")]
-            outputs.append(run_command(command, answers.format(name).encode(), environment(path)).output)
+            outputs.append(run_command(command(), answers.format(name).encode(), environment(path)).output)
 
         threads = [threading.Thread(target=register, args=(name,)) for name in ("ada", "bea", "cleo")]
         for thread in threads:
@@ -181,9 +182,22 @@ class LogInTest(DatabaseTestCase):
         ):
             with self.subTest(parameters=parameters), self.assertRaises(AuthenticationError):
                 self.connection.execute(
-                    "UPDATE users SET password_hash = ? WHERE username = 'uma'", (f"${parameters}$AAAA$AAAA",)
+                    "UPDATE users SET password_hash = ? WHERE username = 'uma'",
+                    (f"${parameters}${'A' * 22}${'A' * 43}",),
                 )
                 users.log_in(self.connection, "uma", PASSWORD)
+
+    def test_a_locked_or_garbled_stored_hash_is_refused_with_a_sentence(self) -> None:
+        for stored in ("!", "*", "", "$scrypt$ln=4,r=8,p=3$====$!"):
+            self.connection.execute("UPDATE users SET password_hash = ? WHERE username = 'uma'", (stored,))
+            with self.subTest(stored=stored), self.assertRaisesRegex(AuthenticationError, "an admin can reset it"):
+                users.log_in(self.connection, "uma", PASSWORD)
+
+    def test_the_audit_log_tells_the_operating_systems_user_and_the_ssh_client(self) -> None:
+        variables = environment(self.path, SSH_CLIENT="192.0.2.7 50000 22")
+        run_command(command(), f"2\numa\n{PASSWORD}\n0\n0\n".encode(), variables)
+        log = self.rows("SELECT os_user <> '', ssh_client FROM audit_log ORDER BY id DESC LIMIT 1")
+        self.assertEqual(log, [(1, "192.0.2.7")])
 
     def test_logins_and_failures_are_in_the_audit_log_without_a_secret(self) -> None:
         for name, password in (("uma", "wrong one"), ("my-secret-typed-too-early", "x")):
@@ -192,6 +206,51 @@ class LogInTest(DatabaseTestCase):
         log = self.rows("SELECT event, subject FROM audit_log ORDER BY id DESC LIMIT 2")
         self.assertEqual(log, [("login failed", "an unknown name"), ("login failed", "uma")])
         self.assertNotIn(PASSWORD, str(self.rows("SELECT * FROM audit_log")))
+
+
+class WhileHashingTest(DatabaseTestCase):
+    """A hash takes long enough for others to change the account: what counts is how it stands afterwards."""
+
+    def meanwhile(self, *statements: str) -> "mock._patch[object]":
+        scrypt = hashlib.scrypt
+
+        def slow(*arguments: object, **options: object) -> bytes:
+            for statement in statements:
+                self.connection.execute(statement)
+            return scrypt(*arguments, **options)  # type: ignore[arg-type]
+
+        return mock.patch("hashlib.scrypt", slow)
+
+    def test_a_login_is_refused_to_an_account_that_is_closed_or_has_a_new_password_by_then(self) -> None:
+        for change in ("is_active = 0", "password_version = password_version + 1"):
+            with self.subTest(change=change), self.meanwhile(f"UPDATE users SET {change} WHERE username = 'uma'"):
+                with self.assertRaises(AuthenticationError):
+                    users.log_in(self.connection, "uma", PASSWORD)
+                self.connection.execute("UPDATE users SET is_active = 1")
+
+    def test_an_approval_counts_only_from_one_who_still_is_an_active_admin(self) -> None:
+        self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        for change in ("role = 'user'", "is_active = 0", "password_version = password_version + 1"):
+            with self.subTest(change=change), self.meanwhile(f"UPDATE users SET {change} WHERE username = 'anna'"):
+                with self.assertRaises(AuthenticationError):
+                    users.register(self.connection, "eve", PASSWORD, Role.ADMIN, ("anna", PASSWORD))
+                self.connection.execute("UPDATE users SET role = 'admin', is_active = 1 WHERE username = 'anna'")
+
+    def test_no_password_is_set_on_an_account_that_is_closed_by_then(self) -> None:
+        closing = self.meanwhile("UPDATE users SET is_active = 0 WHERE username = 'uma'")
+        with closing, self.assertRaises((AuthenticationError, SessionEndedError)):
+            users.change_password(self.connection, self.uma, PASSWORD, "a new horse 7")
+        self.assertEqual(self.rows("SELECT password_version FROM users WHERE username = 'uma'"), [(1,)])
+
+    def test_an_unknown_name_costs_as_much_as_a_wrong_password(self) -> None:
+        costs = []
+        for name in ("uma", "ghost"):
+            with mock.patch.object(hashlib, "scrypt", wraps=hashlib.scrypt) as scrypt:
+                with self.assertRaises(AuthenticationError):
+                    users.log_in(self.connection, name, "not the one")
+                costs.append([(call[1]["n"], call[1]["r"], call[1]["p"]) for call in scrypt.call_args_list])
+        self.assertEqual(costs[0], costs[1])
+        self.assertEqual(len(costs[0]), 1)
 
 
 class SessionTest(DatabaseTestCase):
@@ -215,7 +274,7 @@ class SessionTest(DatabaseTestCase):
     def test_a_one_time_password_opens_nothing_but_its_own_change(self) -> None:
         one_time = users.add_user(self.connection, self.anna, "mia", Role.ADMIN)
         mia = users.log_in(self.connection, "mia", one_time)
-        self.assertTrue(mia.must_change_password)
+        self.assertTrue(users.account(self.connection, mia).must_change_password)
         with self.assertRaisesRegex(PermissionDeniedError, "one-time password"):
             users.list_users(self.connection, mia)
         users.change_password(self.connection, mia, one_time, "a new horse 7")
@@ -268,6 +327,18 @@ class ManageUsersTest(DatabaseTestCase):
             users.deactivate(self.connection, self.anna, "anna")
         users.reactivate(self.connection, self.anna, "eva")
         users.change_role(self.connection, self.anna, "anna", Role.USER)
+
+    def test_a_session_does_not_outlive_a_deactivation(self) -> None:
+        users.deactivate(self.connection, self.anna, "uma")
+        users.reactivate(self.connection, self.anna, "uma")
+        with self.assertRaises(SessionEndedError):
+            users.account(self.connection, self.uma)
+
+    def test_a_deactivated_admin_may_be_demoted(self) -> None:
+        self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        users.deactivate(self.connection, self.anna, "eva")
+        users.change_role(self.connection, self.anna, "eva", Role.USER)
+        self.assertEqual(users.find(self.connection, "eva").role, Role.USER)
 
     def test_unknown_names_and_what_stands_already_are_refused(self) -> None:
         for call in (
