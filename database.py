@@ -99,8 +99,127 @@ _INITIAL_SCHEMA = (
     """,
 )
 
+# The text of a work order is indexed as one document, so that its words may stand in any of its parts.
+_DAILY_WORK = (
+    "ALTER TABLE users ADD COLUMN seen_history_id INTEGER NOT NULL DEFAULT 0",
+    """
+    ALTER TABLE work_orders ADD COLUMN due_rank TEXT
+        GENERATED ALWAYS AS (coalesce(due_at, '9999-12-31T23:59:59+00:00')) VIRTUAL
+    """,
+    "CREATE INDEX work_orders_by_change ON work_orders (updated_at, id) WHERE deleted_at IS NULL",
+    "CREATE INDEX work_orders_by_due ON work_orders (due_rank, id) WHERE deleted_at IS NULL",
+    """
+    CREATE INDEX work_orders_by_status_priority_assignee
+        ON work_orders (status, priority, assignee_id, urgency, created_at, id) WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_status_urgency ON work_orders (status, urgency, created_at, id)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_priority_urgency ON work_orders (priority, urgency, created_at, id)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_assignee_urgency ON work_orders (assignee_id, urgency, created_at, id)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_with_due_by_urgency ON work_orders (urgency, created_at, id, due_rank)
+        WHERE deleted_at IS NULL AND due_at IS NOT NULL
+    """,
+    "CREATE INDEX work_orders_deleted ON work_orders (deleted_at, id) WHERE deleted_at IS NOT NULL",
+    """
+    CREATE TABLE work_order_counts (
+        requester_id INTEGER NOT NULL REFERENCES users (id),
+        status TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        total INTEGER NOT NULL,
+        PRIMARY KEY (requester_id, status, priority)
+    ) WITHOUT ROWID
+    """,
+    """
+    INSERT INTO work_order_counts
+        SELECT requester_id, status, priority, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY 1, 2, 3
+    """,
+    """
+    CREATE TRIGGER work_orders_count_new AFTER INSERT ON work_orders WHEN new.deleted_at IS NULL
+    BEGIN
+        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
+            ON CONFLICT DO UPDATE SET total = total + 1;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_count_out AFTER UPDATE OF requester_id, status, priority, deleted_at ON work_orders
+        WHEN old.deleted_at IS NULL
+    BEGIN
+        UPDATE work_order_counts SET total = total - 1
+            WHERE requester_id = old.requester_id AND status = old.status AND priority = old.priority;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_count_in AFTER UPDATE OF requester_id, status, priority, deleted_at ON work_orders
+        WHEN new.deleted_at IS NULL
+    BEGIN
+        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
+            ON CONFLICT DO UPDATE SET total = total + 1;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_are_never_removed BEFORE DELETE ON work_orders
+    BEGIN SELECT RAISE(ABORT, 'A work order is never removed.'); END
+    """,
+    """
+    CREATE INDEX work_order_comments ON work_order_history (work_order_id, id) WHERE field = 'comment'
+    """,
+    """
+    CREATE VIEW work_order_texts AS
+        SELECT id, title, description, coalesce((
+            SELECT group_concat(note, char(10)) FROM (
+                SELECT note FROM work_order_history
+                WHERE work_order_id = work_orders.id AND field = 'comment' ORDER BY id
+            )
+        ), '') AS comments
+        FROM work_orders
+    """,
+    """
+    CREATE VIRTUAL TABLE work_order_search USING fts5 (
+        title, description, comments, content = 'work_order_texts', content_rowid = 'id', tokenize = 'unicode61'
+    )
+    """,
+    "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
+    """
+    CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
+    BEGIN
+        INSERT INTO work_order_search (rowid, title, description, comments)
+            VALUES (new.id, new.title, new.description, '');
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_index_change AFTER UPDATE OF title, description ON work_orders
+    BEGIN
+        INSERT INTO work_order_search (work_order_search, rowid, title, description, comments)
+            SELECT 'delete', id, old.title, old.description, comments FROM work_order_texts WHERE id = old.id;
+        INSERT INTO work_order_search (rowid, title, description, comments)
+            SELECT id, title, description, comments FROM work_order_texts WHERE id = new.id;
+    END
+    """,
+    # The text as it was indexed is the text as it is without the new comment at its end.
+    """
+    CREATE TRIGGER work_order_comments_index AFTER INSERT ON work_order_history WHEN new.field = 'comment'
+    BEGIN
+        INSERT INTO work_order_search (work_order_search, rowid, title, description, comments)
+            SELECT 'delete', id, title, description,
+                substr(comments, 1, max(0, length(comments) - length(new.note) - 1))
+            FROM work_order_texts WHERE id = new.work_order_id;
+        INSERT INTO work_order_search (rowid, title, description, comments)
+            SELECT id, title, description, comments FROM work_order_texts WHERE id = new.work_order_id;
+    END
+    """,
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA,)
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK)
 
 # SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
 _PASSING_FAULTS = (
@@ -152,6 +271,7 @@ def connect(path: Path, create: bool = False) -> sqlite3.Connection:
     _check_header(path)
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
+        connection.create_function("casefold", 1, str.casefold, deterministic=True)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA synchronous = EXTRA")

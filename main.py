@@ -8,24 +8,26 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first prompt, Ctrl-C ends the program without a word
 
+import math
 import os
+import re
 import shutil
 import sqlite3
 import sys
 import unicodedata
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, TypeVar
+from typing import Any, Callable, Dict, Generic, Iterator, List, Optional, Sequence, TypeVar, cast
 
 import database
 import users
 import work_order
 from database import ApplicationError
 from users import Action, InvalidInputError, Role, Scope, Session, SessionEndedError, User
-from work_order import HistoryEntry, Key, Priority, Status, WorkOrder
+from work_order import NOBODY, UNFINISHED, Due, HistoryEntry, Priority, Selection, Sort, Status, WorkOrder, local_time
 
 try:
     import termios
@@ -35,6 +37,10 @@ except ImportError:  # not on Windows
 VERSION = "1.0.0"
 LONGEST_LINE = 100_000
 ROWS_PER_PAGE = 20
+FIRST_FEW = 5
+BOLD_RED, YELLOW = "1;31", "33"
+
+ANY = "any"
 
 T = TypeVar("T")
 
@@ -56,15 +62,18 @@ def prepare_terminal() -> None:
     if sys.stdin.isatty():
         try:
             import readline
-        except ImportError:
+        except ImportError:  # not in every Python
             return
         readline.set_auto_history(False)
         readline.set_completer(lambda *_: None)  # the default one lists files
 
 
-def read_line(prompt: str) -> str:
-    """Return one line without space around it. Raises Cancelled at Ctrl-C, EOFError at the end of input."""
-    return _read(prompt, hidden=False).strip()
+def read_line(prompt: str, begun: str = "") -> str:
+    """Return one line without space around it; where the terminal can, it starts from what is `begun`.
+
+    Raises Cancelled at Ctrl-C, EOFError at the end of input.
+    """
+    return _read(prompt, begun=begun).strip()
 
 
 def read_password(prompt: str) -> str:
@@ -72,20 +81,20 @@ def read_password(prompt: str) -> str:
     return _read(prompt, hidden=True)
 
 
-def read_text(prompt: str) -> str:
+def read_text(prompt: str, begun: str = "") -> str:
     """Return a line and, as long as each ends in a backslash, the ones after it. Raises as read_line does."""
-    lines = [_read(prompt, hidden=False)]
+    lines = [_read(prompt, begun=begun)]
     while lines[-1].endswith("\\"):
         lines[-1] = lines[-1][:-1]
-        lines.append(_read("> ", hidden=False))
+        lines.append(_read("> "))
     return "\n".join(lines).strip()
 
 
-def _read(prompt: str, hidden: bool) -> str:
+def _read(prompt: str, hidden: bool = False, begun: str = "") -> str:
     while True:
         try:
             with _listening_for_signals():
-                line = _read_from_terminal(prompt, hidden) if sys.stdin.isatty() else _read_from_file(prompt)
+                line = _read_from_terminal(prompt, hidden, begun) if sys.stdin.isatty() else _read_from_file(prompt)
         except KeyboardInterrupt:
             print()
             raise Cancelled from None
@@ -118,14 +127,22 @@ def _interrupt(signal_number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _read_from_terminal(prompt: str, hidden: bool) -> str:
+def _read_from_terminal(prompt: str, hidden: bool, begun: str) -> str:
     if hidden:
         return _read_hidden(prompt)
+    editor = _line_editor()
+    if editor:
+        editor.set_startup_hook(lambda: editor.insert_text(begun))
     try:
         return input(prompt)
     except EOFError:
         print()
         raise
+
+
+def _line_editor() -> Any:
+    """Return the readline module if prepare_terminal found it useful."""
+    return sys.modules.get("readline")
 
 
 def _read_hidden(prompt: str) -> str:
@@ -208,7 +225,36 @@ def ask(
 
 def ask_text(label: str, default: Optional[str] = None) -> str:
     """Ask for a text of any number of lines; `none` empties it."""
-    return ask(label, lambda text: "" if text.lower() == "none" else work_order.valid_text(text), default, read_text)
+    return ask(label, _text_or_none, default, read_text)
+
+
+def _text_or_none(text: str) -> str:
+    return "" if text.lower() == "none" else work_order.valid_text(text)
+
+
+def ask_edit(label: str, parse: Callable[[str], str], today: str, read: Callable[..., str] = read_line) -> str:
+    """Ask for a text that starts from today's, to be edited on the terminal, or as the default where that can't be."""
+    # What is not printable would reach the terminal as it is.
+    if not (_line_editor() and sys.stdin.isatty() and today and today.isprintable()):
+        return ask(label, parse, today, read)
+    begun = today
+
+    def read_on(prompt: str) -> str:
+        nonlocal begun
+        begun = read(prompt, begun)
+        return begun
+
+    return ask(label, parse, read=read_on)
+
+
+def checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """Return what takes the text as it is if `parse` can take it."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return check
 
 
 def ask_choice(label: str, choices: Sequence[T], default: Optional[T] = None) -> T:
@@ -230,6 +276,12 @@ def parse_choice(choices: Sequence[T], text: str) -> T:
         return begun[0]
     known = ", ".join(map(str, begun or choices))
     raise InvalidInputError(f"Answer with a number from 1 to {len(choices)} or one of: {known}.")
+
+
+def ask_filter(label: str, choices: Sequence[T]) -> Optional[T]:
+    """Ask for one of the choices, or None for `any`."""
+    answer = ask_choice(label, (*choices, ANY), ANY)
+    return None if answer is ANY else cast(T, answer)
 
 
 def ask_new_password(label: str, username: str, current: str = "") -> str:
@@ -333,9 +385,34 @@ def terminal_size() -> os.terminal_size:
     return os.terminal_size((size.columns or columns, size.lines or lines))
 
 
-def local_time(when: datetime) -> str:
-    """Return the moment in local time, to the minute."""
-    return when.astimezone().strftime("%Y-%m-%d %H:%M")
+def coloured(text: str, colour: str) -> str:
+    """Return the text in the colour (an SGR code, or none) where the output is a terminal that wants colours."""
+    wanted = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour and wanted else text
+
+
+def priority_colour(order: WorkOrder) -> str:
+    """Return the colour of an unfinished work order's priority, if it is above the usual."""
+    if order.status.is_finished:
+        return ""
+    return {Priority.CRITICAL: BOLD_RED, Priority.HIGH: YELLOW}.get(order.priority, "")
+
+
+def due_text(order: WorkOrder) -> str:
+    """Return when the work order is due, in local time, and whether that is over."""
+    told = local_time(order.due_date) if order.due_date else ""
+    return f"{told} overdue" if order.is_overdue else told
+
+
+def due_colour(order: WorkOrder) -> str:
+    """Return the colour of an overdue work order's due date."""
+    return BOLD_RED if order.is_overdue else ""
+
+
+def quantity(count: int) -> str:
+    """Return a number of work orders in words; above 1,000 it was not counted."""
+    number = f"{work_order.COUNTED_AT_MOST:,}+" if count > work_order.COUNTED_AT_MOST else f"{count or 'no'}"
+    return f"{number} work order{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -356,28 +433,40 @@ class Column:
     text: Callable[[Any], str]
     keep: int = 9
     flexible: bool = False
+    colour: Optional[Callable[[Any], str]] = None
+
+    def shown(self, row: object, width: int) -> str:
+        """Return the row's cell, so many cells of the terminal wide."""
+        cell = fit(printable(self.text(row)), width)
+        return coloured(cell, self.colour(row)) if self.colour else cell
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[object]) -> None:
-    """Print the rows under the columns' headings, no line wider than a terminal of 40 columns or more."""
-    cells = {column: [printable(column.text(row)) for row in rows] for column in columns}
-    widths = {column: max(map(cell_width, [column.heading, *cells[column]])) for column in columns}
-    kept = list(columns)
-    room = terminal_size().columns + 2
+def print_table(columns: Sequence[Column], rows: Sequence[Any], below: Optional[Callable[[Any], str]] = None) -> None:
+    """Print the rows under the columns' headings, with what stands `below` each, no wider than the terminal.
 
-    def least(column: Column) -> int:
-        return min(widths[column], 24) if column.flexible else widths[column]
-
-    for column in sorted(columns, key=lambda column: column.keep):
-        if sum(least(each) + 2 for each in kept) > room and column.keep < 9:
-            kept.remove(column)
+    That holds from 40 columns on; what does not fit is cut, and the least columns are left out.
+    """
+    texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
+    widths = {column: max(map(cell_width, texts[column])) for column in columns}
+    room = terminal_size().columns
+    kept = _kept_columns(columns, widths, room)
     for column in kept:
         if column.flexible:
-            widths[column] = min(
-                widths[column], room - sum(widths[each] + 2 for each in kept if each is not column) - 2
-            )
-    for line in [[column.heading for column in kept], *zip(*(cells[column] for column in kept))]:
-        print("  ".join(fit(cell, widths[column]) for cell, column in zip(line, kept)).rstrip())
+            widths[column] = min(widths[column], room - sum(widths[each] + 2 for each in kept if each is not column))
+    print("  ".join(fit(column.heading, widths[column]) for column in kept).rstrip())
+    for row in rows:
+        print("  ".join(column.shown(row, widths[column]) for column in kept).rstrip())
+        if below and below(row):
+            print(*wrap(below(row), indent="    ", hanging="  "), sep="\n")
+
+
+def _kept_columns(columns: Sequence[Column], widths: Dict[Column, int], room: int) -> List[Column]:
+    kept = list(columns)
+    for column in sorted(columns, key=lambda column: column.keep):
+        least = sum(min(widths[each], 24) if each.flexible else widths[each] for each in kept) + 2 * (len(kept) - 1)
+        if least > room and column.keep < 9:
+            kept.remove(column)
+    return kept
 
 
 # Menus
@@ -397,7 +486,8 @@ class Option:
 def run_menu(screen: Callable[..., Sequence[Option]], *arguments: object) -> None:
     """Show the screen, which returns the options that stand open, and run what is chosen, until the way back is.
 
-    When the database cannot be read for a moment, the options of the last time stay.
+    When the database cannot be read for a moment, the options of the last time stay. A screen that has nothing to show
+    any more returns no options; then the menu is left too.
     """
     options: Sequence[Option] = ()
     while True:
@@ -407,15 +497,18 @@ def run_menu(screen: Callable[..., Sequence[Option]], *arguments: object) -> Non
             if not options:
                 raise
             print_error(database.explain(error))
-        option = choose(options)
+        if not options:
+            return
+        # Whoever is signed in, which is the second argument, may open a work order by #12 at any menu.
+        option = choose(options, opens_work_orders=len(arguments) > 1)
         if option.run is None:
             return
         if perform(option.run, *arguments) and option.leaves_menu:
             return
 
 
-def choose(options: Sequence[Option]) -> Option:
-    """Print the menu and return the option that is chosen; Ctrl-C is the way back.
+def choose(options: Sequence[Option], opens_work_orders: bool) -> Option:
+    """Print the menu and return the chosen option, or for #12 one that opens work order 12; Ctrl-C is the way back.
 
     Raises SystemExit(0) at the end of input.
     """
@@ -431,6 +524,8 @@ def choose(options: Sequence[Option]) -> Option:
             raise SystemExit(0) from None
         if answer in by_number:
             return by_number[answer]
+        if opens_work_orders and re.fullmatch("#[0-9]{1,18}", answer):
+            return Option(0, answer, partial(show_work_order, int(answer[1:])))
         print_error(f"Choose one of the numbers {', '.join(by_number)}.")
 
 
@@ -493,6 +588,7 @@ def log_in(connection: sqlite3.Connection) -> None:
             new = ask_new_password("New password", user.username, password)
             users.change_password(connection, session, password, new)
             print("Password changed.")
+        perform(start_work, connection, session)
         run_menu(main_screen, connection, session)
         print("Logged out.")
     except SessionEndedError as error:
@@ -507,6 +603,28 @@ START_MENU = (
 
 
 # Main menu
+
+
+def start_work(connection: sqlite3.Connection, session: Session) -> None:
+    """Print what others changed since the last login and, for those who assign, what waits for them."""
+    user = users.account(connection, session)
+    number, changed = work_order.news(connection, session, FIRST_FEW)
+    print(f"\nChanged by others since your last login: {quantity(number)}")
+    for order, entry in changed:
+        print(f"  {fit(printable(f'#{order.id} {order.title}'), terminal_size().columns - 2).rstrip()}")
+        print(*wrap(history_line(entry), indent="      "), sep="\n")
+    if users.scope(user, Action.ASSIGN) is Scope.NONE:
+        return
+    for heading, selection in (
+        ("Unassigned", Selection(status=UNFINISHED, assignee=NOBODY)),
+        ("Overdue", Selection(due=Due.OVERDUE)),
+        ("Assigned to you", Selection(status=UNFINISHED, assignee=user.username)),
+    ):
+        print(f"{heading}: {quantity(work_order.count(connection, session, selection))}")
+        for order in work_order.list_after(connection, session, selection, None, FIRST_FEW):
+            told = f"  {order.priority!s:<8}  "
+            title = fit(printable(f"#{order.id} {order.title}"), terminal_size().columns - len(told)).rstrip()
+            print(coloured(told, priority_colour(order)) + title)
 
 
 def main_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
@@ -527,16 +645,60 @@ def create_work_order(connection: sqlite3.Connection, session: Session) -> None:
 
 def view_work_orders(connection: sqlite3.Connection, session: Session) -> None:
     """Show the list of all that one may see."""
-    listing = Listing()
-    turn_page(connection, session, listing)
-    run_menu(list_screen, connection, session, listing)
+    run_menu(list_screen, connection, session, Listing(connection, session, Selection()))
 
 
 def open_work_order(connection: sqlite3.Connection, session: Session, *place: object) -> None:
     """Ask for an id and show that work order with its menu."""
-    work_order_id = ask("Work order ID", work_order.valid_id)
+    show_work_order(ask("Work order ID", work_order.valid_id), connection, session)
+
+
+def show_work_order(work_order_id: int, connection: sqlite3.Connection, session: Session, *place: object) -> None:
+    """Show the work order with its menu, in the place of the one that is open there, if one is."""
     work_order.get(connection, session, work_order_id)
+    for opened in place:
+        if isinstance(opened, OpenWorkOrder):
+            opened.switch_to(work_order_id)
+            return
     run_menu(work_order_screen, connection, session, OpenWorkOrder(work_order_id))
+
+
+def search_work_orders(connection: sqlite3.Connection, session: Session) -> None:
+    """Show the list of what matches."""
+    selection = ask("Search for", partial(work_order.search, connection, session))
+    run_menu(list_screen, connection, session, Listing(connection, session, selection))
+
+
+def show_summary(connection: sqlite3.Connection, session: Session) -> None:
+    """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
+    counts = work_order.summary(connection, session)
+
+    def number(status: Status, priorities: Sequence[Priority], which: int = 0) -> int:
+        return sum(counts.get((status, priority), (0, 0))[which] for priority in priorities)
+
+    def cell(status: Status, priorities: Sequence[Priority]) -> str:
+        return f"{number(status, priorities):,} ({number(status, priorities, 1):,})"
+
+    longest = max(number(status, tuple(Priority)) for status in Status) or 1
+    print(f"Summary of all work orders: {sum(total for total, _ in counts.values()):,}")
+    print(f"Your own are in brackets: {sum(own for _, own in counts.values()):,}")
+    columns = (
+        Column("Status", str),
+        *(Column(str(priority), partial(cell, priorities=(priority,))) for priority in Priority),
+        Column("Total", partial(cell, priorities=tuple(Priority)), keep=2),
+        Column("", lambda status: bar(number(status, tuple(Priority)) / longest), keep=1),
+    )
+    print_table(columns, tuple(Status))
+
+
+def bar(part: float) -> str:
+    """Return a bar that is as long as the part of the longest one, of at least one character for more than nothing."""
+    try:
+        block = "\u2588"
+        block.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        block = "#"
+    return block * math.ceil(part * 20)
 
 
 def my_account(connection: sqlite3.Connection, session: Session) -> None:
@@ -549,81 +711,183 @@ def manage_users(connection: sqlite3.Connection, session: Session) -> None:
     run_menu(users_screen, connection, session)
 
 
+def data_and_audit(connection: sqlite3.Connection, session: Session) -> None:
+    """Show the data menu."""
+    run_menu(data_screen, connection, session)
+
+
 MAIN_MENU = (
     Option(1, "Create work order", create_work_order, Action.CREATE),
     Option(2, "View work orders", view_work_orders, Action.VIEW),
     Option(3, "Update work order", open_work_order, Action.VIEW),
+    Option(4, "Search work orders", search_work_orders, Action.VIEW),
+    Option(5, "Summary", show_summary, Action.SUMMARY),
     Option(6, "My account", my_account),
     Option(8, "Manage users", manage_users, Action.MANAGE_USERS),
+    Option(9, "Data and audit", data_and_audit, Action.RESTORE),
     Option(0, "Log out", None),
+)
+
+
+# Paging
+
+
+@dataclass
+class Pager(Generic[T]):
+    """What somebody pages through: `read` returns the rows behind one (None: from the top), so many at most.
+
+    Pages stay as they were read, so that what others change in between neither repeats a row nor skips one.
+    """
+
+    read: Callable[[Optional[T], int], List[T]]
+    pages: List[List[T]] = field(default_factory=list)
+    number: int = -1
+
+    def turn(self) -> None:
+        """Go on to the next page, which is read when it is shown for the first time."""
+        if self.number + 1 == len(self.pages):
+            self.pages.append(self.read(self._last(), rows_per_page()))
+        self.number += 1
+
+    def page(self) -> List[T]:
+        """Return the rows of the page that is shown, the first one to begin with."""
+        if self.number < 0:
+            self.turn()
+        return self.pages[self.number]
+
+    def has_next(self) -> bool:
+        """Return whether there is a page behind this one."""
+        return self.number + 1 < len(self.pages) or bool(self.read(self._last(), 1))
+
+    def restart(self) -> None:
+        """Forget the pages, so that the first is read anew."""
+        self.pages, self.number = [], -1
+
+    def _last(self) -> Optional[T]:
+        return next((page[-1] for page in reversed(self.pages) if page), None)
+
+    def open_options(self, menu: Sequence[Option]) -> List[Option]:
+        """Return the menu without Next page on the last page and Previous page on the first."""
+        closed = [turn_page] * (not self.has_next()) + [turn_back] * (self.number == 0)
+        return [option for option in menu if option.run not in closed]
+
+
+def turn_page(connection: sqlite3.Connection, session: Session, pager: Pager[Any], *place: object) -> None:
+    """Go on to the next page."""
+    pager.turn()
+
+
+def turn_back(connection: sqlite3.Connection, session: Session, pager: Pager[Any], *place: object) -> None:
+    """Go back to the page before."""
+    pager.number -= 1
+
+
+def rows_per_page() -> int:
+    """Return how many rows fit above the menu: 20, or what the terminal's height holds."""
+    return max(5, terminal_size().lines - 11) if sys.stdout.isatty() else ROWS_PER_PAGE
+
+
+PAGES_MENU = (
+    Option(1, "Next page", turn_page),
+    Option(2, "Previous page", turn_back),
+    Option(0, "Back", None),
 )
 
 
 # List of work orders
 
 
-@dataclass
-class Listing:
-    """How far somebody has paged: the ids on the pages seen, which stay where they were, and the page that is shown."""
+class Listing(Pager[WorkOrder]):
+    """The pages of the work orders of a selection."""
 
-    pages: List[List[int]] = field(default_factory=list)
-    after: Optional[Key] = None
-    page: int = -1
+    def __init__(self, connection: sqlite3.Connection, session: Session, selection: Selection) -> None:
+        super().__init__(self._read)
+        self._connection, self._session, self.selection = connection, session, selection
 
-    def seen(self) -> Set[int]:
-        """Return the ids on all pages."""
-        return {work_order_id for page in self.pages for work_order_id in page}
+    def _read(self, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
+        seen = {order.id for page in self.pages for order in page}
+        return work_order.list_after(self._connection, self._session, self.selection, after, limit, seen)
+
+    def select(self, **changes: Any) -> None:
+        """Change the selection and start from its first page."""
+        self.selection = replace(self.selection, **changes)
+        self.restart()
 
 
 def list_screen(connection: sqlite3.Connection, session: Session, listing: Listing) -> Sequence[Option]:
-    """Print the page of the list and return the list menu."""
-    print(f"\nWork orders, the most urgent first (page {listing.page + 1})")
-    orders = work_order.list_these(connection, session, listing.pages[listing.page])
+    """Print the page of the list under what it shows and how many there are, and return the list menu."""
+    if listing.number == 0 and len(listing.pages) == 1:
+        listing.restart()  # nothing can be repeated or skipped yet
+    selection, ids = listing.selection, [order.id for order in listing.page()]
+    orders = work_order.list_these(connection, session, selection, ids)
+    total = quantity(work_order.count(connection, session, selection))
+    heading = f"{total[0].upper()}{total[1:]}{in_words(selection)}, sorted by {selection.sort}"
+    print("", *wrap(f"{heading} (page {listing.number + 1})", indent=""), sep="\n")
+    places = work_order.excerpts(connection, session, selection, ids) if selection.text else {}
     if orders:
-        print_table(LIST_COLUMNS, orders)
-    else:
-        print("There are no work orders here.")
-    is_last = listing.page == len(listing.pages) - 1 and not work_order.list_after(
-        connection, session, listing.after, listing.seen(), limit=1
+        print_table(LIST_COLUMNS, orders, below=lambda order: places.get(order.id, ""))
+    return listing.open_options(LIST_MENU)
+
+
+def in_words(selection: Selection) -> str:
+    """Return what is selected, as it goes on behind the number of work orders."""
+    said = (
+        (selection.text, f'with "{selection.text}"'),
+        (selection.status, f"{selection.status}"),
+        (selection.priority, f"priority {selection.priority}"),
+        (selection.requester, f"requester {selection.requester}"),
+        (selection.assignee, f"assignee {selection.assignee}"),
+        (selection.due, f"{'due ' * (selection.due is Due.THIS_WEEK)}{selection.due}"),
     )
-    left_out = [run for run, closed in ((turn_page, is_last), (turn_back, listing.page == 0)) if closed]
-    return [option for option in LIST_MENU if option.run not in left_out]
+    words = ", ".join(text for is_set, text in said if is_set)
+    return f": {words}" if words else ""
 
 
-def turn_page(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
-    """Go on to the next page, which is read when it is shown for the first time."""
-    if listing.page == len(listing.pages) - 1:
-        orders = work_order.list_after(connection, session, listing.after, listing.seen(), rows_per_page())
-        listing.pages.append([order.id for order in orders])
-        listing.after = orders[-1].key if orders else listing.after
-    listing.page += 1
+def filter_list(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
+    """Narrow the list down; each answer may be left empty for any."""
+    status = ask_filter("Status", (*Status, UNFINISHED))
+    priority = ask_filter("Priority", tuple(Priority))
+    person = partial(work_order.person, connection, session)
+    requester = ask("Requester", person, ANY)
+    assignee = ask("Assignee", person, ANY)
+    due = ask_filter("Due", tuple(Due))
+    listing.select(
+        status=status,
+        priority=priority,
+        requester=None if requester == ANY else requester,
+        assignee=None if assignee == ANY else assignee,
+        due=due,
+    )
 
 
-def turn_back(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
-    """Go back to the page before."""
-    listing.page -= 1
+def sort_list(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
+    """Put the list into another order."""
+    listing.select(sort=ask_choice("Sort by", tuple(Sort), Sort.URGENCY))
 
 
-def rows_per_page() -> int:
-    """Return how many rows fit above the menu: 20, or what the terminal's height holds."""
-    return max(5, terminal_size().lines - 9) if sys.stdout.isatty() else ROWS_PER_PAGE
+def clear_filter(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
+    """Take all filters back; what was searched for and the order stay."""
+    listing.select(status=None, priority=None, requester=None, assignee=None, due=None)
 
 
 LIST_COLUMNS = (
     Column("ID", lambda order: str(order.id)),
-    Column("Priority", lambda order: str(order.priority)),
+    Column("Priority", lambda order: str(order.priority), colour=priority_colour),
     Column("Status", lambda order: str(order.status)),
     Column("Title", lambda order: order.title, flexible=True),
     Column("Requester", lambda order: order.requester, keep=1),
-    Column("Assignee", lambda order: order.assignee or "nobody", keep=3),
+    Column("Assignee", lambda order: order.assignee or NOBODY, keep=3),
     Column("Age", lambda order: duration((datetime.now(timezone.utc) - order.created_at).total_seconds()), keep=2),
-    Column("Due", lambda order: local_time(order.due_at) if order.due_at else "", keep=4),
+    Column("Due", due_text, keep=4, colour=due_colour),
 )
 
 LIST_MENU = (
     Option(1, "Next page", turn_page),
     Option(2, "Previous page", turn_back),
     Option(3, "Open a work order", open_work_order),
+    Option(4, "Filter", filter_list),
+    Option(5, "Sort", sort_list),
+    Option(6, "Clear filter", clear_filter),
     Option(0, "Back", None),
 )
 
@@ -638,6 +902,10 @@ class OpenWorkOrder:
     id: int
     shown: Optional[WorkOrder] = None
     drafts: Dict[str, str] = field(default_factory=dict)
+
+    def switch_to(self, work_order_id: int) -> None:
+        """Let another work order stand in the place of this one."""
+        self.id, self.shown, self.drafts = work_order_id, None, {}
 
     @property
     def order(self) -> WorkOrder:
@@ -668,14 +936,15 @@ def work_order_screen(connection: sqlite3.Connection, session: Session, opened: 
 def print_work_order(order: WorkOrder) -> None:
     """Print all fields but the title."""
     print(f"  Status:     {order.status}")
-    print(f"  Priority:   {order.priority}")
+    print(f"  Priority:   {coloured(str(order.priority), priority_colour(order))}")
     print(f"  Requester:  {order.requester}")
-    print(f"  Assignee:   {order.assignee or 'nobody'}")
+    print(f"  Assignee:   {order.assignee or NOBODY}")
+    if order.due_date:
+        print(f"  Due:        {coloured(due_text(order), due_colour(order))}")
     print(f"  Created:    {local_time(order.created_at)}")
     print(f"  Changed:    {local_time(order.updated_at)}")
-    for label, moment in (("Resolved", order.resolved_at), ("Due", order.due_at)):
-        if moment:
-            print(f"  {label + ':':<11} {local_time(moment)}")
+    if order.resolved_at:
+        print(f"  Resolved:   {local_time(order.resolved_at)}")
     if order.description:
         print("  Description:", *wrap(order.description, indent="    "), sep="\n")
 
@@ -690,9 +959,17 @@ def change_status(connection: sqlite3.Connection, session: Session, opened: Open
     print(f"Work order #{opened.id} is now {status}.")
 
 
+def add_comment(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
+    """Add a comment to the history."""
+    comment = ask("Comment", work_order.valid_text, opened.drafts.get("comment"), read_text)
+    with opened.draft(comment=comment):
+        work_order.comment(connection, session, opened.id, comment)
+    print(f"Comment on work order #{opened.id} added.")
+
+
 def edit_title(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Give the work order another title."""
-    title = ask("Title", work_order.valid_title, opened.drafts.get("title", opened.order.title))
+    title = ask_edit("Title", work_order.valid_title, opened.drafts.get("title", opened.order.title))
     with opened.draft(title=title):
         changed = work_order.edit_title(connection, session, opened.order, title)
     print(f"Title of work order #{opened.id} saved." if changed else "Nothing changed.")
@@ -700,7 +977,8 @@ def edit_title(connection: sqlite3.Connection, session: Session, opened: OpenWor
 
 def edit_description(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Give the work order another description."""
-    description = ask_text("Description", opened.drafts.get("description", opened.order.description))
+    today = opened.drafts.get("description", opened.order.description)
+    description = ask_edit("Description", _text_or_none, today, read_text)
     with opened.draft(description=description):
         changed = work_order.edit_description(connection, session, opened.order, description)
     print(f"Description of work order #{opened.id} saved." if changed else "Nothing changed.")
@@ -715,6 +993,24 @@ def change_priority(connection: sqlite3.Connection, session: Session, opened: Op
     print(f"Priority of work order #{opened.id} is now {priority}." if changed else "Nothing changed.")
 
 
+def assign(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
+    """Hand the work order to a manager or admin, or to nobody."""
+    valid = partial(work_order.valid_assignee, connection, session)
+    assignee = ask("Assignee (a manager or admin, me, or nobody)", valid, opened.drafts.get("assignee"))
+    with opened.draft(assignee=assignee):
+        changed = work_order.assign(connection, session, opened.order, assignee)
+    print(f"Work order #{opened.id} is now assigned to {assignee}." if changed else "Nothing changed.")
+
+
+def set_due_date(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
+    """Say until when the work order has to be finished."""
+    label = "Due date (YYYY-MM-DD, YYYY-MM-DD HH:MM, or none)"
+    due_date = ask(label, checked(work_order.valid_due_date), opened.drafts.get("due_date"))
+    with opened.draft(due_date=due_date):
+        changed = work_order.set_due_date(connection, session, opened.order, work_order.valid_due_date(due_date))
+    print(f"Due date of work order #{opened.id} is now {due_date.lower()}." if changed else "Nothing changed.")
+
+
 def change_requester(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Make the work order somebody else's."""
     default = opened.drafts.get("requester", opened.order.requester)
@@ -725,19 +1021,52 @@ def change_requester(connection: sqlite3.Connection, session: Session, opened: O
 
 
 def show_history(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Print every change, the oldest first."""
-    print(f"History of work order #{opened.id}")
-    for entry in work_order.history(connection, session, opened.id):
-        print_history_entry(entry)
+    """Print every change and comment, the oldest first; a long history by pages."""
+    pager = Pager(partial(read_history, connection, session, opened.id))
+    entries = pager.page()
+    if pager.has_next():
+        run_menu(history_screen, connection, session, pager, opened)
+    else:
+        print_history(opened.id, entries)
 
 
-def print_history_entry(entry: HistoryEntry) -> None:
-    """Print who changed what when, and the note under it."""
-    what = entry.field
+def history_screen(
+    connection: sqlite3.Connection, session: Session, pager: Pager[HistoryEntry], opened: OpenWorkOrder
+) -> Sequence[Option]:
+    """Print the page of the history and return the menu to turn it."""
+    if not opened.shown:
+        return ()  # another work order has taken the place of this one
+    print()
+    print_history(opened.id, pager.page())
+    return pager.open_options(PAGES_MENU)
+
+
+def read_history(
+    connection: sqlite3.Connection, session: Session, work_order_id: int, after: Optional[HistoryEntry], limit: int
+) -> List[HistoryEntry]:
+    """Return so many entries behind that one."""
+    return work_order.history(connection, session, work_order_id, after.id if after else 0, limit)
+
+
+def print_history(work_order_id: int, entries: Sequence[HistoryEntry]) -> None:
+    """Print the entries under a heading."""
+    print(f"History of work order #{work_order_id}")
+    for entry in entries:
+        print(*wrap(history_line(entry), hanging="    "), sep="\n")
+
+
+def history_line(entry: HistoryEntry) -> str:
+    """Return who changed what when, and behind it the text that goes with it."""
+    what = "commented" if entry.field == "comment" else entry.field
     if entry.new_value is not None:
-        what = f'{entry.field} from "{entry.old_value}" to "{entry.new_value}"'
-    text = f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
-    print(*wrap(text, hanging="    "), sep="\n")
+        old, new = (history_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
+        what = f'{entry.field} from "{old}" to "{new}"'
+    return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
+
+
+def history_value(field: str, value: str) -> str:
+    """Return a value of the history for the person: a moment in local time."""
+    return local_time(datetime.fromisoformat(value)) if field == "due date" and value != "none" else value
 
 
 def delete_work_order(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
@@ -749,9 +1078,12 @@ def delete_work_order(connection: sqlite3.Connection, session: Session, opened: 
 
 WORK_ORDER_MENU = (
     Option(1, "Change status", change_status, Action.CHANGE_STATUS),
+    Option(2, "Add comment", add_comment, Action.COMMENT),
     Option(3, "Edit title", edit_title, Action.EDIT),
     Option(4, "Edit description", edit_description, Action.EDIT),
     Option(5, "Change priority", change_priority, Action.EDIT),
+    Option(6, "Assign", assign, Action.ASSIGN),
+    Option(7, "Set due date", set_due_date, Action.SET_DUE_DATE),
     Option(8, "Change requester", change_requester, Action.CHANGE_REQUESTER),
     Option(9, "Show history", show_history, Action.VIEW),
     Option(10, "Delete", delete_work_order, Action.DELETE, leaves_menu=True),
@@ -777,8 +1109,17 @@ def change_password(connection: sqlite3.Connection, session: Session) -> None:
     print("Password changed.")
 
 
+def change_email(connection: sqlite3.Connection, session: Session) -> None:
+    """Give one's own account another email address, or none."""
+    today = users.account(connection, session).email or "none"
+    email = ask("Email", checked(users.valid_email), today)
+    users.change_email(connection, session, email)
+    print(f"Email is now {email}.")
+
+
 ACCOUNT_MENU = (
     Option(1, "Change password", change_password),
+    Option(2, "Change email", change_email),
     Option(0, "Back", None),
 )
 
@@ -794,8 +1135,25 @@ def users_screen(connection: sqlite3.Connection, session: Session) -> Sequence[O
 
 
 def list_users(connection: sqlite3.Connection, session: Session) -> None:
-    """Print all accounts."""
-    print_table(USER_COLUMNS, users.list_users(connection, session))
+    """Print all accounts, many of them by pages."""
+    pager = Pager(partial(read_users, connection, session))
+    accounts = pager.page()
+    if pager.has_next():
+        run_menu(user_list_screen, connection, session, pager)
+    else:
+        print_table(USER_COLUMNS, accounts)
+
+
+def user_list_screen(connection: sqlite3.Connection, session: Session, pager: Pager[User]) -> Sequence[Option]:
+    """Print the page of the accounts and return the menu to turn it."""
+    print()
+    print_table(USER_COLUMNS, pager.page())
+    return pager.open_options(PAGES_MENU)
+
+
+def read_users(connection: sqlite3.Connection, session: Session, after: Optional[User], limit: int) -> List[User]:
+    """Return so many accounts behind that one."""
+    return users.list_users(connection, session, after.username if after else "", limit)
 
 
 def add_user(connection: sqlite3.Connection, session: Session) -> None:
@@ -811,8 +1169,8 @@ def change_role(connection: sqlite3.Connection, session: Session) -> None:
     """Give an account another role."""
     user = ask("Username", partial(users.find, connection))
     role = ask_choice("Role", tuple(Role), Role.USER)
-    users.change_role(connection, session, user.username, role)
-    print(f"User {user.username} is now {role}.")
+    lost = users.change_role(connection, session, user.username, role)
+    print(f"User {user.username} is now {role}.{loss(lost, user.username)}")
 
 
 def reset_password(connection: sqlite3.Connection, session: Session) -> None:
@@ -834,8 +1192,16 @@ def deactivate(connection: sqlite3.Connection, session: Session) -> None:
     """Close an account."""
     user = ask("Username", partial(users.find, connection))
     confirm(f"User {user.username} will be logged out and cannot log in any more.")
-    users.deactivate(connection, session, user.username)
-    print(f"User {user.username} deactivated.")
+    lost = users.deactivate(connection, session, user.username)
+    print(f"User {user.username} deactivated.{loss(lost, user.username)}")
+
+
+def loss(count: int, username: str) -> str:
+    """Return what is added about the work orders that have lost their assignee, if any."""
+    if not count:
+        return ""
+    were, have = ("was", "has") if count == 1 else ("were", "have")
+    return f" {quantity(count)} that {were} assigned to {username} {have} no assignee now."
 
 
 def reactivate(connection: sqlite3.Connection, session: Session) -> None:
@@ -855,6 +1221,7 @@ USER_COLUMNS = (
     Column("Username", lambda user: user.username, flexible=True),
     Column("Role", lambda user: str(user.role)),
     Column("State", _state),
+    Column("Email", lambda user: user.email or "", keep=2),
     Column("Since", lambda user: local_time(datetime.fromisoformat(user.created_at)), keep=1),
 )
 
@@ -865,6 +1232,71 @@ USERS_MENU = (
     Option(4, "Reset password", reset_password),
     Option(5, "Deactivate", deactivate),
     Option(6, "Reactivate", reactivate),
+    Option(0, "Back", None),
+)
+
+
+# Data and audit
+
+
+def data_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
+    """Print the heading and return the data menu."""
+    users.authorize(connection, session, Action.RESTORE)
+    print("\nData and audit")
+    return DATA_MENU
+
+
+def deleted_work_orders(connection: sqlite3.Connection, session: Session) -> None:
+    """Show the list of the deleted work orders."""
+    run_menu(deleted_screen, connection, session, Pager(partial(work_order.list_deleted, connection, session)))
+
+
+DATA_MENU = (
+    Option(4, "Deleted work orders", deleted_work_orders, Action.RESTORE),
+    Option(0, "Back", None),
+)
+
+
+def deleted_screen(connection: sqlite3.Connection, session: Session, pager: Pager[WorkOrder]) -> Sequence[Option]:
+    """Print the page of the deleted work orders and return their menu."""
+    orders = pager.page()
+    print(f"\nDeleted work orders, the latest first (page {pager.number + 1})")
+    if orders:
+        print_table(DELETED_COLUMNS, orders)
+    else:
+        print("There are none.")
+    return pager.open_options(DELETED_MENU)
+
+
+def show_deleted_work_order(connection: sqlite3.Connection, session: Session, pager: Pager[WorkOrder]) -> None:
+    """Print a deleted work order with its history."""
+    order = work_order.get_deleted(connection, session, ask("Work order ID", work_order.valid_id))
+    print("", *wrap(f"Work order #{order.id}: {order.title}", indent="", hanging="    "), sep="\n")
+    print_work_order(order)
+    print_history(order.id, work_order.history(connection, session, order.id))
+
+
+def restore_work_order(connection: sqlite3.Connection, session: Session, pager: Pager[WorkOrder]) -> None:
+    """Bring a deleted work order back."""
+    work_order_id = ask("Work order ID", work_order.valid_id)
+    work_order.restore(connection, session, work_order_id)
+    print(f"Work order #{work_order_id} restored.")
+    pager.restart()
+
+
+DELETED_COLUMNS = (
+    Column("ID", lambda order: str(order.id)),
+    Column("Deleted", lambda order: local_time(order.deleted_at)),
+    Column("Status", lambda order: str(order.status), keep=2),
+    Column("Title", lambda order: order.title, flexible=True),
+    Column("Requester", lambda order: order.requester, keep=1),
+)
+
+DELETED_MENU = (
+    Option(1, "Next page", turn_page),
+    Option(2, "Previous page", turn_back),
+    Option(3, "Open a work order", show_deleted_work_order),
+    Option(4, "Restore a work order", restore_work_order),
     Option(0, "Back", None),
 )
 

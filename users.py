@@ -88,9 +88,14 @@ class Action(Enum):
     CHANGE_STATUS = "change the status"
     EDIT = "edit the title, description or priority"
     CHANGE_REQUESTER = "change the requester"
+    COMMENT = "comment"
+    ASSIGN = "assign a work order"
+    SET_DUE_DATE = "set a due date"
+    SUMMARY = "see the summary"
     DELETE = "delete a work order"
+    RESTORE = "see and restore deleted work orders"
     MANAGE_USERS = "manage users"
-    CHANGE_PASSWORD = "change one's own password"
+    OWN_ACCOUNT = "change one's own account"
 
 
 class Scope(Enum):
@@ -111,9 +116,14 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.CHANGE_STATUS: (Scope.OWN, Scope.ALL, Scope.ALL),
         Action.EDIT: (Scope.OWN_UNFINISHED, Scope.ALL, Scope.ALL),
         Action.CHANGE_REQUESTER: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.COMMENT: (Scope.OWN, Scope.ALL, Scope.ALL),
+        Action.ASSIGN: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.SET_DUE_DATE: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.SUMMARY: (Scope.ALL, Scope.ALL, Scope.ALL),
+        Action.RESTORE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.DELETE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.CHANGE_PASSWORD: (Scope.ALL, Scope.ALL, Scope.ALL),
+        Action.OWN_ACCOUNT: (Scope.ALL, Scope.ALL, Scope.ALL),
     }.items()
 }
 
@@ -173,6 +183,16 @@ def valid_password(password: str, username: str, current: str = "") -> str:
     return password
 
 
+def valid_email(text: str) -> Optional[str]:
+    """Return the address, or None for `none`. Raises InvalidInputError for anything but one plain address."""
+    if text.lower() == "none":
+        return None
+    # The form that HTML's email fields take, RFC 5321's length: https://html.spec.whatwg.org/#valid-e-mail-address
+    if len(text) > 254 or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
+        raise InvalidInputError("An email is one plain address such as ada@example.org, or none.")
+    return text
+
+
 def needs_approval(connection: sqlite3.Connection, role: Role) -> bool:
     """Return whether an account of this role can only be registered with an admin's name and password."""
     return role is not Role.USER and _has_active_admin(connection)
@@ -184,6 +204,11 @@ def find(connection: sqlite3.Connection, username: str) -> User:
     if row is None:
         raise InvalidInputError(f"There is no user {username[:32]}; give the username of an account.")
     return _user(row)
+
+
+def named(connection: sqlite3.Connection, session: Session, text: str) -> User:
+    """Return the account of that name, or one's own for `me`. Raises InvalidInputError."""
+    return account(connection, session) if text.lower() == "me" else find(connection, text)
 
 
 def free_username(connection: sqlite3.Connection, text: str) -> str:
@@ -264,7 +289,7 @@ def authorize(connection: sqlite3.Connection, session: Session, action: Action) 
     To be called inside the transaction that does the work. Raises SessionEndedError or PermissionDeniedError.
     """
     user = account(connection, session)
-    if user.must_change_password and action is not Action.CHANGE_PASSWORD:
+    if user.must_change_password and action is not Action.OWN_ACCOUNT:
         raise PermissionDeniedError("Change your one-time password first.")
     if scope(user, action) is Scope.NONE:
         deny(user, action)
@@ -281,22 +306,36 @@ def change_password(connection: sqlite3.Connection, session: Session, current: s
 
     Raises AuthenticationError if `current` is wrong, InvalidInputError if `new` is unfit or the same.
     """
-    user = authorize(connection, session, Action.CHANGE_PASSWORD)
+    user = authorize(connection, session, Action.OWN_ACCOUNT)
     if _authenticated(connection, user.username, current) != user:
         raise AuthenticationError("The current password is wrong.")
     new_hash = _hash(valid_password(new, user.username, current))
     with transaction(connection):
-        authorize(connection, session, Action.CHANGE_PASSWORD)
+        authorize(connection, session, Action.OWN_ACCOUNT)
         _set_password(connection, user, new_hash, must_change_password=False)
         audit(connection, user.id, "password changed", user.username)
     session.password_version = user.password_version + 1
 
 
-def list_users(connection: sqlite3.Connection, session: Session) -> List[User]:
-    """Return all accounts by username. Raises PermissionDeniedError to all but admins."""
+def change_email(connection: sqlite3.Connection, session: Session, email: Optional[str]) -> None:
+    """Give one's own account another email address, or none. Raises InvalidInputError."""
+    email = valid_email(email or "none")
+    with transaction(connection):
+        user = authorize(connection, session, Action.OWN_ACCOUNT)
+        connection.execute("UPDATE users SET email = ? WHERE id = ?", (email, user.id))
+        audit(connection, user.id, "email changed", user.username)
+
+
+def list_users(connection: sqlite3.Connection, session: Session, after: str = "", limit: int = -1) -> List[User]:
+    """Return up to `limit` (-1: all) accounts behind the username `after`, by username.
+
+    Raises PermissionDeniedError to all but admins.
+    """
     with snapshot(connection):
         authorize(connection, session, Action.MANAGE_USERS)
-        rows = connection.execute(_SELECT_USERS + "ORDER BY username").fetchall()
+        rows = connection.execute(
+            _SELECT_USERS + "WHERE username > ? ORDER BY username LIMIT ?", (after, limit)
+        ).fetchall()
     return [_user(row) for row in rows]
 
 
@@ -314,8 +353,8 @@ def add_user(connection: sqlite3.Connection, session: Session, username: str, ro
     return one_time_password
 
 
-def change_role(connection: sqlite3.Connection, session: Session, username: str, role: Role) -> None:
-    """Give the account another role.
+def change_role(connection: sqlite3.Connection, session: Session, username: str, role: Role) -> int:
+    """Give the account another role; return how many unfinished work orders a new user was assigned and lost.
 
     Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
     and for the role that the account has already.
@@ -328,6 +367,7 @@ def change_role(connection: sqlite3.Connection, session: Session, username: str,
         _keep_an_admin(connection, user)
         connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
         audit(connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}")
+        return release_work_orders(connection, admin)
 
 
 def reset_password(connection: sqlite3.Connection, session: Session, username: str) -> str:
@@ -345,8 +385,8 @@ def reset_password(connection: sqlite3.Connection, session: Session, username: s
     return one_time_password
 
 
-def deactivate(connection: sqlite3.Connection, session: Session, username: str) -> None:
-    """Close the account: its sessions end and it cannot log in.
+def deactivate(connection: sqlite3.Connection, session: Session, username: str) -> int:
+    """Close the account: its sessions end and it cannot log in; return how many unfinished work orders it lost.
 
     Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
     and for an account that is deactivated already.
@@ -361,6 +401,34 @@ def deactivate(connection: sqlite3.Connection, session: Session, username: str) 
             "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
         )
         audit(connection, admin.id, "deactivated", user.username)
+        return release_work_orders(connection, admin)
+
+
+def release_work_orders(connection: sqlite3.Connection, by: User) -> int:
+    """Take unfinished work orders out of the hands of those who may not be an assignee any more; return how many.
+
+    To be called inside the transaction that makes them so, or that reopens or restores a work order; each gets a row in
+    its history.
+    """
+    rows = connection.execute(
+        """
+        SELECT work_orders.id, username FROM users JOIN work_orders ON assignee_id = users.id
+        WHERE (is_active = 0 OR role = 'user') AND urgency < 4 AND deleted_at IS NULL
+        """
+    ).fetchall()
+    at = now()
+    for work_order_id, username in rows:
+        connection.execute(
+            "UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE id = ?", (at, work_order_id)
+        )
+        connection.execute(
+            """
+            INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value)
+            VALUES (?, ?, ?, 'assignee', ?, 'nobody')
+            """,
+            (work_order_id, by.id, at, username),
+        )
+    return len(rows)
 
 
 def reactivate(connection: sqlite3.Connection, session: Session, username: str) -> None:

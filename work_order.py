@@ -2,20 +2,25 @@
 
 import re
 import sqlite3
-from dataclasses import dataclass
-from datetime import datetime
+import unicodedata
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
 from enum import Enum, IntEnum
-from typing import AbstractSet, Any, List, Optional, Sequence, Tuple, Union
+from itertools import islice
+from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import users
 from database import ApplicationError, now, snapshot, transaction
 from users import Action, InvalidInputError, Scope, Session, User
 
+UNFINISHED = "unfinished"
+NOBODY = "nobody"
 MAXIMUM_TITLE = 120
 MAXIMUM_TEXT = 10_000
 
-# Where a work order stands in the order of urgency: what a list goes on after.
-Key = Tuple[int, str, int]
+# A search longer than this is no search; it also bounds how many words the index is asked for.
+MAXIMUM_SEARCH = 200
+COUNTED_AT_MOST = 1_000
 
 
 class NotFoundError(ApplicationError):
@@ -52,6 +57,47 @@ class Priority(IntEnum):
         return self.name.capitalize()
 
 
+class Sort(str, Enum):
+    """The order of a list."""
+
+    URGENCY = "urgency"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    CHANGED = "recently changed"
+    DUE = "due"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Due(str, Enum):
+    """When work orders are due, to filter by; a week runs from Monday to Sunday in local time."""
+
+    OVERDUE = "overdue"
+    THIS_WEEK = "this week"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which work orders a list shows, None standing for any, and in which order.
+
+    The status may also be UNFINISHED, the assignee NOBODY; with `as_substring` the text stands anywhere, even inside a
+    word.
+    """
+
+    status: Optional[str] = None
+    priority: Optional[Priority] = None
+    requester: Optional[str] = None
+    assignee: Optional[str] = None
+    due: Optional[Due] = None
+    sort: Sort = Sort.URGENCY
+    text: str = ""
+    as_substring: bool = False
+
+
 @dataclass(frozen=True)
 class WorkOrder:
     """A row of work_orders with the usernames of its people; times are UTC."""
@@ -67,14 +113,21 @@ class WorkOrder:
     created_at: datetime
     updated_at: datetime
     resolved_at: Optional[datetime]
-    due_at: Optional[datetime]
-    key: Key
+    due_date: Optional[datetime]
+    deleted_at: Optional[datetime]
+    urgency: int
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it should have been finished by now."""
+        return self.due_date is not None and not self.status.is_finished and self.due_date < datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One change of a work order: when (UTC), by whom, of what, from, to and the note."""
+    """One change of a work order, or a comment: when (UTC), by whom, of what, from, to and the text to it."""
 
+    id: int
     changed_at: datetime
     username: str
     field: str
@@ -138,61 +191,231 @@ def get(connection: sqlite3.Connection, session: Session, work_order_id: int) ->
         return _visible(connection, users.authorize(connection, session, Action.VIEW), work_order_id)
 
 
-def list_after(
-    connection: sqlite3.Connection, session: Session, after: Optional[Key], seen: AbstractSet[int], limit: int
-) -> List[WorkOrder]:
-    """Return up to `limit` of the work orders that the person may see, the most urgent first.
+def search(connection: sqlite3.Connection, session: Session, text: str) -> Selection:
+    """Return the selection of the work orders in which all words of the text stand, whole or as beginnings.
 
-    They start after the key (None: at the top) and leave out the ids in `seen`, which may have moved there meanwhile.
+    Where there is none, it is that of the work orders in which the text stands anywhere. Raises InvalidInputError above
+    200 characters.
     """
+    if len(text) > MAXIMUM_SEARCH:
+        raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
+    by_word = Selection(text=text, sort=Sort.NEWEST)
+    if _match_expression(text) and list_after(connection, session, by_word, None, limit=1):
+        return by_word
+    return replace(by_word, as_substring=True)
+
+
+def list_after(
+    connection: sqlite3.Connection,
+    session: Session,
+    selection: Selection,
+    after: Optional[WorkOrder],
+    limit: int,
+    seen: AbstractSet[int] = frozenset(),
+) -> List[WorkOrder]:
+    """Return up to `limit` of the selected work orders that the person may see, in the selection's order.
+
+    They start behind where `after` stood when it was read (None: at the top) and leave out the ids in `seen`, which may
+    have moved there meanwhile.
+    """
+    order, beyond, key = _SORTS[selection.sort]
+    if _is_by_word(selection):  # the full-text index yields its rows in this order by itself, and starts anywhere
+        order, beyond = (sql.replace("work_orders.id", "work_order_search.rowid") for sql in (order, beyond))
     with snapshot(connection):
-        user = users.authorize(connection, session, Action.VIEW)
-        conditions = ["work_orders.deleted_at IS NULL"]
-        values: List[object] = []
-        if users.scope(user, Action.VIEW) is not Scope.ALL:
-            conditions.append("work_orders.requester_id = ?")
-            values.append(user.id)
-        if after is not None:
-            conditions.append("(work_orders.urgency, work_orders.created_at, work_orders.id) > (?, ?, ?)")
-            values.extend(after)
-        cursor = connection.execute(
-            f"""
-            {_SELECT_WORK_ORDERS} WHERE {" AND ".join(conditions)}
-            ORDER BY work_orders.urgency, work_orders.created_at, work_orders.id
-            """,
-            values,
-        )
-        found: List[WorkOrder] = []
-        for row in cursor:
-            if row[0] not in seen:
-                found.append(_work_order(row))
-            if len(found) == limit:
-                break
+        conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
+        if after:
+            conditions.append(beyond)
+            values.extend(key(after))
+        where = " AND ".join(conditions)
+        cursor = connection.execute(f"{_select(_source(selection))} WHERE {where} ORDER BY {order}", values)
+        unseen = (_work_order(row) for row in cursor if row[0] not in seen)
+        found = list(islice(unseen, limit))
         cursor.close()
     return found
 
 
-def list_these(connection: sqlite3.Connection, session: Session, ids: Sequence[int]) -> List[WorkOrder]:
-    """Return those of the work orders that the person may still see, as they are now, in the order of the ids."""
+def list_these(
+    connection: sqlite3.Connection, session: Session, selection: Selection, ids: Sequence[int]
+) -> List[WorkOrder]:
+    """Return those of the work orders that are still selected and visible, as they are now, in the order of the ids."""
+    with snapshot(connection):
+        conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
+        conditions.append(f"work_orders.id IN ({', '.join('?' * len(ids))})")
+        where = " AND ".join(conditions)
+        rows = connection.execute(f"{_select(_source(selection))} WHERE {where}", [*values, *ids]).fetchall()
+    return sorted(map(_work_order, rows), key=lambda order: ids.index(order.id))
+
+
+def count(connection: sqlite3.Connection, session: Session, selection: Selection) -> int:
+    """Return how many work orders a list of the selection holds; above 1,000 it stops counting and returns 1,001."""
+    with snapshot(connection):
+        conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
+        row = connection.execute(
+            f"""
+            SELECT count(*) FROM (
+                SELECT 1 FROM {_source(selection)} WHERE {" AND ".join(conditions)} LIMIT {COUNTED_AT_MOST + 1}
+            )
+            """,
+            values,
+        ).fetchone()
+    return int(row[0])
+
+
+def excerpts(
+    connection: sqlite3.Connection, session: Session, selection: Selection, ids: Sequence[int]
+) -> Dict[int, str]:
+    """Return for each of the work orders found by a search the place where it matched, the match in square brackets."""
+    sought = [selection.text] if selection.as_substring else selection.text.split()
     with snapshot(connection):
         user = users.authorize(connection, session, Action.VIEW)
-        orders = [_find(connection, work_order_id) for work_order_id in ids]
-    return [order for order in orders if order and permitted(user, Action.VIEW, order)]
+        found = [work_order_id for work_order_id in ids if _visible(connection, user, work_order_id)]
+        texts = [
+            connection.execute(
+                "SELECT title, description, comments FROM work_order_texts WHERE id = ?", (work_order_id,)
+            ).fetchone()
+            for work_order_id in found
+        ]
+    return {work_order_id: _excerpt(text, sought) for work_order_id, text in zip(found, texts)}
 
 
-def history(connection: sqlite3.Connection, session: Session, work_order_id: int) -> List[HistoryEntry]:
-    """Return every change of the work order, the oldest first. Raises NotFoundError."""
+def _excerpt(texts: Sequence[str], sought: Sequence[str]) -> str:
+    pattern = "|".join(re.escape(_without_accents(word)) for word in sought)
+    for begin in (r"\b", ""):  # the beginning of a word rather than what stands in the midst of one
+        for name, text in zip(("title", "description", "comment"), texts):
+            match = re.search(f"{begin}(?:{pattern})", _without_accents(text), re.IGNORECASE)
+            if match:
+                before, middle, after = text[: match.start()], text[slice(*match.span())], text[match.end() :]
+                before = f"...{before[-30:]}" if len(before) > 33 else before
+                after = f"{after[:30]}..." if len(after) > 33 else after
+                return f"{name}: {before}[{middle}]{after}"
+    return ""
+
+
+def _without_accents(text: str) -> str:
+    """Return the text as the full-text index compares it, each character in its old place."""
+    return "".join(unicodedata.normalize("NFD", character)[0] for character in text)
+
+
+def _match_expression(text: str) -> str:
+    """Return what asks the full-text index for each word or beginning of a word, each quoted and so no syntax."""
+    words = (word.replace('"', '""') for word in text.split() if any(map(str.isalnum, word)))
+    return " ".join(f'"{word}"*' for word in words)
+
+
+_STANDS_IN = """
+    (instr(casefold(work_orders.title), casefold(?)) OR instr(casefold(work_orders.description), casefold(?))
+    OR EXISTS (
+        SELECT 1 FROM work_order_history
+        WHERE work_order_id = work_orders.id AND field = 'comment' AND instr(casefold(note), casefold(?))
+    ))
+"""
+
+
+def _conditions(user: User, selection: Selection) -> Tuple[List[str], List[Any]]:
+    """Return the SQL conditions, and the values bound in them, of what is selected and the user may see."""
+    possible: Sequence[Tuple[object, str, Sequence[object]]] = (
+        (True, "work_orders.deleted_at IS NULL", ()),
+        (users.scope(user, Action.VIEW) is not Scope.ALL, "requester_id = ?", [user.id]),
+        (selection.status == UNFINISHED, "urgency < 4", ()),
+        (selection.status not in (None, UNFINISHED), "status = ?", [selection.status]),
+        (selection.priority, "priority = ?", [selection.priority]),
+        (selection.requester, "requester_id = (SELECT id FROM users WHERE username = ?)", [selection.requester]),
+        (selection.assignee == NOBODY, "assignee_id IS NULL", ()),
+        (
+            selection.assignee not in (None, NOBODY),
+            "assignee_id = (SELECT id FROM users WHERE username = ?)",
+            [selection.assignee],
+        ),
+        (selection.due, "due_at IS NOT NULL", ()),
+        (selection.due is Due.OVERDUE, "urgency < 4 AND due_rank < ?", [now()]),
+        (selection.due is Due.THIS_WEEK, "due_rank >= ? AND due_rank < ?", _this_week()),
+        (_is_by_word(selection), "work_order_search MATCH ?", [_match_expression(selection.text)]),
+        *((True, _STANDS_IN, [part] * 3) for part in _literal_parts(selection)),
+    )
+    chosen = [(condition, values) for wanted, condition, values in possible if wanted]
+    return [condition for condition, _ in chosen], [value for _, values in chosen for value in values]
+
+
+def _is_by_word(selection: Selection) -> bool:
+    return bool(selection.text) and not selection.as_substring
+
+
+def _source(selection: Selection) -> str:
+    """Return the table that the selection is read from; left alone, SQLite would sort, or read what has no due date."""
+    if _is_by_word(selection):
+        return "work_order_search CROSS JOIN work_orders ON work_orders.id = work_order_search.rowid"
+    if selection.due and selection.sort is Sort.URGENCY:
+        return "work_orders INDEXED BY work_orders_with_due_by_urgency"
+    return "work_orders"
+
+
+def _literal_parts(selection: Selection) -> List[str]:
+    """Return what has to be looked for in the text itself, since the index knows nothing but words."""
+    if selection.as_substring:
+        return [selection.text]
+    return [word for word in selection.text.split() if not word.isalnum()]
+
+
+def _this_week() -> Tuple[str, str]:
+    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = today - timedelta(days=today.weekday())
+    return _stored(monday), _stored(monday + timedelta(days=7))
+
+
+def _stored(local: datetime) -> str:
+    return local.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+# For each order of a list: its SQL, the condition of what comes behind a work order, and the values bound in that.
+_SORTS: Mapping[Sort, Tuple[str, str, Callable[[WorkOrder], Tuple[object, ...]]]] = {
+    Sort.URGENCY: (
+        "urgency, work_orders.created_at, work_orders.id",
+        "(urgency, work_orders.created_at, work_orders.id) > (?, ?, ?)",
+        lambda order: (order.urgency, _stored(order.created_at), order.id),
+    ),
+    Sort.NEWEST: (
+        "work_orders.id DESC",
+        "work_orders.id < ?",
+        lambda order: (order.id,),
+    ),
+    Sort.OLDEST: (
+        "work_orders.id",
+        "work_orders.id > ?",
+        lambda order: (order.id,),
+    ),
+    Sort.CHANGED: (
+        "updated_at DESC, work_orders.id DESC",
+        "(updated_at, work_orders.id) < (?, ?)",
+        lambda order: (_stored(order.updated_at), order.id),
+    ),
+    Sort.DUE: (
+        "due_rank, work_orders.id",
+        "(due_rank, work_orders.id) > (?, ?)",
+        lambda order: (_stored(order.due_date) if order.due_date else _NEVER, order.id),
+    ),
+}
+_NEVER = "9999-12-31T23:59:59+00:00"
+
+
+def history(
+    connection: sqlite3.Connection, session: Session, work_order_id: int, after: int = 0, limit: int = -1
+) -> List[HistoryEntry]:
+    """Return up to `limit` (-1: all) changes and comments behind the id `after`, the oldest first.
+
+    Raises NotFoundError; admins see the history of a deleted work order too.
+    """
     with snapshot(connection):
-        _visible(connection, users.authorize(connection, session, Action.VIEW), work_order_id)
+        user = users.authorize(connection, session, Action.VIEW)
+        _visible(connection, user, work_order_id, even_deleted=users.scope(user, Action.RESTORE) is Scope.ALL)
         rows = connection.execute(
             """
-            SELECT changed_at, username, field, old_value, new_value, note
+            SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
             FROM work_order_history JOIN users ON users.id = user_id
-            WHERE work_order_id = ? ORDER BY work_order_history.id
+            WHERE work_order_id = ? AND work_order_history.id > ? ORDER BY work_order_history.id LIMIT ?
             """,
-            (work_order_id,),
+            (work_order_id, after, limit),
         ).fetchall()
-    return [HistoryEntry(datetime.fromisoformat(row[0]), *row[1:]) for row in rows]
+    return list(map(_history_entry, rows))
 
 
 def change_status(
@@ -206,6 +429,8 @@ def change_status(
     with transaction(connection):
         if not _change(connection, session, Action.CHANGE_STATUS, shown, "status", status, valid_text(note)):
             raise ConflictError(f"The status of work order #{shown.id} is {status} already.")
+        if shown.status.is_finished and not status.is_finished:
+            users.release_work_orders(connection, users.account(connection, session))
 
 
 def edit_title(connection: sqlite3.Connection, session: Session, shown: WorkOrder, title: str) -> bool:
@@ -243,10 +468,183 @@ def change_requester(connection: sqlite3.Connection, session: Session, shown: Wo
 
 def requester_username(connection: sqlite3.Connection, session: Session, text: str) -> str:
     """Return the username of the active account that the text names; `me` is oneself. Raises InvalidInputError."""
-    requester = users.account(connection, session) if text.lower() == "me" else users.find(connection, text)
+    requester = users.named(connection, session, text)
     if not requester.is_active:
         raise InvalidInputError(f"User {requester.username} is deactivated; give the username of an active account.")
     return requester.username
+
+
+def assign(connection: sqlite3.Connection, session: Session, shown: WorkOrder, assignee: str) -> bool:
+    """Hand the work order to an active manager or admin or to `nobody`, and return whether it was in other hands.
+
+    Raises as edit_title does.
+    """
+    with transaction(connection):
+        _changeable(connection, session, Action.ASSIGN, shown.id)
+        assignee = valid_assignee(connection, session, assignee)
+        new = None if assignee == NOBODY else assignee
+        return _change(connection, session, Action.ASSIGN, shown, "assignee", new)
+
+
+def valid_assignee(connection: sqlite3.Connection, session: Session, text: str) -> str:
+    """Return the username of the active manager or admin that the text names, or `nobody`; `me` is oneself.
+
+    Raises InvalidInputError.
+    """
+    if text.lower() == NOBODY:
+        return NOBODY
+    assignee = users.named(connection, session, text)
+    if not assignee.is_active or assignee.role is users.Role.USER:
+        raise InvalidInputError(f"An assignee is an active manager or admin; {assignee.username} is not.")
+    return assignee.username
+
+
+def set_due_date(
+    connection: sqlite3.Connection, session: Session, shown: WorkOrder, due_date: Optional[datetime]
+) -> bool:
+    """Say until when the work order has to be finished, or take that back (None).
+
+    Returns whether that was different before; raises as edit_title does.
+    """
+    with transaction(connection):
+        return _change(connection, session, Action.SET_DUE_DATE, shown, "due date", due_date)
+
+
+def valid_due_date(text: str) -> Optional[datetime]:
+    """Return the moment, in UTC, of a local date (its last second) or date and time, or None for `none`.
+
+    Raises InvalidInputError.
+    """
+    if text.lower() == "none":
+        return None
+    try:
+        if " " in text:
+            local = datetime.strptime(text, "%Y-%m-%d %H:%M")
+        else:
+            local = datetime.strptime(text, "%Y-%m-%d") + timedelta(days=1, seconds=-1)
+    except ValueError:
+        local = datetime.min
+    if 2000 <= local.year <= 2999:
+        return local.astimezone(timezone.utc)
+    raise InvalidInputError("A due date is written 2026-12-31 or 2026-12-31 17:00, from 2000 to 2999, or none.")
+
+
+def local_time(when: datetime) -> str:
+    """Return the moment in local time to the minute; the last second of a day is the day."""
+    local = when.astimezone()
+    is_a_day = (local.hour, local.minute, local.second) == (23, 59, 59)
+    return local.strftime("%Y-%m-%d" if is_a_day else "%Y-%m-%d %H:%M")
+
+
+def comment(connection: sqlite3.Connection, session: Session, work_order_id: int, text: str) -> None:
+    """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
+    text = valid_text(text)
+    if not text:
+        raise InvalidInputError("A comment has at least 1 character.")
+    with transaction(connection):
+        user, current = _changeable(connection, session, Action.COMMENT, work_order_id)
+        at = now()
+        connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
+        _record(connection, current.id, user, at, "comment", note=text)
+
+
+def summary(connection: sqlite3.Connection, session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:
+    """Return for each status and priority how many work orders there are, and how many of them are one's own."""
+    with snapshot(connection):
+        user = users.authorize(connection, session, Action.SUMMARY)
+        rows = connection.execute(
+            """
+            SELECT status, priority, sum(total), sum(CASE requester_id WHEN ? THEN total ELSE 0 END)
+            FROM work_order_counts GROUP BY status, priority
+            """,
+            (user.id,),
+        ).fetchall()
+    return {(Status(row[0]), Priority(row[1])): (row[2], row[3]) for row in rows}
+
+
+def news(
+    connection: sqlite3.Connection, session: Session, limit: int
+) -> Tuple[int, List[Tuple[WorkOrder, HistoryEntry]]]:
+    """Return how many work orders, one's own or assigned, others have changed since this was last asked.
+
+    With it come the up to `limit` ones that were changed last, each with its latest change.
+    """
+    with transaction(connection):
+        user = users.authorize(connection, session, Action.VIEW)
+        rows = connection.execute(
+            """
+            SELECT max(work_order_history.id), changed_at, username, field, old_value, new_value, note, work_order_id
+            FROM work_order_history
+            JOIN users ON users.id = user_id
+            JOIN work_orders ON work_orders.id = work_order_id
+            WHERE work_order_history.id > (SELECT seen_history_id FROM users WHERE id = :me) AND user_id <> :me
+                AND (requester_id = :me OR assignee_id = :me) AND deleted_at IS NULL
+            GROUP BY +work_order_id ORDER BY 1 DESC
+            """,
+            {"me": user.id},
+        ).fetchall()
+        connection.execute(
+            "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history) WHERE id = ?",
+            (user.id,),
+        )
+        latest = [(_visible(connection, user, row[7]), _history_entry(row[:7])) for row in rows[:limit]]
+    return len(rows), latest
+
+
+def list_deleted(
+    connection: sqlite3.Connection, session: Session, after: Optional[WorkOrder], limit: int
+) -> List[WorkOrder]:
+    """Return up to `limit` deleted work orders behind `after`, the latest deletion first.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    with snapshot(connection):
+        users.authorize(connection, session, Action.RESTORE)
+        rows = connection.execute(
+            f"""
+            {_select()}
+            WHERE deleted_at IS NOT NULL AND (?1 IS NULL OR (deleted_at, work_orders.id) < (?1, ?2))
+            ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?3
+            """,
+            (_stored(after.deleted_at) if after and after.deleted_at else None, after and after.id, limit),
+        ).fetchall()
+    return list(map(_work_order, rows))
+
+
+def get_deleted(connection: sqlite3.Connection, session: Session, work_order_id: int) -> WorkOrder:
+    """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
+    with snapshot(connection):
+        users.authorize(connection, session, Action.RESTORE)
+        return _deleted(connection, work_order_id)
+
+
+def restore(connection: sqlite3.Connection, session: Session, work_order_id: int) -> None:
+    """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
+    with transaction(connection):
+        user = users.authorize(connection, session, Action.RESTORE)
+        order = _deleted(connection, work_order_id)
+        at = now()
+        connection.execute("UPDATE work_orders SET deleted_at = NULL, updated_at = ? WHERE id = ?", (at, order.id))
+        _record(connection, order.id, user, at, "restored")
+        users.release_work_orders(connection, user)
+        users.audit(connection, user.id, "work order restored", f"#{order.id}")
+
+
+def _deleted(connection: sqlite3.Connection, work_order_id: int) -> WorkOrder:
+    order = _find(connection, work_order_id)
+    if order is None or order.deleted_at is None:
+        raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
+    return order
+
+
+def person(connection: sqlite3.Connection, session: Session, text: str) -> str:
+    """Return the username that a filter means: of an account, of oneself for `me`, `nobody`, or `any`.
+
+    Raises InvalidInputError.
+    """
+    if text.lower() in (NOBODY, "any"):
+        return text.lower()
+    return users.named(connection, session, text).username
 
 
 def delete(connection: sqlite3.Connection, session: Session, work_order_id: int) -> None:
@@ -262,13 +660,15 @@ def delete(connection: sqlite3.Connection, session: Session, work_order_id: int)
         users.audit(connection, user.id, "work order deleted", f"#{current.id}")
 
 
-_SELECT_WORK_ORDERS = """
-    SELECT work_orders.id, title, description, priority, status, requester_id, requesters.username,
-        assignees.username, work_orders.created_at, updated_at, resolved_at, due_at, urgency
-    FROM work_orders
-    LEFT JOIN users AS requesters ON requesters.id = requester_id
-    LEFT JOIN users AS assignees ON assignees.id = assignee_id
-"""
+def _select(source: str = "work_orders") -> str:
+    return f"""
+        SELECT work_orders.id, work_orders.title, work_orders.description, priority, status, requester_id,
+            requesters.username, assignees.username, work_orders.created_at, updated_at, resolved_at, due_at,
+            deleted_at, urgency
+        FROM {source}
+        LEFT JOIN users AS requesters ON requesters.id = requester_id
+        LEFT JOIN users AS assignees ON assignees.id = assignee_id
+    """
 
 
 def _work_order(row: Sequence[Any]) -> WorkOrder:
@@ -284,21 +684,24 @@ def _work_order(row: Sequence[Any]) -> WorkOrder:
         created_at=datetime.fromisoformat(row[8]),
         updated_at=datetime.fromisoformat(row[9]),
         resolved_at=datetime.fromisoformat(row[10]) if row[10] else None,
-        due_at=datetime.fromisoformat(row[11]) if row[11] else None,
-        key=(row[12], row[8], row[0]),
+        due_date=datetime.fromisoformat(row[11]) if row[11] else None,
+        deleted_at=datetime.fromisoformat(row[12]) if row[12] else None,
+        urgency=row[13],
     )
 
 
+def _history_entry(row: Sequence[Any]) -> HistoryEntry:
+    return HistoryEntry(row[0], datetime.fromisoformat(row[1]), *row[2:])
+
+
 def _find(connection: sqlite3.Connection, work_order_id: int) -> Optional[WorkOrder]:
-    row = connection.execute(
-        _SELECT_WORK_ORDERS + "WHERE work_orders.id = ? AND deleted_at IS NULL", (work_order_id,)
-    ).fetchone()
+    row = connection.execute(_select() + "WHERE work_orders.id = ?", (work_order_id,)).fetchone()
     return _work_order(row) if row else None
 
 
-def _visible(connection: sqlite3.Connection, user: User, work_order_id: int) -> WorkOrder:
+def _visible(connection: sqlite3.Connection, user: User, work_order_id: int, even_deleted: bool = False) -> WorkOrder:
     order = _find(connection, work_order_id)
-    if order is None or not permitted(user, Action.VIEW, order):
+    if order is None or not permitted(user, Action.VIEW, order) or (order.deleted_at and not even_deleted):
         raise NotFoundError(f"There is no work order #{work_order_id}.")
     return order
 
@@ -327,6 +730,11 @@ _UPDATES = {
             resolved_at = CASE WHEN :new = 'Resolved' THEN :now END
         WHERE id = :id
     """,
+    "due date": "UPDATE work_orders SET due_at = :new, updated_at = :now WHERE id = :id",
+    "assignee": """
+        UPDATE work_orders SET assignee_id = (SELECT id FROM users WHERE username = :new), updated_at = :now
+        WHERE id = :id
+    """,
     "requester": """
         UPDATE work_orders SET requester_id = (SELECT id FROM users WHERE username = :new), updated_at = :now
         WHERE id = :id
@@ -340,26 +748,37 @@ def _change(
     action: Action,
     shown: WorkOrder,
     field: str,
-    new: Union[str, Priority],
+    new: Union[str, Priority, datetime, None],
     note: str = "",
 ) -> bool:
-    """Change one field, named as in WorkOrder, and return whether it had another value; inside a transaction.
+    """Change one field and return whether it had another value; inside a transaction.
 
     Raises ConflictError if it is no longer as it was shown; changes of other fields don't matter.
     """
     user, current = _changeable(connection, session, action, shown.id)
-    old = getattr(current, field)
-    if old != getattr(shown, field):
-        raise _conflict(connection, current.id, field, str(old))
+    attribute = field.replace(" ", "_")
+    old = getattr(current, attribute)
+    if old != getattr(shown, attribute):
+        raise _conflict(connection, current.id, field, old)
     if old == new:
         return False
     at = now()
-    connection.execute(_UPDATES[field], {"new": new, "now": at, "id": current.id})
-    _record(connection, current.id, user, at, field, str(old), str(new), note)
+    stored = _stored(new) if isinstance(new, datetime) else new
+    connection.execute(_UPDATES[field], {"new": stored, "now": at, "id": current.id})
+    _record(connection, current.id, user, at, field, _told(field, old), _told(field, new), note)
     return True
 
 
-def _conflict(connection: sqlite3.Connection, work_order_id: int, field: str, value: str) -> ConflictError:
+def _told(field: str, value: Union[str, Priority, datetime, None]) -> str:
+    """Return a field's value as the history tells it; a moment stays UTC, ISO 8601."""
+    if value is None:
+        return NOBODY if field == "assignee" else "none"
+    return _stored(value) if isinstance(value, datetime) else str(value)
+
+
+def _conflict(
+    connection: sqlite3.Connection, work_order_id: int, field: str, value: Union[str, Priority, datetime, None]
+) -> ConflictError:
     row = connection.execute(
         """
         SELECT username FROM work_order_history JOIN users ON users.id = user_id
@@ -368,7 +787,8 @@ def _conflict(connection: sqlite3.Connection, work_order_id: int, field: str, va
         (work_order_id, field),
     ).fetchone()
     username = row[0] if row else "another program"
-    short = value if len(value) <= 200 else f"{value[:200]}..."
+    told = local_time(value) if isinstance(value, datetime) else _told(field, value)
+    short = told if len(told) <= 200 else f"{told[:200]}..."
     return ConflictError(
         f'The {field} is "{short}" now: {username} changed it in the meantime. Nothing was saved; '
         "what you typed is offered when you choose the same option again."

@@ -83,6 +83,12 @@ class DatabaseTestCase(unittest.TestCase):
         self.addCleanup(conversation.close)
         return conversation
 
+    def ids(self, session: Session) -> List[int]:
+        """Return the ids of the list that the person sees, in its order."""
+        return [
+            order.id for order in work_order.list_after(self.connection, session, work_order.Selection(), None, 1000)
+        ]
+
     def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
         return self.connection.execute(sql, values).fetchall()
 

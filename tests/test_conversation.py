@@ -109,12 +109,16 @@ class MenuTest(DatabaseTestCase):
                 shown = self.labels(username)
                 self.assertTrue(shown.startswith(f": {username} ({role})\n{common}"), shown)
                 self.assertIn("  6. My account\n", shown)
-                self.assertEqual("  8. Manage users\n" in shown, role == "admin")
+                self.assertIn("  4. Search work orders\n  5. Summary\n", shown)
+                for admins in ("  8. Manage users\n", "  9. Data and audit\n"):
+                    self.assertEqual(admins in shown, role == "admin")
                 self.assertIn("  0. Log out\n", shown)
 
     def test_a_number_that_the_role_has_no_option_for_is_refused_and_only_the_prompt_comes_again(self) -> None:
         output = run(self.path, "2", "uma", PASSWORD, "8", "0", "0").output
-        self.assertIn("\nError: Choose one of the numbers 1, 2, 3, 6, 0.\nChoose an option: \nLogged out.\n", output)
+        self.assertIn(
+            "\nError: Choose one of the numbers 1, 2, 3, 4, 5, 6, 0.\nChoose an option: \nLogged out.\n", output
+        )
 
     def test_no_wrong_answer_at_a_menu_does_anything(self) -> None:
         answers = ["", " ", "-1", "99", "x", "1.0", "٣", "0x1", "#", "1 2", "\x1b[A", "9" * 5000]
@@ -123,13 +127,13 @@ class MenuTest(DatabaseTestCase):
 
     def test_the_work_orders_menu_depends_on_the_role_and_on_what_is_finished(self) -> None:
         self.create(self.uma)
-        numbers = {"uma": "1 3 4 5 9 0", "max": "1 3 4 5 8 9 0", "anna": "1 3 4 5 8 9 10 0"}
+        numbers = {"uma": "1 2 3 4 5 9 0", "max": "1 2 3 4 5 6 7 8 9 0", "anna": "1 2 3 4 5 6 7 8 9 10 0"}
         for username, expected in numbers.items():
             with self.subTest(username=username):
                 output = run(self.path, "2", username, PASSWORD, "3", "1", "x", "0", "0", "0").output
                 self.assertIn(f"Choose one of the numbers {expected.replace(' ', ', ')}.", output)
         output = run(self.path, "2", "uma", PASSWORD, "3", "1", "1", "resolved", "", "x", "0", "0", "0").output
-        self.assertIn("Choose one of the numbers 1, 9, 0.", output)
+        self.assertIn("Choose one of the numbers 1, 2, 9, 0.", output)
 
 
 class RegisterTest(DatabaseTestCase):
@@ -186,7 +190,7 @@ class LogInTest(DatabaseTestCase):
             "Error: The new password is the current one", run(self.path, "2", "mia", one_time, one_time).output
         )
         changed = run(self.path, "2", "mia", one_time, "a new horse 7", "0", "0").output
-        self.assertIn("Password changed.\n\nMain menu: mia (manager)", changed)
+        self.assertRegex(changed, r"Password changed\.\n\n(.+\n)+\nMain menu: mia \(manager\)")
         self.assertIn("Error: ", run(self.path, "2", "mia", one_time, "0").output)
         self.assertIn("Main menu: mia", run(self.path, "2", "mia", "a new horse 7", "0", "0").output)
 
@@ -317,7 +321,7 @@ class FormTest(DatabaseTestCase):
         self.assertIn("User ugo is now manager.", output)
         self.assertIn("User ugo deactivated.", output)
         self.assertIn("User ugo reactivated.", output)
-        self.assertRegex(output, r"Username  Role     State   Since\n(anna|max)")
+        self.assertRegex(output, r"Username  Role     State   Email  Since\n(anna|max)")
         self.assertIn("Error: anna is the last active admin", output)
 
 
@@ -536,7 +540,7 @@ class TerminalTest(DatabaseTestCase):
         talk.log_in("uma")
         talk.choose("2")
         page = talk.expect("0. Back\nChoose an option: ")
-        self.assertEqual(page.split("Work orders")[-1].count("Printer jams"), 15)
+        self.assertEqual(page.split("sorted by urgency")[-1].count("Printer jams"), 13)
         self.assertLessEqual(page.split("uma (user)")[-1].split("0. Log out")[-1].count("\n"), 24)
 
 

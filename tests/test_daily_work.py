@@ -1,0 +1,290 @@
+"""What people keep the program open for all day: lists, searches, comments, assignments, and what is new."""
+
+import re
+import unittest
+
+from support import PASSWORD, DatabaseTestCase, needs_terminal, run
+
+import users
+import work_order
+from users import Role
+from work_order import Priority, Status
+
+
+class ListTest(DatabaseTestCase):
+    def as_max(self, *answers: str) -> str:
+        return run(self.path, "2", "max", PASSWORD, *answers, "0", "0", "0").output
+
+    def test_filters_are_told_in_words_and_cleared_again(self) -> None:
+        self.create(self.uma, "Wanted", priority=Priority.HIGH)
+        self.create(self.ugo, "Unwanted")
+        output = self.as_max("2", "4", "unf", "high", "UMA", "nobody", "", "6")
+        narrowed = (
+            "1 work order: unfinished, priority High, requester uma, assignee nobody, sorted by urgency (page 1)\n"
+        )
+        self.assertIn(narrowed, output)
+        self.assertNotIn("Unwanted", output.split(narrowed)[1].split("Choose")[0])
+        self.assertIn("\n2 work orders, sorted by urgency (page 1)\n", output.split(narrowed)[1])
+
+    def test_each_filter_prompt_refuses_wrong_answers_and_takes_an_empty_one_for_any(self) -> None:
+        output = self.as_max("2", "4", "done", "", "urgent", "", "ghost", "", "none", "", "tomorrow", "")
+        self.assertEqual(output.count("\nError: "), 5)
+        self.assertIn("\nNo work orders, sorted by urgency (page 1)\n", output)
+
+    def test_an_interrupted_filter_changes_nothing(self) -> None:
+        output = run(self.path, "2", "max", PASSWORD, "2", "4", "open").output
+        self.assertTrue(output.endswith("Cancelled. Nothing was saved.\n"))
+
+    def test_a_list_is_sorted_as_chosen(self) -> None:
+        for number in range(3):
+            self.create(self.uma, f"Title {number}.")
+        page = self.as_max("2", "5", "new").split("sorted by newest")[1]
+        self.assertLess(page.index("Title 2."), page.index("Title 0."))
+
+    def test_a_single_page_is_read_anew_each_time_it_is_shown(self) -> None:
+        talk = self.talk()
+        talk.log_in("max")
+        talk.choose("2")
+        talk.expect("No work orders")
+        self.create(self.uma, "Just came in")
+        talk.answer("option: ", "x", "option: ", "5", "[urgency]: ", "")
+        talk.expect("Just came in")
+
+    def test_a_search_shows_where_it_matched_and_can_be_narrowed(self) -> None:
+        self.create(self.uma, "Printer jams")
+        order = self.create(self.ugo, "Other", priority=Priority.LOW)
+        work_order.comment(self.connection, self.max, order.id, "like the printer upstairs")
+        output = self.as_max("4", "print", "4", "", "low", "", "", "")
+        self.assertIn('\n2 work orders: with "print", sorted by newest (page 1)\n', output)
+        self.assertIn("\n    title: [Print]er jams\n", output)
+        self.assertIn("\n    comment: like the [print]er upstairs\n", output)
+        self.assertIn('\n1 work order: with "print", priority Low, sorted by newest (page 1)\n', output)
+
+    def test_a_user_finds_and_filters_only_ones_own(self) -> None:
+        self.create(self.ugo, "Secret printer")
+        output = run(self.path, "2", "uma", PASSWORD, "4", "secret", "0", "2", "4", "", "", "ugo", "", "").output
+        self.assertNotIn("Secret printer", output)
+        self.assertEqual(output.count("No work orders"), 3)
+
+    def test_a_number_sign_and_an_id_open_a_work_order_at_any_menu(self) -> None:
+        for title in ("First", "Second"):
+            self.create(self.uma, title)
+        answers = ("#1", "#2", "0", "6", "#1", "0", "0", "2", "#2", "#9", "9", "#1")
+        output = run(self.path, "2", "max", PASSWORD, *answers).output
+        opened = re.findall("^Work order #([0-9]): ", output, re.MULTILINE)
+        self.assertEqual(opened, ["1", "2", "1", "2", "2", "2", "1"])
+        self.assertIn("Error: There is no work order #9.", output)
+
+    def test_nobody_opens_one_without_logging_in(self) -> None:
+        self.create(self.uma)
+        self.assertIn("Error: Choose one of the numbers 1, 2, 0.", run(self.path, "#1").output)
+
+
+class WorkOrderTest(DatabaseTestCase):
+    def test_comments_and_changes_stand_in_one_timeline_oldest_first(self) -> None:
+        self.create(self.uma)
+        answers = ("3", "1", "2", "Turned it off\\", "and on again", "6", "me", "2", "", "7", "2026-12-31", "9")
+        output = run(self.path, "2", "max", PASSWORD, *answers).output
+        self.assertIn("Comment on work order #1 added.", output)
+        self.assertIn("Work order #1 is now assigned to max.", output)
+        self.assertIn("Due date of work order #1 is now 2026-12-31.", output)
+        told = output.split("History of work order #1\n")[1].split("\n\n")[0]
+        expected = (
+            "created",
+            "commented\n      Turned it off\n      and on again",
+            'from "nobody" to "max"',
+            'to "2026-12-31"',
+        )
+        self.assertEqual(sorted(expected, key=told.index), list(expected))
+
+    def test_wrong_assignees_and_due_dates_are_asked_for_again(self) -> None:
+        self.create(self.uma)
+        answers = ("3", "1", "6", "uma", "ghost", "nobody", "7", "soon", "2026-02-30", "none", "7", "")
+        output = run(self.path, "2", "max", PASSWORD, *answers).output
+        self.assertEqual(output.count("\nError: "), 4)
+        self.assertEqual(output.count("Nothing changed."), 2)
+        self.assertIn("Cancelled. Nothing was saved.", output)
+
+    def test_a_long_history_and_a_long_list_of_users_go_by_pages(self) -> None:
+        self.create(self.uma)
+        for number in range(30):
+            work_order.comment(self.connection, self.uma, 1, f"Comment {number}.")
+            users.register(self.connection, f"user{number:02d}", PASSWORD, Role.USER)
+        output = run(
+            self.path, "2", "anna", PASSWORD, "#1", "9", "1", "2", "0", "0", "8", "1", "1", "0", "0", "0", "0"
+        ).output
+        for number in range(30):
+            self.assertIn(f"Comment {number}.", output)
+            self.assertIn(f"user{number:02d}", output)
+        self.assertEqual(output.count("Comment 3."), 2)
+        self.assertTrue(output.endswith("0. Exit\nChoose an option: \n"))
+
+    def test_a_work_order_opened_from_a_history_takes_its_place(self) -> None:
+        for _ in range(2):
+            self.create(self.uma)
+        for number in range(30):
+            work_order.comment(self.connection, self.uma, 1, f"Comment {number}.")
+        output = run(self.path, "2", "anna", PASSWORD, "#1", "9", "#2", "0", "0", "0").output
+        self.assertIn("Next page", output)
+        self.assertTrue(output.endswith("0. Exit\nChoose an option: \n"))
+
+    def test_deleted_work_orders_are_listed_opened_and_restored_by_admins(self) -> None:
+        self.create(self.uma, "Gone", "Its text")
+        work_order.delete(self.connection, self.anna, 1)
+        answers = ("9", "4", "3", "1", "4", "2", "4", "1", "0", "0", "0", "0")
+        output = run(self.path, "2", "anna", PASSWORD, *answers).output
+        self.assertIn("    Its text\n", output)
+        self.assertIn("anna: deleted\n", output)
+        self.assertIn("Error: There is no deleted work order #2.", output)
+        self.assertIn(
+            "Work order #1 restored.\n\nDeleted work orders, the latest first (page 1)\nThere are none.\n", output
+        )
+        self.assertEqual(self.ids(self.uma), [1])
+
+    def test_who_leaves_hands_back_what_is_unfinished_and_the_program_says_how_many(self) -> None:
+        work_order.assign(self.connection, self.anna, self.create(self.uma), "max")
+        output = run(self.path, "2", "anna", PASSWORD, "8", "5", "max", "yes").output
+        self.assertIn("User max deactivated. 1 work order that was assigned to max has no assignee now.\n", output)
+
+
+class StartScreenTest(DatabaseTestCase):
+    def test_a_user_sees_what_others_changed_since_the_last_login_once(self) -> None:
+        order = self.create(self.uma, "Printer jams")
+        work_order.change_status(self.connection, self.max, order, Status.ON_HOLD, "ordered")
+        self.create(self.ugo, "Somebody else's")
+        first = run(self.path, "2", "uma", PASSWORD, "0", "0").output
+        self.assertIn("Changed by others since your last login: 1 work order\n  #1 Printer jams\n", first)
+        self.assertIn('max: status from "Open" to "On Hold"\n', first)
+        self.assertNotIn("Unassigned", first)
+        second = run(self.path, "2", "uma", PASSWORD, "0", "0").output
+        self.assertIn("Changed by others since your last login: no work orders\n\nMain menu", second)
+
+    def test_managers_see_what_waits_for_them_with_its_number_and_the_first_five(self) -> None:
+        for number in range(7):
+            self.create(self.uma, f"Title {number}.")
+        order = self.create(self.uma, "Mine and late", priority=Priority.CRITICAL)
+        work_order.assign(self.connection, self.anna, order, "max")
+        order = work_order.get(self.connection, self.max, order.id)
+        work_order.set_due_date(self.connection, self.max, order, work_order.valid_due_date("2020-01-01"))
+        output = run(self.path, "2", "max", PASSWORD).output
+        self.assertIn("\nUnassigned: 7 work orders\n", output)
+        self.assertEqual([f"Title {number}." in output for number in range(7)], [True] * 5 + [False] * 2)
+        self.assertIn("\nOverdue: 1 work order\n  Critical  #8 Mine and late\n", output)
+        self.assertIn("\nAssigned to you: 1 work order\n  Critical  #8 Mine and late\n", output)
+
+
+class SummaryTest(DatabaseTestCase):
+    def test_it_counts_all_and_ones_own_and_tells_a_user_no_title_and_no_name(self) -> None:
+        self.create(self.uma, priority=Priority.HIGH)
+        self.create(self.ugo, "Secret", priority=Priority.HIGH)
+        work_order.change_status(self.connection, self.ugo, self.create(self.ugo), Status.CANCELLED)
+        output = run(self.path, "2", "uma", PASSWORD, "5").output.split("Summary of all work orders: 3\n")[1]
+        self.assertIn("Your own are in brackets: 1\n", output)
+        self.assertRegex(output, "Open +0 \\(0\\) +0 \\(0\\) +2 \\(1\\) +0 \\(0\\) +2 \\(1\\)  \u2588{20}\n")
+        self.assertRegex(output, "Cancelled .* 1 \\(0\\)  \u2588{10}\n")
+        for secret in ("Secret", "ugo", "anna"):
+            self.assertNotIn(secret, output)
+
+    def test_bars_are_plain_where_the_encoding_has_no_blocks(self) -> None:
+        self.create(self.uma)
+        output = run(self.path, "2", "uma", PASSWORD, "5", PYTHONIOENCODING="ascii").output
+        self.assertIn("####################\n", output)
+
+
+class EmailTest(DatabaseTestCase):
+    def test_an_email_is_changed_and_taken_back(self) -> None:
+        answers = (
+            "6",
+            "2",
+            "no address",
+            "two@example.org, three@example.org",
+            "uma@example.org",
+            "2",
+            "",
+            "2",
+            "none",
+            "2",
+            "",
+        )
+        output = run(self.path, "2", "uma", PASSWORD, *answers).output
+        self.assertEqual(output.count("Error: An email is one plain address"), 2)
+        self.assertIn("Email is now uma@example.org.\n", output)
+        self.assertIn("Email [uma@example.org]: ", output)
+        self.assertEqual(self.rows("SELECT email FROM users WHERE username = 'uma'"), [(None,)])
+
+
+@needs_terminal
+class TerminalTest(DatabaseTestCase):
+    def test_editing_starts_from_todays_text(self) -> None:
+        self.create(self.uma, "Printer jam", "One line")
+        talk = self.talk((80, 24))
+        talk.log_in("uma")
+        talk.choose("#1", "3")
+        talk.expect("Title: Printer jam")
+        talk.send("s\r")
+        talk.expect("Title of work order #1 saved.")
+        talk.choose("4")
+        talk.expect("Description: One line")
+        talk.send("\x15Two\\\r")
+        talk.expect("> ")
+        talk.send("lines\r")
+        talk.expect("saved.")
+        self.assertEqual(self.rows("SELECT title, description FROM work_orders"), [("Printer jams", "Two\nlines")])
+
+    def test_a_wrong_edit_is_kept_to_be_mended(self) -> None:
+        self.create(self.uma, "x" * 120)
+        talk = self.talk((200, 24))
+        talk.log_in("uma")
+        talk.choose("#1", "3")
+        talk.expect("Title: x")
+        talk.send("yz\r")
+        talk.expect("Error: A title has 1 to 120 characters; this one has 122.")
+        talk.expect("xyz")
+        talk.send("\x7f\x7f\x7fy\r")
+        talk.expect("saved.")
+        self.assertEqual(self.rows("SELECT title FROM work_orders"), [("x" * 119 + "y",)])
+
+    def test_text_that_could_drive_the_terminal_is_never_put_into_the_line(self) -> None:
+        self.create(self.uma, "red\x1b[31m \u202e")
+        talk = self.talk((80, 24))
+        talk.log_in("uma")
+        talk.choose("#1", "3")
+        seen = talk.expect(r"Title [red\x1b[31m \u202e]: ")
+        self.assertNotIn("\x1b[31m ", seen)
+        self.assertNotIn("\u202e", seen)
+
+    def page(self, columns: int, **changes: str) -> str:
+        talk = self.talk((columns, 30), 10, **changes)
+        talk.log_in("max")
+        talk.choose("2")
+        talk.expect("sorted by urgency")
+        return talk.expect("3. Open")
+
+    def test_priority_and_lateness_are_coloured_on_a_terminal_that_wants_it(self) -> None:
+        order = self.create(self.uma, priority=Priority.CRITICAL)
+        work_order.set_due_date(self.connection, self.max, order, work_order.valid_due_date("2020-01-01"))
+        self.assertIn("\x1b[1;31mCritical\x1b[0m", self.page(120))
+        self.assertIn("\x1b[1;31m2020-01-01 overdue\x1b[0m", self.page(120))
+        for changes in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+            self.assertNotIn("\x1b[1;31m", self.page(120, **changes))
+        self.assertNotIn("\x1b", run(self.path, "2", "max", PASSWORD, "2").output)
+
+    def test_no_line_of_any_screen_is_wider_than_the_terminal(self) -> None:
+        import main
+
+        order = self.create(self.uma, "印刷機が紙を噛む " * 9, "emoji 🔥 and e\u0301 " * 30, Priority.CRITICAL)
+        work_order.comment(self.connection, self.max, order.id, "long words " + "x" * 300)
+        work_order.set_due_date(self.connection, self.max, order, work_order.valid_due_date("2020-01-01"))
+        for columns in (50, 80, 160):
+            with self.subTest(columns=columns):
+                talk = self.talk((columns, 40), NO_COLOR="1")
+                talk.log_in("max")
+                talk.choose("2", "0", "5", "4")
+                talk.answer("Search for: ", "words")
+                seen = talk.choose("#1", "9", "0")
+                lines = [line for line in seen.split("\n") if "option:" not in line]
+                self.assertLessEqual(max(map(main.cell_width, lines)), columns)
+
+
+if __name__ == "__main__":
+    unittest.main()
