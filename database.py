@@ -264,8 +264,10 @@ def default_path() -> Path:
 def connect(path: Path, create: bool = False) -> sqlite3.Connection:
     """Open the database at the newest schema version; a missing one is made, for its owner alone, only with `create`.
 
-    Raises DatabaseFileError for a file that is not a sound database of this program, and leaves it as it was.
+    Raises DatabaseFileError for a file that is not a sound database of this program, and leaves it as it was, and
+    ApplicationError where Python's SQLite lacks what the schema needs.
     """
+    _check_sqlite()
     if create:
         _create_file(path)
     _check_header(path)
@@ -340,6 +342,17 @@ def _ended_by_commit(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _check_sqlite() -> None:
+    memory = sqlite3.connect(":memory:")
+    (has_full_text_search,) = memory.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()
+    memory.close()
+    if sqlite3.sqlite_version_info < (3, 34) or not has_full_text_search:
+        raise ApplicationError(
+            f"This Python's SQLite {sqlite3.sqlite_version} is older than 3.34 or lacks the full-text search FTS5; "
+            "use another Python."
+        )
 
 
 def _create_file(path: Path) -> None:

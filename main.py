@@ -399,9 +399,15 @@ def priority_colour(order: WorkOrder) -> str:
 
 
 def due_text(order: WorkOrder) -> str:
-    """Return when the work order is due, in local time, and whether that is over."""
-    told = local_time(order.due_date) if order.due_date else ""
-    return f"{told} overdue" if order.is_overdue else told
+    """Return on which day the work order is due, in local time, or for how long it has been overdue."""
+    if not order.due_date:
+        return ""
+    return f"overdue {age(order.due_date)}" if order.is_overdue else local_time(order.due_date)[:10]
+
+
+def age(moment: datetime) -> str:
+    """Return how long ago the moment was."""
+    return duration((datetime.now(timezone.utc) - moment).total_seconds())
 
 
 def due_colour(order: WorkOrder) -> str:
@@ -427,12 +433,16 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; on a narrow terminal the lowest `keep` goes first, and the `flexible` one gives way."""
+    """A column of a table, at the `most` so many cells wide.
+
+    On a narrow terminal the lowest `keep` is left out first, and the `flexible` one gives way.
+    """
 
     heading: str
     text: Callable[[Any], str]
     keep: int = 9
     flexible: bool = False
+    most: int = 999
     colour: Optional[Callable[[Any], str]] = None
 
     def shown(self, row: object, width: int) -> str:
@@ -447,7 +457,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], below: Optional[
     That holds from 40 columns on; what does not fit is cut, and the least columns are left out.
     """
     texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
-    widths = {column: max(map(cell_width, texts[column])) for column in columns}
+    widths = {column: min(column.most, max(map(cell_width, texts[column]))) for column in columns}
     room = terminal_size().columns
     kept = _kept_columns(columns, widths, room)
     for column in kept:
@@ -463,7 +473,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], below: Optional[
 def _kept_columns(columns: Sequence[Column], widths: Dict[Column, int], room: int) -> List[Column]:
     kept = list(columns)
     for column in sorted(columns, key=lambda column: column.keep):
-        least = sum(min(widths[each], 24) if each.flexible else widths[each] for each in kept) + 2 * (len(kept) - 1)
+        least = sum(min(widths[each], 18) if each.flexible else widths[each] for each in kept) + 2 * (len(kept) - 1)
         if least > room and column.keep < 9:
             kept.remove(column)
     return kept
@@ -609,7 +619,7 @@ def start_work(connection: sqlite3.Connection, session: Session) -> None:
     """Print what others changed since the last login and, for those who assign, what waits for them."""
     user = users.account(connection, session)
     number, changed = work_order.news(connection, session, FIRST_FEW)
-    print(f"\nChanged by others since your last login: {quantity(number)}")
+    print(f"\nNew since your last login: {quantity(number)}")
     for order, entry in changed:
         print(f"  {fit(printable(f'#{order.id} {order.title}'), terminal_size().columns - 2).rstrip()}")
         print(*wrap(history_line(entry), indent="      "), sep="\n")
@@ -746,8 +756,12 @@ class Pager(Generic[T]):
     def turn(self) -> None:
         """Go on to the next page, which is read when it is shown for the first time."""
         if self.number + 1 == len(self.pages):
-            self.pages.append(self.read(self._last(), rows_per_page()))
+            self.pages.append(self.read(self._last(), self.rows()))
         self.number += 1
+
+    def rows(self) -> int:
+        """Return how many rows make a page: what fits above a menu, or 20 where there is no terminal."""
+        return max(5, terminal_size().lines - 11) if sys.stdout.isatty() else ROWS_PER_PAGE
 
     def page(self) -> List[T]:
         """Return the rows of the page that is shown, the first one to begin with."""
@@ -782,11 +796,6 @@ def turn_back(connection: sqlite3.Connection, session: Session, pager: Pager[Any
     pager.number -= 1
 
 
-def rows_per_page() -> int:
-    """Return how many rows fit above the menu: 20, or what the terminal's height holds."""
-    return max(5, terminal_size().lines - 11) if sys.stdout.isatty() else ROWS_PER_PAGE
-
-
 PAGES_MENU = (
     Option(1, "Next page", turn_page),
     Option(2, "Previous page", turn_back),
@@ -807,6 +816,10 @@ class Listing(Pager[WorkOrder]):
     def _read(self, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
         seen = {order.id for page in self.pages for order in page}
         return work_order.list_after(self._connection, self._session, self.selection, after, limit, seen)
+
+    def rows(self) -> int:
+        """Return how many rows make a page; what was found by a search takes two lines."""
+        return super().rows() // 2 if self.selection.text and sys.stdout.isatty() else super().rows()
 
     def select(self, **changes: Any) -> None:
         """Change the selection and start from its first page."""
@@ -875,9 +888,9 @@ LIST_COLUMNS = (
     Column("Priority", lambda order: str(order.priority), colour=priority_colour),
     Column("Status", lambda order: str(order.status)),
     Column("Title", lambda order: order.title, flexible=True),
-    Column("Requester", lambda order: order.requester, keep=1),
-    Column("Assignee", lambda order: order.assignee or NOBODY, keep=3),
-    Column("Age", lambda order: duration((datetime.now(timezone.utc) - order.created_at).total_seconds()), keep=2),
+    Column("Requester", lambda order: order.requester, keep=1, most=14),
+    Column("Assignee", lambda order: order.assignee or NOBODY, keep=3, most=14),
+    Column("Age", lambda order: age(order.created_at), keep=2),
     Column("Due", due_text, keep=4, colour=due_colour),
 )
 
@@ -940,7 +953,8 @@ def print_work_order(order: WorkOrder) -> None:
     print(f"  Requester:  {order.requester}")
     print(f"  Assignee:   {order.assignee or NOBODY}")
     if order.due_date:
-        print(f"  Due:        {coloured(due_text(order), due_colour(order))}")
+        overdue = f", {due_text(order)}" * order.is_overdue
+        print(f"  Due:        {coloured(local_time(order.due_date) + overdue, due_colour(order))}")
     print(f"  Created:    {local_time(order.created_at)}")
     print(f"  Changed:    {local_time(order.updated_at)}")
     if order.resolved_at:

@@ -523,7 +523,7 @@ class TerminalTest(DatabaseTestCase):
     def test_the_list_drops_columns_rather_than_wrap_and_aligns_wide_characters(self) -> None:
         self.create(self.uma, "印刷機が紙を噛む " * 6)
         self.create(self.uma, "A plain title " * 8)
-        for columns, headings in ((50, "ID  Priority  Status  Title\n"), (160, "Title")):
+        for columns, headings in ((50, "ID  Priority  Status  Title"), (160, "Title")):
             with self.subTest(columns=columns):
                 talk = self.talk((columns, 24))
                 talk.log_in("max")

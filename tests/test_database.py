@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import ROOT, DatabaseTestCase, Ended, environment, run
+from support import ROOT, DatabaseTestCase, Ended, environment, run, run_command
 
 import database
 import users
@@ -54,6 +54,13 @@ class SetUpTest(FileTestCase):
     def test_without_create_a_missing_file_is_refused_and_not_made(self) -> None:
         with self.assertRaisesRegex(DatabaseFileError, "does not exist"):
             database.connect(self.path)
+        self.assertFalse(self.path.exists())
+
+    def test_a_python_whose_sqlite_is_too_old_is_told_so(self) -> None:
+        code = "import sqlite3; sqlite3.sqlite_version_info = (3, 33, 0); import main; raise SystemExit(main.main([]))"
+        ended = run_command([sys.executable, "-c", code], b"", environment(self.path, PYTHONPATH=str(ROOT)))
+        self.assertEqual(ended.code, 1)
+        self.assertRegex(ended.output, r"^Error: This Python's SQLite .* is older than 3\.34 or lacks .* FTS5;")
         self.assertFalse(self.path.exists())
 
     def test_an_empty_file_is_set_up(self) -> None:
