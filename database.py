@@ -9,10 +9,11 @@ import sys
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Iterator, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
+_SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
 # quick_check reads the whole file: 16 MiB cost less than a blink, while a large database must still open at once.
 CHECKED_WHEN_OPENED_BYTES = 16 * 1024 * 1024
 
@@ -102,6 +103,7 @@ _INITIAL_SCHEMA = (
 # The text of a work order is indexed as one document, so that its words may stand in any of its parts.
 _DAILY_WORK = (
     "ALTER TABLE users ADD COLUMN seen_history_id INTEGER NOT NULL DEFAULT 0",
+    "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history)",
     """
     ALTER TABLE work_orders ADD COLUMN due_rank TEXT
         GENERATED ALWAYS AS (coalesce(due_at, '9999-12-31T23:59:59+00:00')) VIRTUAL
@@ -218,14 +220,30 @@ _DAILY_WORK = (
     """,
 )
 
+_GUESSING = (
+    # A name is stored as its SHA-256: it may be a password that was typed a line too early.
+    """
+    CREATE TABLE password_failures (
+        name_hash TEXT PRIMARY KEY,
+        failures INTEGER NOT NULL CHECK (failures > 0),
+        last_failed_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', last_failed_at) IS last_failed_at)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX audit_log_by_user ON audit_log (user_id, id)",
+    "CREATE INDEX audit_log_by_event ON audit_log (event, id)",
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK)
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING)
 
 # SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
 _PASSING_FAULTS = (
     ("is locked", "The database is busy with somebody else's work. Nothing was saved; try again in a moment."),
     ("disk is full", "The disk is full. Nothing was saved; free some space and try again."),
-    ("readonly database", "The database or its folder may not be written to. Nothing was saved."),
+    (
+        "readonly database",
+        "The database or its folder may not be written to, or the file was moved or replaced. Nothing was saved.",
+    ),
     ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
     ("disk I/O error", "The disk reported an error. Nothing was saved."),
 )
@@ -234,6 +252,10 @@ _DAMAGE = ("malformed", "not a database")
 
 class ApplicationError(Exception):
     """Why the program does not do what was asked; its message is a finished sentence for the person."""
+
+
+class BackupError(ApplicationError):
+    """No backup was made."""
 
 
 class DatabaseFileError(ApplicationError):
@@ -292,6 +314,89 @@ def connect(path: Path, create: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def back_up(
+    connection: sqlite3.Connection, target: Path, progress: Optional[Callable[[int, int, int], None]] = None
+) -> None:
+    """Write a copy of the database to a new file, for its owner alone, check it and flush it to the disk.
+
+    Others may go on writing meanwhile, this connection not. `progress` is called with SQLite's status, the pages left
+    and all pages. Raises BackupError if the file exists, or the copy cannot be written or is not sound; then there is
+    no such file.
+    """
+
+    def step(status: int, remaining: int, total: int) -> None:
+        # SQLite has waited for the others already; Python would try for ever.
+        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
+            raise sqlite3.OperationalError("database is locked")
+        if progress:
+            progress(status, remaining, total)
+
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            copy = sqlite3.connect(partial, isolation_level=None)
+            try:
+                connection.backup(copy, pages=10_000, progress=step)
+                problems = check(copy)
+            finally:
+                copy.close()
+            if problems:
+                raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
+            _flush(partial)
+            os.link(partial, target)  # unlike a rename, this never replaces a file
+            _flush(target.parent)
+        finally:
+            partial.unlink()
+    except OSError as error:
+        raise BackupError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
+
+
+def _back_up_before_migration(connection: sqlite3.Connection, version: int) -> None:
+    path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+    reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)  # what holds the lock cannot be copied from
+    try:
+        back_up(reader, path.with_name(f"{path.name}.version-{version}.{_dated()}"))
+    finally:
+        reader.close()
+
+
+def new_backup_path(path: Path) -> Path:
+    """Return where the next backup of the database goes: a dated name in backups/ beside it.
+
+    Raises BackupError if that folder is a link or cannot be made.
+    """
+    folder = path.with_name("backups")
+    try:
+        if folder.is_symlink():
+            raise BackupError(f"{folder} is a link; no backup was made.")
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BackupError(f"{folder} cannot be made: {error.strerror}. No backup was made.") from error
+    return folder / f"{path.stem}-{_dated()}.db"
+
+
+def check(connection: sqlite3.Connection) -> List[str]:
+    """Return what is wrong with the database's structure and references; nothing, if it is sound."""
+    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall()]
+    broken = connection.execute("PRAGMA foreign_key_check").fetchall()
+    return [line for line in found if line != "ok"] + [f"row {row[1]} of {row[0]} refers to nothing" for row in broken]
+
+
+def _dated() -> str:
+    return datetime.now().strftime("%Y-%m-%d-%H%M%S")
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows flushes no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def schema_version(connection: sqlite3.Connection) -> int:
     """Return how many migrations the database has had."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -300,11 +405,16 @@ def schema_version(connection: sqlite3.Connection) -> int:
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
     """Run the migrations that are still missing, each in one transaction with its version number.
 
-    One that fails changes nothing; two programs that start at once run each of them once.
+    A backup of what was there comes first. One that fails changes nothing; two programs that start at once run each of
+    them once.
     """
+    backed_up = schema_version(connection) == 0  # there is nothing yet
     while schema_version(connection) < len(migrations):
         with transaction(connection):
             version = schema_version(connection)
+            if version < len(migrations) and not backed_up:
+                _back_up_before_migration(connection, version)
+                backed_up = True
             # Another program that started at the same moment may have been faster.
             if version < len(migrations):
                 for statement in migrations[version]:

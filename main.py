@@ -14,19 +14,20 @@ import re
 import shutil
 import sqlite3
 import sys
+import time
 import unicodedata
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Generic, Iterator, List, Optional, Sequence, TypeVar, cast
+from typing import Any, Callable, Dict, Generic, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar, cast
 
 import database
 import users
 import work_order
 from database import ApplicationError
-from users import Action, InvalidInputError, Role, Scope, Session, SessionEndedError, User
+from users import Action, AuditEntry, InvalidInputError, Role, Scope, Session, SessionEndedError, User
 from work_order import NOBODY, UNFINISHED, Due, HistoryEntry, Priority, Selection, Sort, Status, WorkOrder, local_time
 
 try:
@@ -35,6 +36,8 @@ except ImportError:  # not on Windows
     termios = None  # type: ignore[assignment]
 
 VERSION = "1.0.0"
+# Windows has no SIGHUP.
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
 ROWS_PER_PAGE = 20
 FIRST_FEW = 5
@@ -43,6 +46,10 @@ BOLD_RED, YELLOW = "1;31", "33"
 ANY = "any"
 
 T = TypeVar("T")
+
+
+class IdleError(SessionEndedError):
+    """Nothing was typed for so long that whoever sits there now may be somebody else."""
 
 
 class Cancelled(Exception):
@@ -83,21 +90,24 @@ def read_password(prompt: str) -> str:
 
 def read_text(prompt: str, begun: str = "") -> str:
     """Return a line and, as long as each ends in a backslash, the ones after it. Raises as read_line does."""
-    lines = [_read(prompt, begun=begun)]
+    beginnings = begun.replace("\n", "\\\n").split("\n")
+    lines = [_read(prompt, begun=beginnings.pop(0))]
     while lines[-1].endswith("\\"):
         lines[-1] = lines[-1][:-1]
-        lines.append(_read("> "))
+        lines.append(_read("> ", begun=beginnings.pop(0) if beginnings else ""))
     return "\n".join(lines).strip()
 
 
 def _read(prompt: str, hidden: bool = False, begun: str = "") -> str:
     while True:
+        deadline = time.monotonic() + (idle_seconds() or math.inf)
         try:
-            with _listening_for_signals():
+            with _listening_for_signals(deadline):
                 line = _read_from_terminal(prompt, hidden, begun) if sys.stdin.isatty() else _read_from_file(prompt)
         except KeyboardInterrupt:
             print()
             raise Cancelled from None
+        _check_idle(deadline)  # where there is no alarm signal, it is too late only when the answer is there
         if len(line) > LONGEST_LINE:
             print_error(f"That line is too long; a line has at most {LONGEST_LINE:,} characters.")
         elif "\0" in line or any("\ud800" <= character <= "\udfff" for character in line):
@@ -106,13 +116,31 @@ def _read(prompt: str, hidden: bool = False, begun: str = "") -> str:
             return line
 
 
+def idle_seconds() -> float:
+    """Return after how many seconds without an answer a session ends, 0 for never. Raises ApplicationError."""
+    minutes = os.environ.get("WORK_ORDER_IDLE_MINUTES") or "15"
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", minutes):
+        raise ApplicationError("WORK_ORDER_IDLE_MINUTES has to be a number of minutes, 0 for never.")
+    return float(minutes) * 60
+
+
+def _check_idle(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        print()
+        raise IdleError(f"You are logged out: nothing was typed for {idle_seconds() / 60:g} minutes.")
+
+
 @contextmanager
-def _listening_for_signals() -> Iterator[None]:
-    """Let Ctrl-C interrupt only what happens inside, so that it never undoes what is being saved."""
+def _listening_for_signals(deadline: float) -> Iterator[None]:
+    """Let Ctrl-C, the end of the terminal or of the program, and the deadline interrupt what happens inside.
+
+    Outside of it, Ctrl-C does nothing, so that it never undoes what is being saved.
+    """
+    before = {number: signal.signal(number, _end) for number in ENDING_SIGNALS}
     signal.signal(signal.SIGINT, _interrupt)
     if hasattr(signal, "setitimer"):
-        # A signal that arrives a moment before the wait begins is seen when the next one ends the wait.
-        signal.signal(signal.SIGALRM, lambda *_: None)
+        # The tick also lets a signal be seen that came a moment before the wait began.
+        signal.signal(signal.SIGALRM, lambda *_: _check_idle(deadline))
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
@@ -120,11 +148,17 @@ def _listening_for_signals() -> Iterator[None]:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not hit what handles the first
     raise KeyboardInterrupt
+
+
+def _end(signal_number: int, frame: object) -> None:
+    raise SystemExit(128 + signal_number)
 
 
 def _read_from_terminal(prompt: str, hidden: bool, begun: str) -> str:
@@ -235,7 +269,7 @@ def _text_or_none(text: str) -> str:
 def ask_edit(label: str, parse: Callable[[str], str], today: str, read: Callable[..., str] = read_line) -> str:
     """Ask for a text that starts from today's, to be edited on the terminal, or as the default where that can't be."""
     # What is not printable would reach the terminal as it is.
-    if not (_line_editor() and sys.stdin.isatty() and today and today.isprintable()):
+    if not (_line_editor() and sys.stdin.isatty() and today and today.replace("\n", "").isprintable()):
         return ask(label, parse, today, read)
     begun = today
 
@@ -548,13 +582,32 @@ def perform(run: Callable[..., None], *arguments: object) -> bool:
         print("Cancelled. Nothing was saved.")
         if isinstance(reason, EOFError):
             raise SystemExit(1) from None
-    except SessionEndedError:
+    except (SessionEndedError, OSError):
         raise
+    except users.PermissionDeniedError as error:
+        print_error(error)
+        perform(users.record_refusal, *arguments[:2], str(error))
     except ApplicationError as error:
         print_error(error)
     except sqlite3.Error as error:
         print_error(database.explain(error))
+    except Exception:  # noqa: BLE001 - the last resort: the work goes on, and the log tells what to mend
+        print_error(f"Something unexpected happened. Nothing was saved. {log_exception()}")
     return False
+
+
+def log_exception() -> str:
+    """Write the exception that is being handled to work_order.log, and return a sentence that says so."""
+    import traceback
+
+    path = database.default_path().with_name("work_order.log")
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        with os.fdopen(os.open(path, flags, 0o600), "a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"{database.now()}\n{traceback.format_exc()}\n")
+    except OSError:
+        return "It could not be written to the log either."
+    return f"An admin finds it in {path}."
 
 
 def open_to(user: User, options: Sequence[Option]) -> List[Option]:
@@ -683,22 +736,24 @@ def show_summary(connection: sqlite3.Connection, session: Session) -> None:
     """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
     counts = work_order.summary(connection, session)
 
-    def number(status: Status, priorities: Sequence[Priority], which: int = 0) -> int:
-        return sum(counts.get((status, priority), (0, 0))[which] for priority in priorities)
+    def number(row: Tuple[Status, int], priorities: Sequence[Priority]) -> int:
+        status, whose = row
+        return sum(counts.get((status, priority), (0, 0))[whose] for priority in priorities)
 
-    def cell(status: Status, priorities: Sequence[Priority]) -> str:
-        return f"{number(status, priorities):,} ({number(status, priorities, 1):,})"
+    def cell(row: Tuple[Status, int], priorities: Sequence[Priority]) -> str:
+        return f"{number(row, priorities):,}"
 
-    longest = max(number(status, tuple(Priority)) for status in Status) or 1
-    print(f"Summary of all work orders: {sum(total for total, _ in counts.values()):,}")
-    print(f"Your own are in brackets: {sum(own for _, own in counts.values()):,}")
+    every = tuple(Priority)
+    longest = max(number((status, 0), every) for status in Status) or 1
+    total, own = (sum(numbers[whose] for numbers in counts.values()) for whose in (0, 1))
+    print(f"Summary of all work orders: {total:,}, {own:,} of them yours")
     columns = (
-        Column("Status", str),
+        Column("Status", lambda row: "  yours" if row[1] else str(row[0])),
         *(Column(str(priority), partial(cell, priorities=(priority,))) for priority in Priority),
-        Column("Total", partial(cell, priorities=tuple(Priority)), keep=2),
-        Column("", lambda status: bar(number(status, tuple(Priority)) / longest), keep=1),
+        Column("Total", partial(cell, priorities=every), keep=2),
+        Column("", lambda row: bar(number(row, every) / longest), keep=1),
     )
-    print_table(columns, tuple(Status))
+    print_table(columns, [(status, whose) for status in Status for whose in (0, 1)])
 
 
 def bar(part: float) -> str:
@@ -815,6 +870,13 @@ class Listing(Pager[WorkOrder]):
 
     def _read(self, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
         seen = {order.id for page in self.pages for order in page}
+        found = self._list(after, limit, seen)
+        if after and len(found) < limit:
+            # What others moved from behind the last row to before it has not been seen.
+            found += self._list(None, limit - len(found), seen | {order.id for order in found})
+        return found
+
+    def _list(self, after: Optional[WorkOrder], limit: int, seen: Set[int]) -> List[WorkOrder]:
         return work_order.list_after(self._connection, self._session, self.selection, after, limit, seen)
 
     def rows(self) -> int:
@@ -836,7 +898,8 @@ def list_screen(connection: sqlite3.Connection, session: Session, listing: Listi
     total = quantity(work_order.count(connection, session, selection))
     heading = f"{total[0].upper()}{total[1:]}{in_words(selection)}, sorted by {selection.sort}"
     print("", *wrap(f"{heading} (page {listing.number + 1})", indent=""), sep="\n")
-    places = work_order.excerpts(connection, session, selection, ids) if selection.text else {}
+    shown = [order.id for order in orders]
+    places = work_order.excerpts(connection, session, selection, shown) if selection.text else {}
     if orders:
         print_table(LIST_COLUMNS, orders, below=lambda order: places.get(order.id, ""))
     return listing.open_options(LIST_MENU)
@@ -845,7 +908,7 @@ def list_screen(connection: sqlite3.Connection, session: Session, listing: Listi
 def in_words(selection: Selection) -> str:
     """Return what is selected, as it goes on behind the number of work orders."""
     said = (
-        (selection.text, f'with "{selection.text}"'),
+        (selection.text, f'with "{selection.text}"{" anywhere" * selection.as_substring}'),
         (selection.status, f"{selection.status}"),
         (selection.priority, f"priority {selection.priority}"),
         (selection.requester, f"requester {selection.requester}"),
@@ -862,7 +925,7 @@ def filter_list(connection: sqlite3.Connection, session: Session, listing: Listi
     priority = ask_filter("Priority", tuple(Priority))
     person = partial(work_order.person, connection, session)
     requester = ask("Requester", person, ANY)
-    assignee = ask("Assignee", person, ANY)
+    assignee = ask("Assignee", partial(person, or_nobody=True), ANY)
     due = ask_filter("Due", tuple(Due))
     listing.select(
         status=status,
@@ -1019,10 +1082,12 @@ def assign(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrd
 def set_due_date(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
     """Say until when the work order has to be finished."""
     label = "Due date (YYYY-MM-DD, YYYY-MM-DD HH:MM, or none)"
-    due_date = ask(label, checked(work_order.valid_due_date), opened.drafts.get("due_date"))
-    with opened.draft(due_date=due_date):
-        changed = work_order.set_due_date(connection, session, opened.order, work_order.valid_due_date(due_date))
-    print(f"Due date of work order #{opened.id} is now {due_date.lower()}." if changed else "Nothing changed.")
+    text = ask(label, checked(work_order.valid_due_date), opened.drafts.get("due_date"))
+    due_date = work_order.valid_due_date(text)
+    with opened.draft(due_date=text):
+        changed = work_order.set_due_date(connection, session, opened.order, due_date)
+    told = local_time(due_date) if due_date else "none"
+    print(f"Due date of work order #{opened.id} is now {told}." if changed else "Nothing changed.")
 
 
 def change_requester(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
@@ -1225,6 +1290,13 @@ def reactivate(connection: sqlite3.Connection, session: Session) -> None:
     print(f"User {user.username} reactivated.")
 
 
+def unlock(connection: sqlite3.Connection, session: Session) -> None:
+    """Forget the failed logins of an account, so that it need not wait."""
+    user = ask("Username", partial(users.find, connection))
+    failures = users.unlock(connection, session, user.username)
+    print(f"User {user.username} unlocked: {failures} failed login{'' if failures == 1 else 's'} cleared.")
+
+
 def _state(user: User) -> str:
     if not user.is_active:
         return "deactivated"
@@ -1246,6 +1318,7 @@ USERS_MENU = (
     Option(4, "Reset password", reset_password),
     Option(5, "Deactivate", deactivate),
     Option(6, "Reactivate", reactivate),
+    Option(7, "Unlock (clear failed logins)", unlock),
     Option(0, "Back", None),
 )
 
@@ -1255,9 +1328,33 @@ USERS_MENU = (
 
 def data_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
     """Print the heading and return the data menu."""
-    users.authorize(connection, session, Action.RESTORE)
+    user = users.account(connection, session)
     print("\nData and audit")
-    return DATA_MENU
+    return open_to(user, DATA_MENU)
+
+
+def back_up(connection: sqlite3.Connection, session: Session) -> None:
+    """Write a copy of the database to the folder of the backups."""
+    path = users.back_up(connection, session, _show_progress if sys.stdout.isatty() else None)
+    print(f"Backed up to {printable(str(path))}.")
+
+
+def _show_progress(status: int, remaining: int, total: int) -> None:
+    print(f"\r{100 * (total - remaining) // max(total, 1)} %", end="\n" if remaining == 0 else "", flush=True)
+
+
+def check_database(connection: sqlite3.Connection, session: Session) -> None:
+    """Check the database's structure and references."""
+    print("Checking ...", flush=True)
+    problems = users.check_database(connection, session)
+    for problem in problems:
+        print_error(problem)
+    print("Restore the database from a backup." if problems else "The database is sound.")
+
+
+def show_audit_log(connection: sqlite3.Connection, session: Session) -> None:
+    """Show what was done, the latest first."""
+    run_menu(audit_screen, connection, session, AuditPager(connection, session))
 
 
 def deleted_work_orders(connection: sqlite3.Connection, session: Session) -> None:
@@ -1266,7 +1363,68 @@ def deleted_work_orders(connection: sqlite3.Connection, session: Session) -> Non
 
 
 DATA_MENU = (
+    Option(1, "Back up now", back_up, Action.BACK_UP),
     Option(4, "Deleted work orders", deleted_work_orders, Action.RESTORE),
+    Option(5, "Audit log", show_audit_log, Action.AUDIT),
+    Option(6, "Check database", check_database, Action.BACK_UP),
+    Option(0, "Back", None),
+)
+
+
+class AuditPager(Pager[AuditEntry]):
+    """The pages of the audit log, of one account or kind or of all."""
+
+    def __init__(self, connection: sqlite3.Connection, session: Session) -> None:
+        super().__init__(self._read)
+        self._connection, self._session = connection, session
+        self.username: Optional[str] = None
+        self.event: Optional[str] = None
+
+    def _read(self, after: Optional[AuditEntry], limit: int) -> List[AuditEntry]:
+        last = after.id if after else None
+        return users.audit_log(self._connection, self._session, last, limit, self.username, self.event)
+
+
+def audit_screen(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> Sequence[Option]:
+    """Print the page of the audit log and return its menu."""
+    entries = pager.page()
+    words = ", ".join(filter(None, (pager.username, pager.event))) or "everything"
+    print(f"\nAudit log, the latest first: {words} (page {pager.number + 1})")
+    if entries:
+        print_table(AUDIT_COLUMNS, entries)
+    else:
+        print("There is nothing.")
+    return pager.open_options(AUDIT_MENU)
+
+
+def filter_audit_log(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> None:
+    """Narrow the log down to an account, a kind, or both; each answer may be left empty for any."""
+    username = ask("Account", partial(work_order.person, connection, session), ANY)
+    event = ask_filter("Kind", users.audit_events(connection, session))
+    pager.username, pager.event = None if username == ANY else username, event
+    pager.restart()
+
+
+def clear_audit_filter(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> None:
+    """Show everything again."""
+    pager.username = pager.event = None
+    pager.restart()
+
+
+AUDIT_COLUMNS = (
+    Column("When", lambda entry: local_time(entry.recorded_at)),
+    Column("Account", lambda entry: entry.username or "-", most=20),
+    Column("Kind", lambda entry: entry.event),
+    Column("On what", lambda entry: entry.subject, flexible=True),
+    Column("System user", lambda entry: entry.os_user, keep=2, most=14),
+    Column("SSH client", lambda entry: entry.ssh_client, keep=1),
+)
+
+AUDIT_MENU = (
+    Option(1, "Next page", turn_page),
+    Option(2, "Previous page", turn_back),
+    Option(4, "Filter", filter_audit_log),
+    Option(6, "Clear filter", clear_audit_filter),
     Option(0, "Back", None),
 )
 
@@ -1339,6 +1497,7 @@ def main(arguments: Sequence[str]) -> int:
     prepare_terminal()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
+        idle_seconds()
         connection = database.connect(database.default_path(), create=True)
     except ApplicationError as error:
         print(f"Error: {printable(str(error))}", file=sys.stderr)
@@ -1346,12 +1505,29 @@ def main(arguments: Sequence[str]) -> int:
     except sqlite3.Error as error:
         print(f"Error: {database.explain(error)}", file=sys.stderr)
         return 1
+    with closing(connection):
+        while True:
+            with suppress(IdleError):  # nobody is logged in
+                run_menu(start_screen, connection)
+                return 0
+
+
+def run() -> int:
+    """Run main, whoever or whatever ends it, and return the exit code."""
     try:
-        run_menu(start_screen, connection)
-    finally:
-        connection.close()
-    return 0
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except OSError:  # nobody can read what we print: a closed pipe or terminal, a full disk
+        code = 1
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code or 1
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    # Not sys.exit: PYTHONINSPECT would open an interpreter then, and what could not be printed would be tried again.
+    os._exit(run())

@@ -7,18 +7,35 @@ import os
 import re
 import sqlite3
 import string
+import sys
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
-from typing import List, Mapping, NoReturn, Optional, Set, Tuple
+from pathlib import Path
+from typing import Callable, List, Mapping, NoReturn, Optional, Sequence, Set, Tuple
 
-from database import ApplicationError, now, snapshot, transaction
+from database import (
+    ApplicationError,
+    check,
+    connect,
+    default_path,
+    explain,
+    new_backup_path,
+    now,
+    snapshot,
+    transaction,
+)
+from database import back_up as back_up_database
 
 # OWASP Password Storage Cheat Sheet: scrypt with N=2^15, r=8, p=3, or PBKDF2-HMAC-SHA256 with 600,000 iterations.
 SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P = 15, 8, 3
 PBKDF2_ITERATIONS = 600_000
 # Far beyond what we write: a stored hash that asks for more would stop the machine rather than check a password.
 _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000_000
+
+FREE_FAILURES = 5
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
 
 RESERVED_USERNAMES = frozenset({"me", "nobody", "none", "any"})
 
@@ -95,6 +112,8 @@ class Action(Enum):
     DELETE = "delete a work order"
     RESTORE = "see and restore deleted work orders"
     MANAGE_USERS = "manage users"
+    AUDIT = "see the audit log"
+    BACK_UP = "back up or check the database"
     OWN_ACCOUNT = "change one's own account"
 
 
@@ -123,6 +142,8 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.RESTORE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.DELETE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),
+        Action.AUDIT: (Scope.NONE, Scope.NONE, Scope.ALL),
+        Action.BACK_UP: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.OWN_ACCOUNT: (Scope.ALL, Scope.ALL, Scope.ALL),
     }.items()
 }
@@ -141,6 +162,19 @@ class User:
     must_change_password: bool
     password_version: int
     password_hash: str = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """A row of audit_log: when (UTC), whose account ("" where none is known), from where, what, on what."""
+
+    id: int
+    recorded_at: datetime
+    username: str
+    os_user: str
+    ssh_client: str
+    event: str
+    subject: str
 
 
 @dataclass
@@ -234,10 +268,14 @@ def register(
     username = free_username(connection, username)
     password_hash = _hash(valid_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
+    if approval and not approver:
+        with transaction(connection):
+            audit(connection, None, "approval failed", f"{username} as {role}")
     with transaction(connection):
         approved_by = None
         if needs_approval(connection, role):
             approved_by = _approving_admin(connection, approver)
+            _forgive(connection, approved_by.username)
         user = _insert(connection, username, password_hash, role, must_change_password=False)
         audit(connection, user.id, "registered", f"{username} as {role}")
         if approved_by:
@@ -249,7 +287,7 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
     """Return a new session for the active account of that name and password.
 
     Raises AuthenticationError, in the same words and after the same work whether the name is unknown, the account is
-    deactivated or the password is wrong. A hash with outdated parameters is replaced.
+    deactivated, the password is wrong or the name has to wait. A hash with outdated parameters is replaced.
     """
     user = _authenticated(connection, username, password)
     new_hash = _hash(password) if user and _is_outdated(user.password_hash) else None
@@ -257,12 +295,15 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
         if user and user.is_active and find(connection, user.username) == user:
             if new_hash:
                 connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
+            _forgive(connection, user.username)
             audit(connection, user.id, "logged in", user.username)
             return Session(user.id, user.password_version)
         known = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
         # A name that is not known may be a password typed a line too early.
         audit(connection, None, "login failed", known[0] if known else "an unknown name")
-    raise AuthenticationError("The username or the password is wrong.")
+    raise AuthenticationError(
+        "The username or the password is wrong. After five failures a name has to wait, for up to 15 minutes."
+    )
 
 
 def account(connection: sqlite3.Connection, session: Session) -> User:
@@ -308,11 +349,15 @@ def change_password(connection: sqlite3.Connection, session: Session, current: s
     """
     user = authorize(connection, session, Action.OWN_ACCOUNT)
     if _authenticated(connection, user.username, current) != user:
-        raise AuthenticationError("The current password is wrong.")
+        record_refusal(connection, session, "wrong current password")
+        raise AuthenticationError(
+            "The current password is wrong. After five failures it has to wait, for up to 15 minutes."
+        )
     new_hash = _hash(valid_password(new, user.username, current))
     with transaction(connection):
         authorize(connection, session, Action.OWN_ACCOUNT)
         _set_password(connection, user, new_hash, must_change_password=False)
+        _forgive(connection, user.username)
         audit(connection, user.id, "password changed", user.username)
     session.password_version = user.password_version + 1
 
@@ -445,6 +490,89 @@ def reactivate(connection: sqlite3.Connection, session: Session, username: str) 
         audit(connection, admin.id, "reactivated", user.username)
 
 
+def unlock(connection: sqlite3.Connection, session: Session, username: str) -> int:
+    """Forget the failed password checks of the name, so that it need not wait, and return how many there were.
+
+    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
+    """
+    with transaction(connection):
+        admin = authorize(connection, session, Action.MANAGE_USERS)
+        user = find(connection, username)
+        failures, _ = _failures(connection, user.username)
+        _forgive(connection, user.username)
+        audit(connection, admin.id, "unlocked", user.username)
+    return failures
+
+
+def audit_log(
+    connection: sqlite3.Connection,
+    session: Session,
+    after: Optional[int],
+    limit: int,
+    username: Optional[str] = None,
+    event: Optional[str] = None,
+) -> List[AuditEntry]:
+    """Return up to `limit` entries older than the id `after` (None: the latest), the newest first.
+
+    They are of that account's doing and of that kind, None standing for any. Raises PermissionDeniedError to all but
+    admins.
+    """
+    with snapshot(connection):
+        authorize(connection, session, Action.AUDIT)
+        possible: Sequence[Tuple[object, str, object]] = (
+            (after, "audit_log.id < ?", after),
+            (username, "user_id = (SELECT id FROM users WHERE username = ?)", username),
+            (event, "event = ?", event),
+        )
+        chosen = [(condition, value) for wanted, condition, value in possible if wanted]
+        rows = connection.execute(
+            f"""
+            SELECT audit_log.id, recorded_at, coalesce(username, ''), os_user, ssh_client, event, subject
+            FROM audit_log LEFT JOIN users ON users.id = user_id
+            WHERE {" AND ".join(["1", *(condition for condition, _ in chosen)])}
+            ORDER BY audit_log.id DESC LIMIT ?
+            """,
+            [*(value for _, value in chosen), limit],
+        ).fetchall()
+    return [AuditEntry(row[0], datetime.fromisoformat(row[1]), *row[2:]) for row in rows]
+
+
+def audit_events(connection: sqlite3.Connection, session: Session) -> List[str]:
+    """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
+    with snapshot(connection):
+        authorize(connection, session, Action.AUDIT)
+        rows = connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
+    return [row[0] for row in rows]
+
+
+def back_up(
+    connection: sqlite3.Connection, session: Session, progress: Optional[Callable[[int, int, int], None]] = None
+) -> Path:
+    """Back the database up and return the path of the copy.
+
+    Raises PermissionDeniedError to all but admins, BackupError; see database.back_up for `progress`.
+    """
+    with transaction(connection):
+        admin = authorize(connection, session, Action.BACK_UP)
+        target = new_backup_path(default_path())
+        audit(connection, admin.id, "backed up", target.name)
+    back_up_database(connection, target, progress)
+    return target
+
+
+def check_database(connection: sqlite3.Connection, session: Session) -> List[str]:
+    """Return what is wrong with the database, if anything. Raises PermissionDeniedError to all but admins."""
+    with snapshot(connection):
+        authorize(connection, session, Action.BACK_UP)
+    return check(connection)
+
+
+def record_refusal(connection: sqlite3.Connection, session: Session, subject: str) -> None:
+    """Put it on record that something was refused to the account behind the session."""
+    with transaction(connection):
+        audit(connection, session.user_id, "refused", subject)
+
+
 def audit(connection: sqlite3.Connection, user_id: Optional[int], event: str, subject: str) -> None:
     """Add a row to the audit log, inside the transaction that does what it tells of: who, from where, what, on what."""
     connection.execute(
@@ -478,8 +606,8 @@ def _insert(
     username = free_username(connection, username)
     connection.execute(
         """
-        INSERT INTO users (username, password_hash, role, created_at, must_change_password)
-        VALUES (?, ?, ?, ?, ?)
+        INSERT INTO users (username, password_hash, role, created_at, must_change_password, seen_history_id)
+        VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM work_order_history))
         """,
         (username, password_hash, role, now(), must_change_password),
     )
@@ -518,21 +646,88 @@ def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -
         or approver.must_change_password
         or find(connection, approver.username) != approver
     ):
-        raise AuthenticationError("The admin's username or password is wrong. Nothing was created.")
+        raise AuthenticationError(
+            "The admin's username or password is wrong. Nothing was created. "
+            "After five failures a name has to wait, for up to 15 minutes."
+        )
     return approver
 
 
 def _authenticated(connection: sqlite3.Connection, username: str, password: str) -> Optional[User]:
-    """Return the account, active or not, if name and password fit; an unknown name costs as much as a known one."""
+    """Return the account, active or not, if name and password fit and the name need not wait.
+
+    The failure is charged before the hash is computed, so that tries in parallel don't come cheaper; who succeeds has
+    to be forgiven. An unknown name, and one that has to wait, cost as much as a wrong password.
+    """
+    may_try = _charge(connection, username)
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
-    if _fits(password, _user(row).password_hash if row else _hash_of_nobody()) and row:
-        return _user(row)
-    return None
+    try:
+        fits = _fits(password, _user(row).password_hash if row and may_try else _hash_of_nobody())
+    except (MemoryError, ValueError) as error:
+        _take_back_charge(connection, username)
+        raise ApplicationError("There is not enough memory to check a password now; try again later.") from error
+    return _user(row) if fits and row and may_try else None
+
+
+def _charge(connection: sqlite3.Connection, username: str) -> bool:
+    """Count a failure of the name, in a transaction of its own, unless it has to wait; return whether it may try."""
+    with transaction(connection):
+        failures, last_failed_at = _failures(connection, username)
+        waited = (datetime.now(timezone.utc) - last_failed_at).total_seconds()
+        if failures < FREE_FAILURES or waited >= wait_seconds(failures):
+            _write_failures(connection, username, failures + 1, now())
+            return True
+        if waited < 0:  # the clock was set back: the wait begins anew, and ends
+            _write_failures(connection, username, failures, now())
+    return False
+
+
+def wait_seconds(failures: int) -> int:
+    """Return how long a name with so many failures has to wait after the last one."""
+    if failures < FREE_FAILURES:
+        return 0
+    return min(FIRST_WAIT_SECONDS << min(failures - FREE_FAILURES, 30), LONGEST_WAIT_SECONDS)
+
+
+def _failures(connection: sqlite3.Connection, username: str) -> Tuple[int, datetime]:
+    row = connection.execute(
+        "SELECT failures, last_failed_at FROM password_failures WHERE name_hash = ?", (_name_hash(username),)
+    ).fetchone()
+    return (row[0], datetime.fromisoformat(row[1])) if row else (0, datetime.now(timezone.utc))
+
+
+def _write_failures(connection: sqlite3.Connection, username: str, failures: int, last_failed_at: str) -> None:
+    connection.execute(
+        """
+        INSERT INTO password_failures (name_hash, failures, last_failed_at) VALUES (?1, ?2, ?3)
+            ON CONFLICT DO UPDATE SET failures = ?2, last_failed_at = ?3
+        """,
+        (_name_hash(username), failures, last_failed_at),
+    )
+
+
+def _take_back_charge(connection: sqlite3.Connection, username: str) -> None:
+    with transaction(connection):
+        failures, last_failed_at = _failures(connection, username)
+        _forgive(connection, username)
+        if failures > 1:
+            _write_failures(connection, username, failures - 1, last_failed_at.isoformat(timespec="seconds"))
+
+
+def _forgive(connection: sqlite3.Connection, username: str) -> None:
+    connection.execute("DELETE FROM password_failures WHERE name_hash = ?", (_name_hash(username),))
+
+
+def _name_hash(username: str) -> str:
+    return hashlib.sha256(username.lower().encode()).hexdigest()
 
 
 def _hash(password: str) -> str:
     salt = os.urandom(16)
-    return _encoded(_parameters(), salt, _derived(password, _parameters(), salt))
+    try:
+        return _encoded(_parameters(), salt, _derived(password, _parameters(), salt))
+    except (MemoryError, ValueError) as error:
+        raise ApplicationError("There is not enough memory to store a password now; try again later.") from error
 
 
 def _hash_of_nobody() -> str:
@@ -607,3 +802,55 @@ def _is_repeated(text: str) -> bool:
 
 def _is_running(text: str) -> bool:
     return any(text in run or text in run[::-1] for run in _RUNS)
+
+
+def reset_own_database(path: Path, username: str, password: str) -> None:
+    """Give the account a new password from outside the menus, for whoever may write the database file.
+
+    The name need not wait any more, and the account's sessions end. Raises InvalidInputError, DatabaseFileError.
+    """
+    connection = connect(path)
+    try:
+        user = find(connection, username)
+        password_hash = _hash(valid_password(password, user.username))
+        with transaction(connection):
+            _set_password(connection, user, password_hash, must_change_password=False)
+            _forgive(connection, user.username)
+            audit(connection, None, "password set from outside", user.username)
+    finally:
+        connection.close()
+
+
+def _ask_password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    import getpass
+
+    password = getpass.getpass("New password: ")
+    if getpass.getpass("Confirm password: ") != password:
+        raise InvalidInputError("The two passwords differ. Nothing was changed.")
+    return password
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Set a new password for a forgotten one, `python users.py NAME`; return the exit code."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python users.py NAME", file=sys.stderr)
+        return 2
+    try:
+        reset_own_database(default_path(), arguments[0], _ask_password())
+    except ApplicationError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except sqlite3.Error as error:
+        print(f"Error: {explain(error)}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, UnicodeDecodeError):
+        print("Nothing was changed.", file=sys.stderr)
+        return 1
+    print(f"Password of user {arguments[0].lower()} set.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -199,8 +199,8 @@ def search(connection: sqlite3.Connection, session: Session, text: str) -> Selec
     """
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
-    by_word = Selection(text=text, sort=Sort.NEWEST)
-    if _match_expression(text) and list_after(connection, session, by_word, None, limit=1):
+    by_word = Selection(text=unicodedata.normalize("NFC", text), sort=Sort.NEWEST)
+    if _match_expression(by_word.text) and list_after(connection, session, by_word, None, limit=1):
         return by_word
     return replace(by_word, as_substring=True)
 
@@ -238,11 +238,18 @@ def list_these(
     connection: sqlite3.Connection, session: Session, selection: Selection, ids: Sequence[int]
 ) -> List[WorkOrder]:
     """Return those of the work orders that are still selected and visible, as they are now, in the order of the ids."""
+    if not ids:
+        return []
+    source = "work_orders NOT INDEXED"  # they are looked up by their ids
     with snapshot(connection):
         conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
         conditions.append(f"work_orders.id IN ({', '.join('?' * len(ids))})")
-        where = " AND ".join(conditions)
-        rows = connection.execute(f"{_select(_source(selection))} WHERE {where}", [*values, *ids]).fetchall()
+        values.extend(ids)
+        if _is_by_word(selection):
+            source = _source(selection)
+            conditions.append("work_order_search.rowid BETWEEN ? AND ?")
+            values.extend((min(ids), max(ids)))
+        rows = connection.execute(f"{_select(source)} WHERE {' AND '.join(conditions)}", values).fetchall()
     return sorted(map(_work_order, rows), key=lambda order: ids.index(order.id))
 
 
@@ -266,21 +273,21 @@ def excerpts(
 ) -> Dict[int, str]:
     """Return for each of the work orders found by a search the place where it matched, the match in square brackets."""
     sought = [selection.text] if selection.as_substring else selection.text.split()
+    found = {}
     with snapshot(connection):
         user = users.authorize(connection, session, Action.VIEW)
-        found = [work_order_id for work_order_id in ids if _visible(connection, user, work_order_id)]
-        texts = [
-            connection.execute(
-                "SELECT title, description, comments FROM work_order_texts WHERE id = ?", (work_order_id,)
-            ).fetchone()
-            for work_order_id in found
-        ]
-    return {work_order_id: _excerpt(text, sought) for work_order_id, text in zip(found, texts)}
+        for work_order_id in ids:
+            order = _find(connection, work_order_id)
+            if order and permitted(user, Action.VIEW, order):
+                found[work_order_id] = connection.execute(
+                    "SELECT title, description, comments FROM work_order_texts WHERE id = ?", (work_order_id,)
+                ).fetchone()
+    return {work_order_id: _excerpt(texts, sought).replace("\n", " ") for work_order_id, texts in found.items()}
 
 
 def _excerpt(texts: Sequence[str], sought: Sequence[str]) -> str:
     pattern = "|".join(re.escape(_without_accents(word)) for word in sought)
-    for begin in (r"\b", ""):  # the beginning of a word rather than what stands in the midst of one
+    for begin in (r"(?<![^\W_])", ""):  # the beginning of a word rather than what stands in the midst of one
         for name, text in zip(("title", "description", "comment"), texts):
             match = re.search(f"{begin}(?:{pattern})", _without_accents(text), re.IGNORECASE)
             if match:
@@ -293,7 +300,10 @@ def _excerpt(texts: Sequence[str], sought: Sequence[str]) -> str:
 
 def _without_accents(text: str) -> str:
     """Return the text as the full-text index compares it, each character in its old place."""
-    return "".join(unicodedata.normalize("NFD", character)[0] for character in text)
+    if text.isascii():
+        return text
+    parts = (unicodedata.normalize("NFD", character) for character in text)
+    return "".join(part[0] if "\u0300" <= part[-1] <= "\u036f" else character for part, character in zip(parts, text))
 
 
 def _match_expression(text: str) -> str:
@@ -517,15 +527,13 @@ def valid_due_date(text: str) -> Optional[datetime]:
     """
     if text.lower() == "none":
         return None
+    form = re.fullmatch("2[0-9]{3}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2})?", text)
     try:
-        if " " in text:
-            local = datetime.strptime(text, "%Y-%m-%d %H:%M")
-        else:
-            local = datetime.strptime(text, "%Y-%m-%d") + timedelta(days=1, seconds=-1)
+        if form:
+            local = datetime.fromisoformat(text if form[1] else f"{text} 23:59:59")
+            return local.astimezone(timezone.utc)
     except ValueError:
-        local = datetime.min
-    if 2000 <= local.year <= 2999:
-        return local.astimezone(timezone.utc)
+        pass
     raise InvalidInputError("A due date is written 2026-12-31 or 2026-12-31 17:00, from 2000 to 2999, or none.")
 
 
@@ -578,10 +586,10 @@ def news(
             JOIN users ON users.id = user_id
             JOIN work_orders ON work_orders.id = work_order_id
             WHERE work_order_history.id > (SELECT seen_history_id FROM users WHERE id = :me) AND user_id <> :me
-                AND (requester_id = :me OR assignee_id = :me) AND deleted_at IS NULL
+                AND (requester_id = :me OR assignee_id = :me AND :sees_all) AND deleted_at IS NULL
             GROUP BY +work_order_id ORDER BY 1 DESC
             """,
-            {"me": user.id},
+            {"me": user.id, "sees_all": users.scope(user, Action.VIEW) is Scope.ALL},
         ).fetchall()
         connection.execute(
             "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history) WHERE id = ?",
@@ -637,13 +645,16 @@ def _deleted(connection: sqlite3.Connection, work_order_id: int) -> WorkOrder:
     return order
 
 
-def person(connection: sqlite3.Connection, session: Session, text: str) -> str:
-    """Return the username that a filter means: of an account, of oneself for `me`, `nobody`, or `any`.
+def person(connection: sqlite3.Connection, session: Session, text: str, or_nobody: bool = False) -> str:
+    """Return the username that a filter means: of an account, of oneself for `me`, or `any`, or `nobody`.
 
-    Raises InvalidInputError.
+    Raises InvalidInputError; to those who see only their own work orders it does not tell which accounts there are.
     """
-    if text.lower() in (NOBODY, "any"):
+    if text.lower() == "any" or (text.lower() == NOBODY and or_nobody):
         return text.lower()
+    own_account = users.account(connection, session)
+    if text.lower() != "me" and users.scope(own_account, Action.VIEW) is not Scope.ALL:
+        return users.valid_username(text)
     return users.named(connection, session, text).username
 
 

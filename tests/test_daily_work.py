@@ -60,6 +60,58 @@ class ListTest(DatabaseTestCase):
         self.assertIn("\n    comment: like the [print]er upstairs\n", output)
         self.assertIn('\n1 work order: with "print", priority Low, sorted by newest (page 1)\n', output)
 
+    def test_a_filter_that_nothing_fits_says_so(self) -> None:
+        self.create(self.uma)
+        for due in ("overdue", "this week"):
+            output = self.as_max("2", "4", "", "", "", "", due)
+            self.assertNotIn("Error", output)
+            self.assertIn(f"No work orders: {'due ' * (due == 'this week')}{due}, sorted by urgency (page 1)", output)
+
+    def test_a_hit_that_is_deleted_meanwhile_leaves_the_search_standing(self) -> None:
+        for number in range(25):
+            self.create(self.uma, f"Printer {number}.")
+        talk = self.talk()
+        talk.log_in("max")
+        talk.choose("4")
+        talk.answer("Search for: ", "printer")
+        talk.choose("1")
+        talk.expect("(page 2)")
+        work_order.delete(self.connection, self.anna, 25)
+        talk.choose("2")
+        page = talk.expect("0. Back")
+        self.assertIn("(page 1)", page)
+        self.assertNotIn("Printer 24.", page)
+        self.assertIn("Printer 23.", page)
+
+    def test_what_moves_to_before_the_page_that_is_shown_is_not_skipped(self) -> None:
+        orders = [self.create(self.uma, f"Title {number}.") for number in range(45)]
+        for sort in ("urgency", "recently changed", "due", "newest", "oldest"):
+            with self.subTest(sort=sort):
+                talk = self.talk()
+                talk.log_in("max")
+                talk.choose("2", "5")
+                talk.answer("[urgency]: ", sort)
+                seen = talk.expect("0. Back\n")
+                for number in (20, 30, 44):
+                    order = work_order.get(self.connection, self.max, orders[number].id)
+                    work_order.comment(self.connection, self.max, order.id, "moved")
+                    other = Priority.HIGH if order.priority is Priority.CRITICAL else Priority.CRITICAL
+                    work_order.change_priority(self.connection, self.max, order, other)
+                while "1. Next page" in seen[-200:]:
+                    talk.choose("1")
+                    seen += talk.expect("0. Back\n")
+                shown = seen.split(f"sorted by {sort}")[1:]
+                for number in range(45):
+                    self.assertEqual("".join(shown).count(f"Title {number}."), 1, number)
+                talk.end()
+
+    def test_a_user_does_not_learn_from_a_filter_which_accounts_there_are(self) -> None:
+        output = run(
+            self.path, "2", "uma", PASSWORD, "2", "4", "", "", "ghost", "max", "", "4", "", "", "nobody"
+        ).output
+        self.assertNotIn("There is no user", output)
+        self.assertIn("Error: The username nobody has a meaning of its own here", output)
+
     def test_a_user_finds_and_filters_only_ones_own(self) -> None:
         self.create(self.ugo, "Secret printer")
         output = run(self.path, "2", "uma", PASSWORD, "4", "secret", "0", "2", "4", "", "", "ugo", "", "").output
@@ -159,6 +211,15 @@ class StartScreenTest(DatabaseTestCase):
         second = run(self.path, "2", "uma", PASSWORD, "0", "0").output
         self.assertIn("New since your last login: no work orders\n\nMain menu", second)
 
+    def test_a_manager_who_was_made_a_user_logs_in_to_ones_own_alone(self) -> None:
+        order = self.create(self.uma, "Not his")
+        work_order.assign(self.connection, self.anna, order, "max")
+        work_order.change_status(self.connection, self.uma, order, Status.RESOLVED)
+        users.change_role(self.connection, self.anna, "max", Role.USER)
+        output = run(self.path, "2", "max", PASSWORD).output
+        self.assertIn("New since your last login: no work orders\n", output)
+        self.assertNotIn("Error", output)
+
     def test_managers_see_what_waits_for_them_with_its_number_and_the_first_five(self) -> None:
         for number in range(7):
             self.create(self.uma, f"Title {number}.")
@@ -178,10 +239,11 @@ class SummaryTest(DatabaseTestCase):
         self.create(self.uma, priority=Priority.HIGH)
         self.create(self.ugo, "Secret", priority=Priority.HIGH)
         work_order.change_status(self.connection, self.ugo, self.create(self.ugo), Status.CANCELLED)
-        output = run(self.path, "2", "uma", PASSWORD, "5").output.split("Summary of all work orders: 3\n")[1]
-        self.assertIn("Your own are in brackets: 1\n", output)
-        self.assertRegex(output, "Open +0 \\(0\\) +0 \\(0\\) +2 \\(1\\) +0 \\(0\\) +2 \\(1\\)  \u2588{20}\n")
-        self.assertRegex(output, "Cancelled .* 1 \\(0\\)  \u2588{10}\n")
+        output = run(self.path, "2", "uma", PASSWORD, "5").output.split(
+            "Summary of all work orders: 3, 1 of them yours\n"
+        )[1]
+        self.assertRegex(output, "Open +0 +0 +2 +0 +2 +\u2588{20}\n  yours +0 +0 +1 +0 +1 +\u2588{10}\n")
+        self.assertRegex(output, "Cancelled +0 +1 +0 +0 +1 +\u2588{10}\n  yours +0 +0 +0 +0 +0\n")
         for secret in ("Secret", "ugo", "anna"):
             self.assertNotIn(secret, output)
 
@@ -230,6 +292,20 @@ class TerminalTest(DatabaseTestCase):
         talk.send("lines\r")
         talk.expect("saved.")
         self.assertEqual(self.rows("SELECT title, description FROM work_orders"), [("Printer jams", "Two\nlines")])
+
+    def test_a_text_of_several_lines_is_edited_line_by_line(self) -> None:
+        self.create(self.uma, description="one\ntwo\nthree")
+        talk = self.talk((80, 24))
+        talk.log_in("uma")
+        talk.choose("#1", "4")
+        talk.expect("Description: one")
+        talk.send("\r")
+        talk.expect("> two")
+        talk.send("\x7f and a half\\\r")
+        talk.expect("> three")
+        talk.send("\r")
+        talk.expect("saved.")
+        self.assertEqual(self.rows("SELECT description FROM work_orders"), [("one\ntwo and a half\nthree",)])
 
     def test_a_wrong_edit_is_kept_to_be_mended(self) -> None:
         self.create(self.uma, "x" * 120)
