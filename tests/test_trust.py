@@ -1,0 +1,547 @@
+"""What the program promises whatever happens: guessers, faults, interruptions, and many people at once."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import List
+from unittest import mock
+
+from support import (
+    PASSWORD,
+    ROOT,
+    Conversation,
+    DatabaseTestCase,
+    Ended,
+    command,
+    environment,
+    needs_terminal,
+    run,
+    run_command,
+)
+
+import database
+import users
+import work_order
+from users import AuthenticationError, Role
+from work_order import Priority
+
+PLACES = ("menu", "password", "first", "second")
+posix = unittest.skipIf(os.name == "nt", "needs POSIX")
+
+
+class GuessingTest(DatabaseTestCase):
+    def log_in(self, username: str, password: str) -> str:
+        try:
+            users.log_in(self.connection, username, password)
+        except AuthenticationError as error:
+            return str(error)
+        return "logged in"
+
+    def fail(self, times: int, username: str = "uma") -> None:  # type: ignore[override]
+        for _ in range(times):
+            self.assertNotEqual(self.log_in(username, "not the one"), "logged in")
+
+    def pass_time(self, seconds: int) -> None:
+        self.connection.execute(
+            """
+            UPDATE password_failures SET last_failed_at =
+                strftime('%Y-%m-%dT%H:%M:%S+00:00', last_failed_at, ? || ' seconds')
+            """,
+            (-seconds,),
+        )
+
+    def test_five_failures_are_free_and_then_the_right_password_has_to_wait_too(self) -> None:
+        self.fail(4)
+        self.assertEqual(self.log_in("uma", PASSWORD), "logged in")
+        self.fail(5)
+        self.assertNotEqual(self.log_in("uma", PASSWORD), "logged in")
+        self.pass_time(29)
+        self.assertNotEqual(self.log_in("uma", PASSWORD), "logged in")
+        self.pass_time(1)
+        self.assertEqual(self.log_in("uma", PASSWORD), "logged in")
+
+    def test_the_wait_doubles_up_to_fifteen_minutes(self) -> None:
+        waits = [users.wait_seconds(failures) for failures in (0, 4, 5, 6, 7, 8, 9, 10, 11, 1000)]
+        self.assertEqual(waits, [0, 0, 30, 60, 120, 240, 480, 900, 900, 900])
+
+    def test_waiting_wrong_and_unknown_get_the_same_words_for_the_same_work(self) -> None:
+        self.fail(5)
+        seen = set()
+        for username, password in (("uma", PASSWORD), ("uma", "wrong"), ("ugo", "wrong"), ("ghost", "wrong")):
+            with mock.patch("hashlib.scrypt", wraps=hashlib.scrypt) as scrypt:
+                words = self.log_in(username, password)
+            seen.add((words, tuple(call[1]["n"] for call in scrypt.call_args_list)))
+        self.assertEqual(len(seen), 1)
+
+    def test_a_clock_that_is_set_back_does_not_help(self) -> None:
+        self.fail(5)
+        self.pass_time(-3600)
+        self.assertNotEqual(self.log_in("uma", PASSWORD), "logged in")
+        self.pass_time(30)
+        self.assertEqual(self.log_in("uma", PASSWORD), "logged in")
+
+    def test_unknown_names_are_counted_too_and_not_kept_in_clear(self) -> None:
+        self.fail(6, "a-secret-typed-too-early")
+        self.assertEqual(self.rows("SELECT failures FROM password_failures"), [(5,)])
+        self.assertNotIn("secret", str(self.rows("SELECT * FROM password_failures")))
+
+    def test_ten_guessers_at_once_have_five_tries_between_them(self) -> None:
+        outputs: List[str] = []
+
+        def guess(number: int) -> None:
+            outputs.append(run(self.path, *("2", "uma", f"guess {number}") * 3).output)
+
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(guess, range(10)))
+        self.assertEqual("".join(outputs).count("Error: The username or the password is wrong."), 30)
+        self.assertEqual(self.rows("SELECT failures FROM password_failures"), [(5,)])
+        self.assertIn("Error: ", run(self.path, "2", "uma", PASSWORD).output)
+
+    def test_approvals_and_current_passwords_are_counted_with_logins(self) -> None:
+        for _ in range(3):
+            with self.assertRaises(AuthenticationError):
+                users.register(self.connection, "eve", PASSWORD, Role.ADMIN, ("anna", "wrong"))
+        for _ in range(2):
+            with self.assertRaises(AuthenticationError):
+                users.change_password(self.connection, self.anna, "wrong", "a new horse 7")
+        with self.assertRaises(AuthenticationError):
+            users.register(self.connection, "eve", PASSWORD, Role.ADMIN, ("anna", PASSWORD))
+        with self.assertRaises(AuthenticationError):
+            users.change_password(self.connection, self.anna, PASSWORD, "a new horse 7")
+        self.assertNotEqual(self.log_in("anna", PASSWORD), "logged in")
+
+    def test_an_admin_unlocks_a_name(self) -> None:
+        self.fail(7)
+        output = run(self.path, "2", "anna", PASSWORD, "8", "7", "ghost", "uma", "7", "uma").output
+        self.assertIn("User uma unlocked: 5 failed logins cleared.\n", output)
+        self.assertIn("User uma unlocked: 0 failed logins cleared.\n", output)
+        self.assertEqual(self.log_in("uma", PASSWORD), "logged in")
+
+    def test_only_admins_unlock(self) -> None:
+        for session in (self.uma, self.max):
+            with self.assertRaises(users.PermissionDeniedError):
+                users.unlock(self.connection, session, "uma")
+
+    @posix
+    def test_too_little_memory_is_said_and_is_no_wrong_password(self) -> None:
+        code = (
+            "import resource, database, users\n"
+            "users.SCRYPT_LOG_N = 15\n"
+            "connection = database.connect(database.default_path())\n"
+            "users.register(connection, 'ada', 'battery horse 9', users.Role.USER)\n"
+            "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, resource.RLIM_INFINITY))\n"
+            "try: users.log_in(connection, 'ada', 'battery horse 9')\n"
+            "except database.ApplicationError as error: print(error)\n"
+        )
+        if not Path("/proc/self/statm").exists():
+            self.skipTest("cannot tell how much memory is in use")
+        output = run_command([sys.executable, "-c", code], b"", environment(self.path, PYTHONPATH=str(ROOT))).output
+        self.assertEqual(output, "There is not enough memory to check a password now; try again later.\n")
+        self.assertEqual(self.rows("SELECT * FROM password_failures"), [])
+
+
+class SessionTest(DatabaseTestCase):
+    def test_an_idle_session_is_logged_out(self) -> None:
+        talk = self.talk(WORK_ORDER_IDLE_MINUTES="0.02")
+        talk.log_in("uma")
+        talk.expect("Error: You are logged out: nothing was typed for 0.02 minutes.\n\nIT Work Order")
+        talk.choose("0")
+        self.assertEqual(talk.end().code, 0)
+
+    def test_an_idle_form_saves_nothing(self) -> None:
+        talk = self.talk(WORK_ORDER_IDLE_MINUTES="0.02")
+        talk.log_in("uma")
+        talk.choose("1")
+        talk.answer("Title: ", "half a form")
+        talk.expect("Error: You are logged out")
+        self.assertEqual(self.rows("SELECT * FROM work_orders"), [])
+
+    def test_a_number_of_minutes_that_is_none_is_refused_at_the_start(self) -> None:
+        for minutes in ("soon", "-1", "1e3", "inf", "nan"):
+            with self.subTest(minutes=minutes):
+                ended = run(self.path, "0", WORK_ORDER_IDLE_MINUTES=minutes)
+                self.assertEqual((ended.code, ended.output.count("\n")), (1, 1))
+                self.assertIn("Error: WORK_ORDER_IDLE_MINUTES has to be a number of minutes", ended.output)
+        for minutes in ("0", "", "2.5"):
+            self.assertEqual(run(self.path, "0", WORK_ORDER_IDLE_MINUTES=minutes).code, 0)
+
+    @needs_terminal
+    def test_no_interpreter_opens_at_the_end(self) -> None:
+        talk = self.talk((80, 24), 10, PYTHONINSPECT="1")
+        talk.choose("0")
+        ended = talk.end()
+        self.assertEqual(ended.code, 0)
+        self.assertNotIn(">>>", ended.output)
+        real = [sys.executable, str(ROOT / "main.py")]
+        output = run_command(real, b"0\nprint(6 * 7)\n", environment(self.path, PYTHONINSPECT="1")).output
+        self.assertTrue(output.endswith("Choose an option: \n"), output)
+
+
+class BreakGlassTest(DatabaseTestCase):
+    def set_password(self, *arguments: str, answer: str = "a new horse 7") -> Ended:
+        return run(self.path, answer, arguments=arguments, program=ROOT / "users.py")
+
+    def test_whoever_owns_the_file_sets_a_new_password_which_is_on_record(self) -> None:
+        for _ in range(5):
+            with self.assertRaises(AuthenticationError):
+                users.log_in(self.connection, "anna", "forgotten")
+        ended = self.set_password("Anna")
+        self.assertEqual((ended.output, ended.code), ("Password of user anna set.\n", 0))
+        users.log_in(self.connection, "anna", "a new horse 7")
+        with self.assertRaises(users.SessionEndedError):
+            users.account(self.connection, self.anna)
+        event = "SELECT subject FROM audit_log WHERE event = 'password set from outside'"
+        self.assertEqual(self.rows(event), [("anna",)])
+
+    def test_what_it_refuses_changes_nothing(self) -> None:
+        before = self.rows("SELECT * FROM users")
+        for arguments, answer, code in (
+            (("ghost",), "a new horse 7", 1),
+            (("anna",), "short", 1),
+            (("anna",), "", 1),
+            ((), "", 2),
+            (("anna", "uma"), "", 2),
+            (("--help",), "", 2),
+        ):
+            with self.subTest(arguments=arguments, answer=answer):
+                ended = self.set_password(*arguments, answer=answer)
+                self.assertEqual((ended.code, ended.output.count("\n")), (code, 1))
+        self.assertEqual(self.rows("SELECT * FROM users"), before)
+
+    def test_it_makes_no_database(self) -> None:
+        missing = self.folder / "missing.db"
+        self.assertEqual(run(missing, "x", arguments=["anna"], program=ROOT / "users.py").code, 1)
+        self.assertFalse(missing.exists())
+
+
+class AuditTest(DatabaseTestCase):
+    def test_it_is_shown_by_page_newest_first_and_filtered_by_account_and_kind(self) -> None:
+        for _ in range(25):
+            users.log_in(self.connection, "uma", PASSWORD)
+        answers = ("9", "5", "1", "2", "4", "max", "", "4", "ghost", "", "registered", "6", "0")
+        output = run(self.path, "2", "anna", PASSWORD, *answers).output
+        pages = output.split("Audit log, the latest first: ")[1:]
+        self.assertEqual([page.split(" (")[0] for page in pages][:5], ["everything"] * 3 + ["max", "registered"])
+        self.assertEqual([page.count("logged in ") for page in pages][:4], [20, 10, 20, 1])
+        self.assertEqual(pages[4].count(" registered "), 4)
+        self.assertIn("Error: There is no user ghost", output)
+
+    def test_a_refusal_is_on_record_with_who_and_what(self) -> None:
+        talk = self.talk()
+        talk.log_in("anna")
+        talk.choose("8")
+        talk.expect("Manage users")
+        self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        users.change_role(self.connection, self.anna, "anna", Role.USER)
+        talk.choose("1")
+        talk.expect("Error: Your role (user) does not let you manage users.")
+        talk.choose("0")
+        talk.end()
+        refused = self.rows("SELECT user_id, subject FROM audit_log WHERE event = 'refused'")
+        self.assertEqual(refused[0], (1, "Your role (user) does not let you manage users."))
+
+    def test_only_admins_see_it(self) -> None:
+        for session in (self.uma, self.max):
+            with self.assertRaises(users.PermissionDeniedError):
+                users.audit_log(self.connection, session, None, 10)
+            with self.assertRaises(users.PermissionDeniedError):
+                users.audit_events(self.connection, session)
+
+    def test_every_kind_of_doing_leaves_its_row_and_none_a_secret(self) -> None:
+        order = work_order.create(self.connection, self.uma, "t", "", Priority.LOW)
+        work_order.delete(self.connection, self.anna, order)
+        work_order.restore(self.connection, self.anna, order)
+        one_time = users.add_user(self.connection, self.anna, "mia", Role.USER)
+        users.change_email(self.connection, self.uma, "uma@example.org")
+        with mock.patch.dict(os.environ, WORK_ORDER_DB=str(self.path)):
+            users.back_up(self.connection, self.anna)
+        with self.assertRaises(AuthenticationError):
+            users.register(self.connection, "eve", PASSWORD, Role.ADMIN, ("anna", "my wrong guess"))
+        text = str(self.rows("SELECT * FROM audit_log"))
+        events = "deleted, restored, user added, email changed, backed up, approval failed, registered"
+        for event in events.split(", "):
+            self.assertIn(event, text)
+        for secret in (PASSWORD, one_time, "my wrong guess"):
+            self.assertNotIn(secret, text)
+
+
+class BackupTest(DatabaseTestCase):
+    def back_up(self) -> Path:
+        with mock.patch.dict(os.environ, WORK_ORDER_DB=str(self.path)):
+            return users.back_up(self.connection, self.anna)
+
+    def test_the_restore_drill_brings_back_what_was_backed_up(self) -> None:
+        self.create(self.uma, "Worth keeping")
+        output = run(self.path, "2", "anna", PASSWORD, "9", "1", "0", "0", "0").output
+        (copy,) = (self.folder / "backups").iterdir()
+        self.assertIn(f"Backed up to {copy}.\n", output)
+        self.connection.close()
+        self.path.write_bytes(b"lost")
+        shutil.copy(copy, self.path)
+        self.assertIn("Worth keeping", run(self.path, "2", "uma", PASSWORD, "2").output)
+
+    @posix
+    def test_a_backup_is_its_owners_alone(self) -> None:
+        copy = self.back_up()
+        self.assertEqual(stat.S_IMODE(copy.stat().st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(copy.parent.stat().st_mode), 0o700)
+        self.assertEqual(list(copy.parent.iterdir()), [copy])
+
+    def test_it_never_replaces_a_file(self) -> None:
+        target = self.folder / "taken.db"
+        target.write_text("something dear")
+        with self.assertRaisesRegex(database.BackupError, "No backup was made"):
+            database.back_up(self.connection, target)
+        self.assertEqual(target.read_text(), "something dear")
+        self.assertEqual(list(self.folder.glob("*.partial")) + list(self.folder.glob(".*.partial")), [])
+
+    @posix
+    def test_it_goes_through_no_link(self) -> None:
+        (self.folder / "elsewhere").mkdir()
+        (self.folder / "backups").symlink_to(self.folder / "elsewhere")
+        output = run(self.path, "2", "anna", PASSWORD, "9", "1").output
+        self.assertIn("backups is a link; no backup was made.", output)
+        self.assertEqual(list((self.folder / "elsewhere").iterdir()), [])
+
+    def test_only_admins_back_up_and_check(self) -> None:
+        for session in (self.uma, self.max):
+            with self.assertRaises(users.PermissionDeniedError):
+                users.back_up(self.connection, session)
+            with self.assertRaises(users.PermissionDeniedError):
+                users.check_database(self.connection, session)
+
+    def test_the_check_finds_a_reference_to_nothing(self) -> None:
+        self.create(self.uma)
+        self.assertIn("The database is sound.", run(self.path, "2", "anna", PASSWORD, "9", "6").output)
+        self.connection.execute("PRAGMA foreign_keys = OFF")
+        self.connection.execute("UPDATE work_orders SET assignee_id = 99")
+        output = run(self.path, "2", "anna", PASSWORD, "9", "6").output
+        self.assertIn("Error: row 1 of work_orders refers to nothing\nRestore the database from a backup.", output)
+
+    def test_a_backup_of_what_was_there_precedes_a_migration(self) -> None:
+        database.migrate(self.connection, (*database.MIGRATIONS, ("CREATE TABLE more (id)",)))
+        (copy,) = self.folder.glob(f"test.db.version-{len(database.MIGRATIONS)}.*")
+        reader = sqlite3.connect(copy)
+        self.addCleanup(reader.close)
+        self.assertEqual(reader.execute("PRAGMA user_version").fetchone(), (len(database.MIGRATIONS),))
+        self.assertEqual(reader.execute("SELECT count(*) FROM users").fetchone(), (4,))
+
+    def test_programs_that_start_at_once_migrate_once(self) -> None:
+        path = self.folder / "old.db"
+        path.touch()
+        old = sqlite3.connect(path, isolation_level=None)
+        database.migrate(old, database.MIGRATIONS[:1])
+        old.close()
+        programs = [
+            subprocess.Popen(command(ROOT / "database.py"), env=environment(path), stdout=subprocess.DEVNULL)
+            for _ in range(4)
+        ]
+        self.assertEqual([program.wait() for program in programs], [0] * 4)
+        connection = database.connect(path)
+        self.assertEqual(database.schema_version(connection), len(database.MIGRATIONS))
+        connection.close()
+
+
+class FaultTest(DatabaseTestCase):
+    def test_a_full_disk_is_said_and_work_goes_on_when_there_is_room(self) -> None:
+        (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+        self.connection.execute(f"PRAGMA max_page_count = {pages}")
+        with self.assertRaises(sqlite3.OperationalError) as raised:
+            self.create(self.uma, description="x" * 10_000)
+        self.assertIn("The disk is full. Nothing was saved", database.explain(raised.exception))
+        self.assertEqual(self.ids(self.uma), [])
+        self.connection.execute("PRAGMA max_page_count = 1000000")
+        self.create(self.uma, description="x" * 10_000)
+
+    @posix
+    def test_a_moved_database_is_said_viewing_goes_on_and_work_when_it_is_back(self) -> None:
+        self.create(self.uma, "Still to be seen")
+        talk = self.talk()
+        talk.log_in("uma")
+        talk.expect("Choose an option: ")
+        self.path.rename(self.folder / "moved.db")
+        talk.send("1\n")
+        talk.answer("Title: ", "New", "(optional): ", "", "[Medium]: ", "")
+        talk.expect("Error: The database or its folder may not be written to, or the file was moved or replaced.")
+        talk.choose("2")
+        talk.expect("Still to be seen")
+        (self.folder / "moved.db").rename(self.path)
+        talk.choose("0", "1")
+        talk.answer("Title: ", "New", "(optional): ", "", "[Medium]: ", "")
+        talk.expect("Work order #2 created.")
+
+    @posix
+    def test_a_disk_that_cannot_take_more_is_said(self) -> None:
+        self.create(self.uma)
+        limit = f'ulimit -f {self.path.stat().st_size // 512}; exec "$0" "$@"'
+        answers = f"2\numa\n{PASSWORD}\n1\nt\n{'x' * 9000}\n\n1\nt\n\n\n0\n0\n".encode()
+        ended = run_command(["sh", "-c", limit, *command()], answers, environment(self.path))
+        self.assertRegex(ended.output, "Error: The disk (is full|reported an error). Nothing was saved")
+        self.assertEqual(ended.code, 0)
+
+    def test_an_unexpected_error_is_one_sentence_and_a_line_in_the_log(self) -> None:
+        broken = "import work_order; del work_order.summary\n"
+        code = [*command()[:2], broken + command()[2], *command()[3:]]
+        output = run_command(code, f"2\numa\n{PASSWORD}\n5\n1\nt\n\n\n".encode(), environment(self.path)).output
+        self.assertIn("Error: Something unexpected happened. Nothing was saved. An admin finds it in ", output)
+        self.assertNotIn("Traceback", output)
+        self.assertIn("Work order #1 created.", output)
+        log = self.folder / "work_order.log"
+        self.assertIn("AttributeError", log.read_text())
+        if os.name != "nt":
+            self.assertEqual(stat.S_IMODE(log.stat().st_mode), 0o600)
+
+    @posix
+    def test_nobody_who_reads_the_output_is_no_traceback(self) -> None:
+        program = f'printf "0\\n" | "{sys.executable}" "{ROOT / "main.py"}"'
+        for sink in ("| true", "| head -1", ">/dev/full" if Path("/dev/full").exists() else "| true", ">&-"):
+            with self.subTest(sink=sink):
+                ended = run_command(["sh", "-c", f"{program} {sink}"], b"", environment(self.path))
+                self.assertNotIn("Error", ended.output)
+                self.assertNotIn("Exception", ended.output)
+
+    def test_what_was_acknowledged_outlives_a_kill_at_any_moment(self) -> None:
+        acknowledged: List[str] = []
+        for round_number in range(12):
+            talk = self.talk()
+            talk.log_in("uma")
+            form = "".join(f"1\nTitle {round_number}.{n}.\ntext\n\n" for n in range(40))
+            talk.send(form)
+            for _ in range(round_number * 2 + 1):
+                seen = talk.expect(" created.\n")
+                acknowledged += re.findall(r"Work order #(\d+)", seen)
+            talk.process.kill()
+            acknowledged += re.findall(r"Work order #(\d+) created\.", talk.end().output)
+        ids = {str(row[0]) for row in self.rows("SELECT id FROM work_orders")}
+        self.assertLessEqual(set(acknowledged), ids)
+        self.assertEqual(database.check(self.connection), [])
+        histories = "SELECT count(*) FROM work_orders WHERE id NOT IN (SELECT work_order_id FROM work_order_history)"
+        self.assertEqual(self.rows(histories), [(0,)])
+
+
+@posix
+class SignalTest(DatabaseTestCase):
+    def prompt(self, place: str, talk: Conversation) -> None:
+        """Go to a prompt: of a menu, a password, a form's first or second question."""
+        if place == "password":
+            talk.answer("option: ", "2", "Username: ", "uma")
+        elif place != "menu":
+            talk.log_in("uma")
+            talk.choose("1")
+        if place == "second":
+            talk.answer("Title: ", "t")
+        talk.expect({"menu": "option: ", "password": "Password: ", "first": "Title: ", "second": "(optional): "}[place])
+
+    def test_the_ends_of_program_and_terminal_save_nothing_and_leave_no_traceback(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            for place in PLACES:
+                with self.subTest(signal=number, place=place):
+                    talk = self.talk()
+                    self.prompt(place, talk)
+                    talk.process.send_signal(number)
+                    talk.process.wait(10)
+                    ended = talk.end()
+                    self.assertEqual((ended.code, "Traceback" in ended.output), (128 + number, False))
+        self.assertEqual(self.rows("SELECT * FROM work_orders"), [])
+
+    @needs_terminal
+    def test_a_terminal_gets_its_echo_back(self) -> None:
+        import termios
+
+        talk = self.talk((80, 24))
+        self.prompt("password", talk)
+        self.assertFalse(termios.tcgetattr(talk._output)[3] & termios.ECHO)
+        talk.process.terminate()
+        talk.process.wait(10)
+        self.assertTrue(termios.tcgetattr(talk._output)[3] & termios.ECHO)
+
+    @needs_terminal
+    def test_a_closed_terminal_ends_the_program(self) -> None:
+        for place in PLACES:
+            with self.subTest(place=place):
+                talk = self.talk((80, 24))
+                self.prompt(place, talk)
+                os.close(talk._output)
+                talk._input = talk._output = os.open(os.devnull, os.O_RDONLY)
+                talk.process.wait(10)
+
+
+class ManyAtOnceTest(DatabaseTestCase):
+    def test_eight_sessions_lose_nothing(self) -> None:
+        order = self.create(self.uma)
+
+        def add(number: int) -> str:
+            form = ("1", f"By {number}", "text", "high", "#1", "2", f"Comment by {number}", "0", "2", "0")
+            return run(self.path, "2", ("uma", "ugo", "max", "anna")[number % 4], PASSWORD, *(form * 5)).output
+
+        with ThreadPoolExecutor(8) as pool:
+            outputs = list(pool.map(add, range(8)))
+        created = re.findall(r"Work order #(\d+) created", "".join(outputs))
+        self.assertEqual(sorted(map(int, created)), list(range(2, 42)))
+        self.assertEqual(len(self.ids(self.max)), 41)
+        self.assertNotIn("busy", "".join(outputs))
+        comments = [entry for entry in work_order.history(self.connection, self.max, order.id) if entry.note]
+        self.assertEqual(len(comments), 30)  # ugo cannot see it
+
+    def test_two_admins_who_demote_each_other_leave_one(self) -> None:
+        eva = self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        barrier = threading.Barrier(2)
+
+        def demote(session: users.Session, username: str) -> None:
+            connection = database.connect(self.path)
+            barrier.wait()
+            try:
+                users.change_role(connection, session, username, Role.USER)
+            except users.PermissionDeniedError:
+                pass
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=demote, args=pair) for pair in ((self.anna, "eva"), (eva, "anna"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.rows("SELECT count(*) FROM users WHERE role = 'admin'"), [(1,)])
+
+
+class HostileTextTest(DatabaseTestCase):
+    """Strings of the kinds that are known to break programs, typed at every prompt."""
+
+    STRINGS = (
+        *("undefined", "NULL", "None", "true", "-1", "1/0", "0x0", "NaN", "1e309", "٣٤", "１２", "½", "2147483648"),
+        *("' OR 1=1 --", "'; DROP TABLE users", '"', "\\", "%s%n", "{0}", "${HOME}", "$(ls)", "`ls`", "../../etc"),
+        *("C:\\", "<script>alert(1)</script>", "\x1b]0;title\x07", "\x1b[2J", "\x9b31m", "\u202ecilbup", "\u2066"),
+        *("\ufeff", "\u2028", "Ω≈ç√", "田中さん", "👾🙇", "👨\u200d👩", "z\u0351\u032b\u0343", "\u3000", "\xa0"),
+        *("\u200b", "ﷺ", "𝕳𝖊𝖑𝖑𝖔", "\x00", "none", "me", "any", "nobody", "#1", "#", "0", " ", "a" * 5000, "[1]", "*"),
+        *("AND", "NEAR(", "yes"),
+    )
+    FORMS = "1; 3; 4; 6 2; 2 4; 2 5; #1 1; #1 2; #1 3; #1 4; #1 6; #1 7; #1 8; 8 2; 8 3; 9 4 4; 9 5 4"
+
+    def test_no_prompt_breaks_on_any_of_them(self) -> None:
+        self.create(self.uma)
+        for form in (form.split() for form in self.FORMS.split("; ")):
+            with self.subTest(form=form):
+                lines: List[str] = []
+                for text in self.STRINGS:
+                    lines += ["2", "anna", PASSWORD, *form, text, text, text, "", "", "0", "0", "0", "0"]
+                ended = run(self.path, *lines)
+                self.assertNotIn("Traceback", ended.output)
+                self.assertNotIn("unexpected", ended.output)
+                self.assertEqual([c for c in set(ended.output) if not c.isprintable() and c != "\n"], [])
+                self.assertFalse((self.folder / "work_order.log").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
