@@ -36,8 +36,8 @@ except ImportError:  # not on Windows
     termios = None  # type: ignore[assignment]
 
 VERSION = "1.0.0"
-# Windows has no SIGHUP.
-ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Windows has no SIGHUP and no SIGQUIT.
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
 ROWS_PER_PAGE = 20
 FIRST_FEW = 5

@@ -444,7 +444,7 @@ class SignalTest(DatabaseTestCase):
         talk.expect({"menu": "option: ", "password": "Password: ", "first": "Title: ", "second": "(optional): "}[place])
 
     def test_the_ends_of_program_and_terminal_save_nothing_and_leave_no_traceback(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             for place in PLACES:
                 with self.subTest(signal=number, place=place):
                     talk = self.talk()
