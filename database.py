@@ -353,7 +353,7 @@ def back_up(
 
 
 def _back_up_before_migration(connection: sqlite3.Connection, version: int) -> None:
-    path = Path(connection.execute("PRAGMA database_list").fetchone()[2])
+    path = _path(connection)
     reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)  # what holds the lock cannot be copied from
     try:
         back_up(reader, path.with_name(f"{path.name}.version-{version}.{_dated()}"))
@@ -361,11 +361,16 @@ def _back_up_before_migration(connection: sqlite3.Connection, version: int) -> N
         reader.close()
 
 
-def new_backup_path(path: Path) -> Path:
+def _path(connection: sqlite3.Connection) -> Path:
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
+
+
+def new_backup_path(connection: sqlite3.Connection) -> Path:
     """Return where the next backup of the database goes: a dated name in backups/ beside it.
 
     Raises BackupError if that folder is a link or cannot be made.
     """
+    path = _path(connection)
     folder = path.with_name("backups")
     try:
         if folder.is_symlink():

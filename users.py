@@ -552,11 +552,12 @@ def back_up(
 
     Raises PermissionDeniedError to all but admins, BackupError; see database.back_up for `progress`.
     """
-    with transaction(connection):
+    with snapshot(connection):
         admin = authorize(connection, session, Action.BACK_UP)
-        target = new_backup_path(default_path())
-        audit(connection, admin.id, "backed up", target.name)
+    target = new_backup_path(connection)
     back_up_database(connection, target, progress)
+    with transaction(connection):
+        audit(connection, admin.id, "backed up", target.name)
     return target
 
 

@@ -223,11 +223,14 @@ def list_after(
         order, beyond = (sql.replace("work_orders.id", "work_order_search.rowid") for sql in (order, beyond))
     with snapshot(connection):
         conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
+        source = _source(selection)
+        if source == "work_orders" and _count(connection, source, conditions, values) > COUNTED_AT_MOST:
+            source = _IN_ORDER[selection.sort]
         if after:
             conditions.append(beyond)
             values.extend(key(after))
         where = " AND ".join(conditions)
-        cursor = connection.execute(f"{_select(_source(selection))} WHERE {where} ORDER BY {order}", values)
+        cursor = connection.execute(f"{_select(source)} WHERE {where} ORDER BY {order}", values)
         unseen = (_work_order(row) for row in cursor if row[0] not in seen)
         found = list(islice(unseen, limit))
         cursor.close()
@@ -257,14 +260,18 @@ def count(connection: sqlite3.Connection, session: Session, selection: Selection
     """Return how many work orders a list of the selection holds; above 1,000 it stops counting and returns 1,001."""
     with snapshot(connection):
         conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
-        row = connection.execute(
-            f"""
-            SELECT count(*) FROM (
-                SELECT 1 FROM {_source(selection)} WHERE {" AND ".join(conditions)} LIMIT {COUNTED_AT_MOST + 1}
-            )
-            """,
-            values,
-        ).fetchone()
+        return _count(connection, _source(selection), conditions, values)
+
+
+def _count(connection: sqlite3.Connection, source: str, conditions: Sequence[str], values: Sequence[Any]) -> int:
+    row = connection.execute(
+        f"""
+        SELECT count(*) FROM (
+            SELECT 1 FROM {source} WHERE {" AND ".join(conditions)} LIMIT {COUNTED_AT_MOST + 1}
+        )
+        """,
+        values,
+    ).fetchone()
     return int(row[0])
 
 
@@ -403,6 +410,14 @@ _SORTS: Mapping[Sort, Tuple[str, str, Callable[[WorkOrder], Tuple[object, ...]]]
         "(due_rank, work_orders.id) > (?, ?)",
         lambda order: (_stored(order.due_date) if order.due_date else _NEVER, order.id),
     ),
+}
+# What matches more often than we count is met soon on the way through an order; what is rarer is better sorted.
+_IN_ORDER = {
+    Sort.URGENCY: "work_orders",
+    Sort.NEWEST: "work_orders NOT INDEXED",
+    Sort.OLDEST: "work_orders NOT INDEXED",
+    Sort.CHANGED: "work_orders INDEXED BY work_orders_by_change",
+    Sort.DUE: "work_orders INDEXED BY work_orders_by_due",
 }
 _NEVER = "9999-12-31T23:59:59+00:00"
 

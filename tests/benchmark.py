@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, Dict
@@ -104,12 +105,21 @@ def actions(connection: sqlite3.Connection, anna: Session, uma: Session) -> Dict
         "filter overdue": listed(anna, Selection(due=Due.OVERDUE)),
         "filter this week": listed(anna, Selection(due=Due.THIS_WEEK)),
         "filter all": listed(anna, Selection(Status.OPEN, Priority.HIGH, assignee="anna")),
+        **{
+            f"filter, by {sort}": listed(anna, Selection(assignee="anna", status=Status.OPEN, sort=sort))
+            for sort in Sort
+        },
+        "filter rare, by newest": listed(anna, Selection(requester="anna", sort=Sort.NEWEST)),
         "count all": lambda: work_order.count(connection, anna, Selection()),
         "count overdue": lambda: work_order.count(connection, anna, Selection(due=Due.OVERDUE)),
         "search rare": searched(anna, "number 777"),
         "search common": searched(anna, "printer"),
         "search of a user": searched(uma, "printer"),
+        "search, by urgency": lambda: work_order.list_after(
+            connection, anna, replace(work_order.search(connection, anna, "printer"), sort=Sort.URGENCY), None, 20
+        ),
         "search substring": searched(anna, "inte"),
+        "search nothing": searched(anna, "xyzzy"),
     }
 
 

@@ -264,8 +264,7 @@ class AuditTest(DatabaseTestCase):
         work_order.restore(self.connection, self.anna, order)
         one_time = users.add_user(self.connection, self.anna, "mia", Role.USER)
         users.change_email(self.connection, self.uma, "uma@example.org")
-        with mock.patch.dict(os.environ, WORK_ORDER_DB=str(self.path)):
-            users.back_up(self.connection, self.anna)
+        users.back_up(self.connection, self.anna)
         with self.assertRaises(AuthenticationError):
             users.register(self.connection, "eve", PASSWORD, Role.ADMIN, ("anna", "my wrong guess"))
         text = str(self.rows("SELECT * FROM audit_log"))
@@ -277,10 +276,6 @@ class AuditTest(DatabaseTestCase):
 
 
 class BackupTest(DatabaseTestCase):
-    def back_up(self) -> Path:
-        with mock.patch.dict(os.environ, WORK_ORDER_DB=str(self.path)):
-            return users.back_up(self.connection, self.anna)
-
     def test_the_restore_drill_brings_back_what_was_backed_up(self) -> None:
         self.create(self.uma, "Worth keeping")
         output = run(self.path, "2", "anna", PASSWORD, "9", "1", "0", "0", "0").output
@@ -293,7 +288,7 @@ class BackupTest(DatabaseTestCase):
 
     @posix
     def test_a_backup_is_its_owners_alone(self) -> None:
-        copy = self.back_up()
+        copy = users.back_up(self.connection, self.anna)
         self.assertEqual(stat.S_IMODE(copy.stat().st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(copy.parent.stat().st_mode), 0o700)
         self.assertEqual(list(copy.parent.iterdir()), [copy])
