@@ -144,12 +144,18 @@ def _listening_for_signals(deadline: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
-    finally:
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _listen_no_more(before)
+    except BaseException:
+        _listen_no_more(before)  # again, if it was interrupted
+        raise
+
+
+def _listen_no_more(handlers: Dict[int, Any]) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def _interrupt(signal_number: int, frame: object) -> None:
@@ -166,12 +172,16 @@ def _read_from_terminal(prompt: str, hidden: bool, begun: str) -> str:
         return _read_hidden(prompt)
     editor = _line_editor()
     if editor:
-        editor.set_startup_hook(lambda: editor.insert_text(begun))
+        # A Ctrl-C that comes while a hook runs would be lost.
+        editor.set_startup_hook((lambda: editor.insert_text(begun)) if begun else None)
     try:
         return input(prompt)
     except EOFError:
         print()
         raise
+    except SystemError as error:
+        # input() lets the tick's handler run on top of what another signal's has raised already.
+        raise error.__cause__ or error from None
 
 
 def _line_editor() -> Any:

@@ -332,6 +332,21 @@ class BackupTest(DatabaseTestCase):
         self.assertEqual(reader.execute("PRAGMA user_version").fetchone(), (len(database.MIGRATIONS),))
         self.assertEqual(reader.execute("SELECT count(*) FROM users").fetchone(), (4,))
 
+    @posix
+    def test_a_program_that_is_killed_in_a_migration_leaves_the_old_version(self) -> None:
+        code = (
+            "import database, os, signal\n"
+            "connection = database.connect(database.default_path())\n"
+            "connection.create_function('die', 0, lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
+            "database.migrate(connection, (*database.MIGRATIONS, ('CREATE TABLE half (id)', 'SELECT die()')))\n"
+        )
+        ended = run_command([sys.executable, "-c", code], b"", environment(self.path, PYTHONPATH=str(ROOT)))
+        self.assertEqual(ended.code, -signal.SIGKILL)
+        connection = database.connect(self.path)
+        self.addCleanup(connection.close)
+        self.assertEqual(database.schema_version(connection), len(database.MIGRATIONS))
+        self.assertEqual(self.rows("SELECT * FROM sqlite_master WHERE name = 'half'"), [])
+
     def test_programs_that_start_at_once_migrate_once(self) -> None:
         path = self.folder / "old.db"
         path.touch()
