@@ -3,9 +3,11 @@
 `python database.py` sets the database up, says where it is and which schema version it has.
 """
 
+import contextlib
 import os
 import sqlite3
 import sys
+import unicodedata
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
+PAGES_PER_STEP = 10_000  # of a backup: 40 MB
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
 # quick_check reads the whole file: 16 MiB cost less than a blink, while a large database must still open at once.
 CHECKED_WHEN_OPENED_BYTES = 16 * 1024 * 1024
@@ -272,6 +275,19 @@ def explain(error: sqlite3.Error) -> str:
     return f"The database reported a problem ({error}). Nothing was saved."
 
 
+def printable(text: str) -> str:
+    """Return the text on one line with every character that a terminal might obey shown as an escape."""
+    return "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Zs":  # no-break and other spaces
+        return " "
+    return character.encode("unicode_escape").decode()
+
+
 def now() -> str:
     """Return the present moment in UTC as the database stores it: ISO 8601 to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -319,9 +335,9 @@ def back_up(
 ) -> None:
     """Write a copy of the database to a new file, for its owner alone, check it and flush it to the disk.
 
-    Others may go on writing meanwhile, this connection not. `progress` is called with SQLite's status, the pages left
-    and all pages. Raises BackupError if the file exists, or the copy cannot be written or is not sound; then there is
-    no such file.
+    Others go on reading; what they write waits until the pages are copied. `progress` is called with SQLite's status,
+    the pages left and all pages. Raises BackupError if the file exists, or the copy cannot be written or is not sound;
+    then there is no such file.
     """
 
     def step(status: int, remaining: int, total: int) -> None:
@@ -337,17 +353,21 @@ def back_up(
         try:
             copy = sqlite3.connect(partial, isolation_level=None)
             try:
-                connection.backup(copy, pages=10_000, progress=step)
+                with snapshot(connection):
+                    # Only while it reads can others not commit, upon which SQLite would begin the copy anew.
+                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                    connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
                 problems = check(copy)
             finally:
                 copy.close()
             if problems:
                 raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
             _flush(partial)
-            os.link(partial, target)  # unlike a rename, this never replaces a file
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))  # so that no file is ever replaced
+            partial.replace(target)
             _flush(target.parent)
         finally:
-            partial.unlink()
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise BackupError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
 
@@ -513,23 +533,37 @@ def _check_content(connection: sqlite3.Connection, path: Path) -> None:
             raise sqlite3.DatabaseError(found)
 
 
-def main() -> int:
-    """Set the database up, print where it is and its schema version, and return the exit code."""
-    path = default_path()
-    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+def run_command(command: Callable[[], List[str]]) -> int:
+    """Run what a module does when it is started by itself, print the lines it returns, and return the exit code.
+
+    What it refuses is printed as one line, and the code is 1.
+    """
     try:
-        connection = connect(path, create=True)
+        lines = command()
     except ApplicationError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
+        reason = str(error)
     except sqlite3.Error as error:
-        print(f"Error: {explain(error)}", file=sys.stderr)
-        return 1
-    print(f"Database: {path}")
-    print(f"Schema version: {schema_version(connection)}")
+        reason = explain(error)
+    except (KeyboardInterrupt, EOFError, UnicodeError):
+        reason = "Nothing was changed."
+    else:
+        with contextlib.suppress(OSError, AttributeError):  # nobody may be there to read it
+            sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+            print(*map(printable, lines), sep="\n", flush=True)
+        return 0
+    with contextlib.suppress(OSError):
+        print(f"Error: {printable(reason)}", file=sys.stderr)
+    return 1
+
+
+def main() -> List[str]:
+    """Set the database up and return where it is and its schema version, in words."""
+    path = default_path()
+    connection = connect(path, create=True)
+    version = schema_version(connection)
     connection.close()
-    return 0
+    return [f"Database: {path}", f"Schema version: {version}"]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    os._exit(run_command(main))

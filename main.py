@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, Generic, Iterator, List, Optional, Seque
 import database
 import users
 import work_order
-from database import ApplicationError
+from database import ApplicationError, printable
 from users import Action, AuditEntry, InvalidInputError, Role, Scope, Session, SessionEndedError, User
 from work_order import NOBODY, UNFINISHED, Due, HistoryEntry, Priority, Selection, Sort, Status, WorkOrder, local_time
 
@@ -219,16 +219,18 @@ def _read_hidden(prompt: str) -> str:
 @contextmanager
 def _unechoed_keys() -> Iterator[None]:
     # getpass would turn to the controlling terminal instead of standard input and drop what was typed ahead.
-    before = termios.tcgetattr(sys.stdin)
+    try:
+        before = termios.tcgetattr(sys.stdin)
+    except termios.error as error:
+        raise OSError(*error.args) from error
     silent = before[:]
     silent[3] &= ~(termios.ECHO | termios.ICANON)
-    # Stopping or quitting here would leave the shell without echo, or the password with it.
-    silent[6] = [b"\0" if key in (termios.VSUSP, termios.VQUIT) else old for key, old in enumerate(before[6])]
     try:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _read_from_file(prompt: str) -> str:
@@ -352,19 +354,6 @@ def _parse_yes_or_no(text: str) -> str:
 
 
 # Printing
-
-
-def printable(text: str) -> str:
-    """Return the text on one line with every character that a terminal might obey shown as an escape."""
-    return "".join(map(_printable_character, text))
-
-
-def _printable_character(character: str) -> str:
-    if character.isprintable():
-        return character
-    if unicodedata.category(character) == "Zs":  # no-break and other spaces
-        return " "
-    return character.encode("unicode_escape").decode()
 
 
 def print_error(error: object) -> None:
@@ -1506,6 +1495,8 @@ def main(arguments: Sequence[str]) -> int:
         parse_arguments(arguments)
     prepare_terminal()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGTSTP"):
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped prompt would leave the terminal without echo
     try:
         idle_seconds()
         connection = database.connect(database.default_path(), create=True)

@@ -20,9 +20,9 @@ from database import (
     check,
     connect,
     default_path,
-    explain,
     new_backup_path,
     now,
+    run_command,
     snapshot,
     transaction,
 )
@@ -54,13 +54,16 @@ _COMMON_PASSWORDS = frozenset(
     steelers summer sunshine superman support supervisor sysadmin system taylor tech temp temporary test tester
     testing thomas thunder tigger trustno1 user username victoria welcome welcometo whatever william winter work
     workorders yamaha yankees yellow zaq zaqxsw zxcv zxcvbn zxcvbnm
-    1q2w3e 1q2w3e4r 1q2w3e4r5t 1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
+    qwer wasd management ithelpdesk
+    1q2w3e 1q2w3e4r 1q2w3e4r5t 1q2w3e4r5t6y q2w3e4r5 zaq1xsw2
+    1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
     """.split()
 )
 _SUBSTITUTIONS = (
+    str.maketrans("", ""),
     str.maketrans("@4301!5$7", "aaeoiisst"),
     str.maketrans("@4301!5$7", "aaeollsst"),
-    str.maketrans("", ""),
+    str.maketrans("!@#$%^&*()", "1234567890"),  # the digits with the shift key held
 )
 _NOT_LETTERS = string.digits + string.punctuation + " "
 # Long enough to hold the longest password.
@@ -194,7 +197,7 @@ def valid_username(text: str) -> str:
     return text.lower()
 
 
-def valid_password(password: str, username: str, current: str = "") -> str:
+def valid_password(password: str, username: str, current: Optional[str] = None) -> str:
     """Return the password if it is fit to guard the account.
 
     Raises InvalidInputError for the current one, a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and
@@ -207,12 +210,12 @@ def valid_password(password: str, username: str, current: str = "") -> str:
         raise InvalidInputError("A password is made of printable characters.")
     if not 8 <= len(password.encode()) <= 1024:
         raise InvalidInputError("A password has 8 to 1,024 bytes.")
-    folded = password.lower()
-    if username in folded:
+    forms = _forms(password.lower())
+    if any(username in form for form in forms):
         raise InvalidInputError("A password may not hold the username.")
-    if _is_repeated(folded) or _is_running(folded):
+    if any(map(_is_sequence, forms)):
         raise InvalidInputError("A password may not be one repeated or running sequence.")
-    if not _COMMON_PASSWORDS.isdisjoint(_cores(folded)) or "workorder" in re.sub(r"[\W_]", "", folded):
+    if not _COMMON_PASSWORDS.isdisjoint(forms) or any("workorder" in re.sub(r"[\W_]", "", form) for form in forms):
         raise InvalidInputError("This password is too common; choose one that nobody would guess.")
     return password
 
@@ -268,18 +271,19 @@ def register(
     username = free_username(connection, username)
     password_hash = _hash(valid_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
-    if approval and not approver:
+    try:
         with transaction(connection):
-            audit(connection, None, "approval failed", f"{username} as {role}")
-    with transaction(connection):
-        approved_by = None
-        if needs_approval(connection, role):
-            approved_by = _approving_admin(connection, approver)
-            _forgive(connection, approved_by.username)
-        user = _insert(connection, username, password_hash, role, must_change_password=False)
-        audit(connection, user.id, "registered", f"{username} as {role}")
-        if approved_by:
-            audit(connection, approved_by.id, "registration approved", f"{username} as {role}")
+            approved_by = _approving_admin(connection, approver) if needs_approval(connection, role) else None
+            user = _insert(connection, username, password_hash, role, must_change_password=False)
+            audit(connection, user.id, "registered", f"{username} as {role}")
+            if approved_by:
+                _forgive(connection, approved_by.username)
+                audit(connection, approved_by.id, "registration approved", f"{username} as {role}")
+    except AuthenticationError:
+        with transaction(connection):
+            asked = _known_name(connection, approval[0]) if approval else "nobody"
+            audit(connection, None, "approval failed", f"{asked} for {username} as {role}")
+        raise
     return user
 
 
@@ -298,9 +302,7 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
             _forgive(connection, user.username)
             audit(connection, user.id, "logged in", user.username)
             return Session(user.id, user.password_version)
-        known = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
-        # A name that is not known may be a password typed a line too early.
-        audit(connection, None, "login failed", known[0] if known else "an unknown name")
+        audit(connection, None, "login failed", _known_name(connection, username))
     raise AuthenticationError(
         "The username or the password is wrong. After five failures a name has to wait, for up to 15 minutes."
     )
@@ -426,6 +428,7 @@ def reset_password(connection: sqlite3.Connection, session: Session, username: s
         admin = authorize(connection, session, Action.MANAGE_USERS)
         user = find(connection, username)
         _set_password(connection, user, password_hash, must_change_password=True)
+        _forgive(connection, user.username)
         audit(connection, admin.id, "password reset", user.username)
     return one_time_password
 
@@ -514,14 +517,15 @@ def audit_log(
 ) -> List[AuditEntry]:
     """Return up to `limit` entries older than the id `after` (None: the latest), the newest first.
 
-    They are of that account's doing and of that kind, None standing for any. Raises PermissionDeniedError to all but
+    They are about that account, as the one that did it or that it was done to, and of that kind; None stands for any.
+    Raises PermissionDeniedError to all but
     admins.
     """
     with snapshot(connection):
         authorize(connection, session, Action.AUDIT)
         possible: Sequence[Tuple[object, str, object]] = (
             (after, "audit_log.id < ?", after),
-            (username, "user_id = (SELECT id FROM users WHERE username = ?)", username),
+            (username, "? IN (username, substr(subject, 1, instr(subject || ' ', ' ') - 1))", username),
             (event, "event = ?", event),
         )
         chosen = [(condition, value) for wanted, condition, value in possible if wanted]
@@ -563,8 +567,9 @@ def back_up(
 
 def check_database(connection: sqlite3.Connection, session: Session) -> List[str]:
     """Return what is wrong with the database, if anything. Raises PermissionDeniedError to all but admins."""
-    with snapshot(connection):
-        authorize(connection, session, Action.BACK_UP)
+    with transaction(connection):
+        admin = authorize(connection, session, Action.BACK_UP)
+        audit(connection, admin.id, "database checked", "")
     return check(connection)
 
 
@@ -605,6 +610,7 @@ def _insert(
     connection: sqlite3.Connection, username: str, password_hash: str, role: Role, must_change_password: bool
 ) -> User:
     username = free_username(connection, username)
+    _forgive(connection, username)
     connection.execute(
         """
         INSERT INTO users (username, password_hash, role, created_at, must_change_password, seen_history_id)
@@ -654,11 +660,18 @@ def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -
     return approver
 
 
+def _known_name(connection: sqlite3.Connection, username: str) -> str:
+    """Return the name for the audit log; one that is not known may be a password typed a line too early."""
+    row = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
+    return str(row[0]) if row else "an unknown name"
+
+
 def _authenticated(connection: sqlite3.Connection, username: str, password: str) -> Optional[User]:
     """Return the account, active or not, if name and password fit and the name need not wait.
 
-    The failure is charged before the hash is computed, so that tries in parallel don't come cheaper; who succeeds has
-    to be forgiven. An unknown name, and one that has to wait, cost as much as a wrong password.
+    The failure is charged before the hash is computed, so that tries in parallel don't come cheaper, and taken back if
+    it was none; the failures before it are still to be forgiven. An unknown name, and one that has to wait, cost as
+    much as a wrong password.
     """
     may_try = _charge(connection, username)
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
@@ -667,7 +680,10 @@ def _authenticated(connection: sqlite3.Connection, username: str, password: str)
     except (MemoryError, ValueError) as error:
         _take_back_charge(connection, username)
         raise ApplicationError("There is not enough memory to check a password now; try again later.") from error
-    return _user(row) if fits and row and may_try else None
+    if not (fits and row and may_try):
+        return None
+    _take_back_charge(connection, username)
+    return _user(row)
 
 
 def _charge(connection: sqlite3.Connection, username: str) -> bool:
@@ -786,43 +802,41 @@ def _one_time_password() -> str:
     return base64.b32encode(os.urandom(10)).decode().lower()
 
 
-def _cores(password: str) -> Set[str]:
-    """Return what is left of the password without digits and punctuation at its ends and without substitutions."""
+def _forms(password: str) -> Set[str]:
+    """Return the password as it is, and without digits and punctuation at its ends, each without substitutions."""
     stripped = (
         password,
         password.strip(_NOT_LETTERS),
         password.lstrip(_NOT_LETTERS),
         password.rstrip(_NOT_LETTERS),
     )
-    return {core.translate(substitutions) for core in stripped for substitutions in _SUBSTITUTIONS}
+    return {form.translate(substitutions) for form in stripped for substitutions in _SUBSTITUTIONS}
 
 
-def _is_repeated(text: str) -> bool:
-    return text in (text + text)[1:-1]
+def _is_sequence(text: str) -> bool:
+    """Return whether the text is long enough to be a password and nothing but a repetition or a run."""
+    if len(text) < 8:
+        return False
+    return len(set(text)) < 4 or text in (text + text)[1:-1] or any(text in run or text in run[::-1] for run in _RUNS)
 
 
-def _is_running(text: str) -> bool:
-    return any(text in run or text in run[::-1] for run in _RUNS)
+def set_password(connection: sqlite3.Connection, username: str, password: str) -> User:
+    """Give the account a new password from outside the menus, for whoever may write the database file; return it.
 
-
-def reset_own_database(path: Path, username: str, password: str) -> None:
-    """Give the account a new password from outside the menus, for whoever may write the database file.
-
-    The name need not wait any more, and the account's sessions end. Raises InvalidInputError, DatabaseFileError.
+    The name need not wait any more, and the account's sessions end. Raises InvalidInputError.
     """
-    connection = connect(path)
-    try:
-        user = find(connection, username)
-        password_hash = _hash(valid_password(password, user.username))
-        with transaction(connection):
-            _set_password(connection, user, password_hash, must_change_password=False)
-            _forgive(connection, user.username)
-            audit(connection, None, "password set from outside", user.username)
-    finally:
-        connection.close()
+    user = find(connection, username)
+    password_hash = _hash(valid_password(password, user.username))
+    with transaction(connection):
+        _set_password(connection, user, password_hash, must_change_password=False)
+        _forgive(connection, user.username)
+        audit(connection, None, "password set from outside", user.username)
+    return user
 
 
 def _ask_password() -> str:
+    if sys.stdin is None:
+        raise EOFError
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     import getpass
@@ -833,25 +847,19 @@ def _ask_password() -> str:
     return password
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Set a new password for a forgotten one, `python users.py NAME`; return the exit code."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python users.py NAME", file=sys.stderr)
-        return 2
+def main() -> List[str]:
+    """Ask for a new password for the account that the command line names, set it, and say so."""
+    connection = connect(default_path())
     try:
-        reset_own_database(default_path(), arguments[0], _ask_password())
-    except ApplicationError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except sqlite3.Error as error:
-        print(f"Error: {explain(error)}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, UnicodeDecodeError):
-        print("Nothing was changed.", file=sys.stderr)
-        return 1
-    print(f"Password of user {arguments[0].lower()} set.")
-    return 0
+        user = find(connection, sys.argv[1])
+        set_password(connection, user.username, _ask_password())
+    finally:
+        connection.close()
+    return [f"Password of user {user.username} set.{'' if user.is_active else ' The account is deactivated.'}"]
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print("usage: python users.py NAME", file=sys.stderr)
+        sys.exit(2)
+    os._exit(run_command(main))

@@ -24,6 +24,7 @@ from support import (
     run_command,
 )
 
+import database
 import main
 import users
 import work_order
@@ -550,7 +551,7 @@ class ScreenTest(unittest.TestCase):
             with self.subTest(columns=columns), mock.patch.dict(os.environ, COLUMNS=str(columns)):
                 for text in ("one two three four", "x" * 50, "印刷機が紙を噛む" * 4, "\u202e" * 9, "e\u0301" * 30, ""):
                     lines = main.wrap(text, indent="  ")
-                    self.assertEqual("".join("".join(lines).split()), "".join(main.printable(text).split()))
+                    self.assertEqual("".join("".join(lines).split()), "".join(database.printable(text).split()))
                     self.assertLessEqual(max(map(main.cell_width, lines)), max(4, columns))
 
     def test_later_lines_stand_deeper_than_the_first(self) -> None:

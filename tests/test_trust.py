@@ -127,6 +127,19 @@ class GuessingTest(DatabaseTestCase):
         self.assertIn("User uma unlocked: 0 failed logins cleared.\n", output)
         self.assertEqual(self.log_in("uma", PASSWORD), "logged in")
 
+    def test_a_right_password_is_no_failure_even_if_what_follows_fails(self) -> None:
+        for _ in range(7):
+            with self.assertRaises(users.InvalidInputError):
+                users.change_password(self.connection, self.uma, PASSWORD, "short")
+        self.assertEqual(self.log_in("uma", PASSWORD), "logged in")
+
+    def test_a_new_account_and_a_reset_password_need_not_wait(self) -> None:
+        self.fail(5, "ada")
+        users.register(self.connection, "ada", PASSWORD, Role.USER)
+        self.assertEqual(self.log_in("ada", PASSWORD), "logged in")
+        self.fail(5)
+        self.assertEqual(self.log_in("uma", users.reset_password(self.connection, self.anna, "uma")), "logged in")
+
     def test_only_admins_unlock(self) -> None:
         for session in (self.uma, self.max):
             with self.assertRaises(users.PermissionDeniedError):
@@ -219,6 +232,20 @@ class BreakGlassTest(DatabaseTestCase):
                 self.assertEqual((ended.code, ended.output.count("\n")), (code, 1))
         self.assertEqual(self.rows("SELECT * FROM users"), before)
 
+    def test_no_end_of_input_strange_name_or_closed_output_is_a_traceback(self) -> None:
+        program = f'"{sys.executable}" "{ROOT / "users.py"}"'
+        for shell in (
+            f"{program} anna <&-",
+            f"{program} $'\\xff'",
+            f"{program} $(printf '\\033[31m')",
+            f"{program} anna >&-",
+        ):
+            with self.subTest(shell=shell):
+                ended = run_command(["sh", "-c", shell], b"", environment(self.path))
+                self.assertNotIn("Traceback", ended.output)
+                self.assertNotIn("\x1b", ended.output)
+                self.assertEqual(ended.code, 1)
+
     def test_it_makes_no_database(self) -> None:
         missing = self.folder / "missing.db"
         self.assertEqual(run(missing, "x", arguments=["anna"], program=ROOT / "users.py").code, 1)
@@ -250,6 +277,24 @@ class AuditTest(DatabaseTestCase):
         talk.end()
         refused = self.rows("SELECT user_id, subject FROM audit_log WHERE event = 'refused'")
         self.assertEqual(refused[0], (1, "Your role (user) does not let you manage users."))
+
+    def test_a_refused_approval_is_on_record_with_whom_was_asked(self) -> None:
+        for approval in (("max", PASSWORD), ("anna", "wrong"), ("not known", "x")):
+            with self.assertRaises(AuthenticationError):
+                users.register(self.connection, "eve", PASSWORD, Role.ADMIN, approval)
+        log = self.rows("SELECT subject FROM audit_log WHERE event = 'approval failed' ORDER BY id")
+        self.assertEqual(
+            log, [("max for eve as admin",), ("anna for eve as admin",), ("an unknown name for eve as admin",)]
+        )
+
+    def test_an_account_finds_what_was_done_to_it(self) -> None:
+        users.change_role(self.connection, self.anna, "ugo", Role.MANAGER)
+        with self.assertRaises(AuthenticationError):
+            users.log_in(self.connection, "ugo", "wrong")
+        about = users.audit_log(self.connection, self.anna, None, 2, username="ugo")
+        self.assertEqual(
+            [(entry.event, entry.username) for entry in about], [("login failed", ""), ("role changed", "anna")]
+        )
 
     def test_only_admins_see_it(self) -> None:
         for session in (self.uma, self.max):
@@ -292,6 +337,34 @@ class BackupTest(DatabaseTestCase):
         self.assertEqual(stat.S_IMODE(copy.stat().st_mode), 0o600)
         self.assertEqual(stat.S_IMODE(copy.parent.stat().st_mode), 0o700)
         self.assertEqual(list(copy.parent.iterdir()), [copy])
+
+    def test_a_backup_comes_to_its_end_beside_a_busy_writer_who_loses_nothing(self) -> None:
+        for _ in range(20):
+            self.create(self.uma, description="x" * 9000)
+        done = threading.Event()
+
+        def write() -> None:
+            connection = database.connect(self.path)
+            while not done.wait(0.001):
+                work_order.create(connection, self.ugo, "Meanwhile", "", Priority.LOW)
+            connection.close()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        with mock.patch.object(database, "PAGES_PER_STEP", 1):
+            copy = users.back_up(self.connection, self.anna)
+        done.set()
+        writer.join()
+        reader = sqlite3.connect(copy)
+        self.addCleanup(reader.close)
+        self.assertGreaterEqual(reader.execute("SELECT count(*) FROM work_orders").fetchone()[0], 20)
+        self.assertEqual(database.check(self.connection), [])
+
+    def test_a_backup_that_finds_no_room_leaves_nothing_and_no_row_that_it_was_made(self) -> None:
+        (self.folder / "backups").write_text("in the way")
+        with self.assertRaises(database.BackupError):
+            users.back_up(self.connection, self.anna)
+        self.assertEqual(self.rows("SELECT * FROM audit_log WHERE event = 'backed up'"), [])
 
     def test_it_never_replaces_a_file(self) -> None:
         target = self.folder / "taken.db"
@@ -485,6 +558,32 @@ class SignalTest(DatabaseTestCase):
                 os.close(talk._output)
                 talk._input = talk._output = os.open(os.devnull, os.O_RDONLY)
                 talk.process.wait(10)
+                self.assertFalse((self.folder / "work_order.log").exists())
+
+    @needs_terminal
+    def test_the_keys_that_stop_and_quit_leave_the_terminal_as_it_was(self) -> None:
+        import termios
+
+        for place in PLACES:
+            for key in ("\x1a", "\x1c"):
+                with self.subTest(place=place, key=key):
+                    talk = self.talk((80, 24))
+                    before = termios.tcgetattr(talk._output)[3]
+                    self.prompt(place, talk)
+                    talk.send(key + ("\x1c" if key == "\x1a" else ""))
+                    talk.process.wait(10)
+                    self.assertEqual(termios.tcgetattr(talk._output)[3], before)
+
+    @needs_terminal
+    def test_an_idle_terminal_gets_its_echo_back(self) -> None:
+        import termios
+
+        talk = self.talk((80, 24), 10, WORK_ORDER_IDLE_MINUTES="0.02")
+        self.prompt("password", talk)
+        talk.expect("0. Exit\n")
+        talk.choose("0")
+        talk.process.wait(10)
+        self.assertTrue(termios.tcgetattr(talk._output)[3] & termios.ECHO)
 
 
 class ManyAtOnceTest(DatabaseTestCase):

@@ -76,6 +76,10 @@ class PasswordTest(unittest.TestCase):
             "aaaaaaaa", "abcabcabc", "xyzwxyzw", "12345678", "1234567890", "87654321", "abcdefgh", "zyxwvuts"
         )
 
+    def test_keyboard_runs_and_disguised_names_are_refused(self) -> None:
+        self.assert_refused("!QAZ2wsx", "zaq1@WSX", "qwer1234", "!@#$%^&*", "aaaaaaab", "11112222", "1q2w3e4r5t6y")
+        self.assert_refused("W0rk0rder!!", "@l1ce.is.here", "management1")
+
     def test_the_username_and_the_programs_name_are_refused(self) -> None:
         self.assert_refused("my-Alice-is-long", "work order 77", "WorkOrder2026", "my_work_order_x")
 
