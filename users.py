@@ -716,10 +716,10 @@ def _failures(connection: sqlite3.Connection, username: str) -> Tuple[int, datet
 def _write_failures(connection: sqlite3.Connection, username: str, failures: int, last_failed_at: str) -> None:
     connection.execute(
         """
-        INSERT INTO password_failures (name_hash, failures, last_failed_at) VALUES (?1, ?2, ?3)
-            ON CONFLICT DO UPDATE SET failures = ?2, last_failed_at = ?3
+        INSERT INTO password_failures (name_hash, failures, last_failed_at) VALUES (:name, :failures, :at)
+            ON CONFLICT DO UPDATE SET failures = :failures, last_failed_at = :at
         """,
-        (_name_hash(username), failures, last_failed_at),
+        {"name": _name_hash(username), "failures": failures, "at": last_failed_at},
     )
 
 

@@ -635,10 +635,10 @@ def list_deleted(
         rows = connection.execute(
             f"""
             {_select()}
-            WHERE deleted_at IS NOT NULL AND (?1 IS NULL OR (deleted_at, work_orders.id) < (?1, ?2))
-            ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?3
+            WHERE deleted_at IS NOT NULL AND (deleted_at, work_orders.id) < (?, ?)
+            ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?
             """,
-            (_stored(after.deleted_at) if after and after.deleted_at else None, after and after.id, limit),
+            (_stored(after.deleted_at) if after and after.deleted_at else _NEVER, after.id if after else 0, limit),
         ).fetchall()
     return list(map(_work_order, rows))
 

@@ -1,6 +1,7 @@
 """What the tests share: a temporary database, people to act in it, and the real program to talk to."""
 
 import contextlib
+import functools
 import os
 import select
 import signal
@@ -50,6 +51,19 @@ class Ended(NamedTuple):
     code: int
 
 
+@functools.cache
+def _database_with_people() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "people.db"
+        connection = database.connect(path, create=True)
+        people = (("anna", Role.ADMIN), ("max", Role.MANAGER), ("uma", Role.USER), ("ugo", Role.USER))
+        for username, role in people:
+            users.register(connection, username, PASSWORD, role, ("anna", PASSWORD) if role is Role.MANAGER else None)
+            users.log_in(connection, username, PASSWORD)
+        connection.close()
+        return path.read_bytes()
+
+
 class DatabaseTestCase(unittest.TestCase):
     """A test with a database of its own, where anna is an admin, max a manager, uma and ugo are users."""
 
@@ -58,12 +72,10 @@ class DatabaseTestCase(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.path = self.folder / "test.db"
-        self.connection = database.connect(self.path, create=True)
+        self.path.write_bytes(_database_with_people())
+        self.connection = database.connect(self.path)
         self.addCleanup(self.connection.close)
-        self.anna = self.session("anna", Role.ADMIN)
-        self.max = self.session("max", Role.MANAGER, ("anna", PASSWORD))
-        self.uma = self.session("uma", Role.USER)
-        self.ugo = self.session("ugo", Role.USER)
+        self.anna, self.max, self.uma, self.ugo = (Session(number, 1) for number in (1, 2, 3, 4))
 
     def session(self, username: str, role: Role, approval: Optional[Tuple[str, str]] = None) -> Session:
         users.register(self.connection, username, PASSWORD, role, approval)
