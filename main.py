@@ -583,8 +583,8 @@ def perform(run: Callable[..., None], *arguments: object) -> bool:
             raise SystemExit(1) from None
     except (SessionEndedError, OSError):
         raise
-    except users.PermissionDeniedError as error:
-        print_error(error)
+    except (users.PermissionDeniedError, work_order.NotFoundError) as error:
+        print_error(error)  # somebody else's work order is not found, and whoever tries many is to be seen
         perform(users.record_refusal, *arguments[:2], str(error))
     except ApplicationError as error:
         print_error(error)

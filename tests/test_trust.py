@@ -278,6 +278,12 @@ class AuditTest(DatabaseTestCase):
         refused = self.rows("SELECT user_id, subject FROM audit_log WHERE event = 'refused'")
         self.assertEqual(refused[0], (1, "Your role (user) does not let you manage users."))
 
+    def test_who_tries_other_peoples_work_orders_is_on_record(self) -> None:
+        self.create(self.ugo)
+        run(self.path, "2", "uma", PASSWORD, "#1", "3", "1")
+        refused = self.rows("SELECT user_id, subject FROM audit_log WHERE event = 'refused'")
+        self.assertEqual(refused, [(self.uma.user_id, "There is no work order #1.")] * 2)
+
     def test_a_refused_approval_is_on_record_with_whom_was_asked(self) -> None:
         for approval in (("max", PASSWORD), ("anna", "wrong"), ("not known", "x")):
             with self.assertRaises(AuthenticationError):
