@@ -89,12 +89,18 @@ def read_password(prompt: str) -> str:
 
 
 def read_text(prompt: str, begun: str = "") -> str:
-    """Return a line and, as long as each ends in a backslash, the ones after it. Raises as read_line does."""
-    beginnings = begun.replace("\n", "\\\n").split("\n")
-    lines = [_read(prompt, begun=beginnings.pop(0))]
-    while lines[-1].endswith("\\"):
-        lines[-1] = lines[-1][:-1]
-        lines.append(_read("> ", begun=beginnings.pop(0) if beginnings else ""))
+    """Return a line and, as long as one ends in a backslash, the one after it; each line that is `begun` is asked for.
+
+    A begun line that is emptied is taken out. Raises as read_line does.
+    """
+    waiting, lines, goes_on = begun.split("\n"), [], False
+    while waiting or goes_on:
+        beginning = waiting.pop(0) if waiting else ""
+        line = _read(prompt, begun=beginning)
+        goes_on = line.endswith("\\")
+        if line or not beginning:
+            lines.append(line[:-1] if goes_on else line)
+        prompt = "> "
     return "\n".join(lines).strip()
 
 
@@ -468,13 +474,14 @@ def duration(seconds: float) -> str:
 class Column:
     """A column of a table, at the `most` so many cells wide.
 
-    On a narrow terminal the lowest `keep` is left out first, and the `flexible` one gives way.
+    On a narrow terminal the lowest `keep` is left out first, and the `flexible` one gives way, down to its `least`.
     """
 
     heading: str
     text: Callable[[Any], str]
     keep: int = 9
     flexible: bool = False
+    least: int = 18
     most: int = 999
     colour: Optional[Callable[[Any], str]] = None
 
@@ -506,7 +513,9 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], below: Optional[
 def _kept_columns(columns: Sequence[Column], widths: Dict[Column, int], room: int) -> List[Column]:
     kept = list(columns)
     for column in sorted(columns, key=lambda column: column.keep):
-        least = sum(min(widths[each], 18) if each.flexible else widths[each] for each in kept) + 2 * (len(kept) - 1)
+        least = sum(min(widths[each], each.least) if each.flexible else widths[each] for each in kept) + 2 * (
+            len(kept) - 1
+        )
         if least > room and column.keep < 9:
             kept.remove(column)
     return kept
@@ -673,7 +682,8 @@ def start_work(connection: sqlite3.Connection, session: Session) -> None:
     number, changed = work_order.news(connection, session, FIRST_FEW)
     print(f"\nNew since your last login: {quantity(number)}")
     for order, entry in changed:
-        print(f"  {fit(printable(f'#{order.id} {order.title}'), terminal_size().columns - 2).rstrip()}")
+        told = printable(f"#{order.id} {order.status}: {order.title}")
+        print(f"  {fit(told, terminal_size().columns - 2).rstrip()}")
         print(*wrap(history_line(entry), indent="      "), sep="\n")
     if users.scope(user, Action.ASSIGN) is Scope.NONE:
         return
@@ -1004,6 +1014,7 @@ def work_order_screen(connection: sqlite3.Connection, session: Session, opened: 
     print("", *wrap(f"Work order #{order.id}: {order.title}", indent="", hanging="    "), sep="\n")
     if order != opened.shown:
         print_work_order(order)
+        print_latest_comment(*work_order.latest_comment(connection, session, order.id))
     opened.shown = order
     return [option for option in WORK_ORDER_MENU if not option.needs or work_order.permitted(user, option.needs, order)]
 
@@ -1023,6 +1034,13 @@ def print_work_order(order: WorkOrder) -> None:
         print(f"  Resolved:   {local_time(order.resolved_at)}")
     if order.description:
         print("  Description:", *wrap(order.description, indent="    "), sep="\n")
+
+
+def print_latest_comment(comments: int, latest: Optional[HistoryEntry]) -> None:
+    """Print how many comments there are and the latest one."""
+    if latest:
+        print(f"  Comments:   {comments}, the latest:")
+        print(*wrap(history_line(latest), indent="    ", hanging="    "), sep="\n")
 
 
 def change_status(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
@@ -1414,7 +1432,7 @@ AUDIT_COLUMNS = (
     Column("When", lambda entry: local_time(entry.recorded_at)),
     Column("Account", lambda entry: entry.username or "-", most=20),
     Column("Kind", lambda entry: entry.event),
-    Column("On what", lambda entry: entry.subject, flexible=True),
+    Column("On what", lambda entry: entry.subject, flexible=True, least=38),
     Column("System user", lambda entry: entry.os_user, keep=2, most=14),
     Column("SSH client", lambda entry: entry.ssh_client, keep=1),
 )

@@ -145,7 +145,7 @@ def valid_id(text: str) -> int:
 
 def valid_title(text: str) -> str:
     """Return the title without space around it. Raises InvalidInputError outside 1 to 120 characters."""
-    title = text.strip()
+    title = text.strip().replace("\n", " ")
     if not 1 <= len(title) <= MAXIMUM_TITLE:
         raise InvalidInputError(f"A title has 1 to {MAXIMUM_TITLE} characters; this one has {len(title):,}.")
     return title
@@ -578,6 +578,23 @@ def comment(connection: sqlite3.Connection, session: Session, work_order_id: int
         at = now()
         connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
         _record(connection, current.id, user, at, "comment", note=text)
+
+
+def latest_comment(
+    connection: sqlite3.Connection, session: Session, work_order_id: int
+) -> Tuple[int, Optional[HistoryEntry]]:
+    """Return how many comments the work order has, and the latest of them. Raises NotFoundError."""
+    with snapshot(connection):
+        _visible(connection, users.authorize(connection, session, Action.VIEW), work_order_id)
+        rows = connection.execute(
+            """
+            SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
+            FROM work_order_history JOIN users ON users.id = user_id
+            WHERE work_order_id = ? AND field = 'comment' ORDER BY work_order_history.id
+            """,
+            (work_order_id,),
+        ).fetchall()
+    return len(rows), _history_entry(rows[-1]) if rows else None
 
 
 def summary(connection: sqlite3.Connection, session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:

@@ -149,6 +149,14 @@ class WorkOrderTest(DatabaseTestCase):
         )
         self.assertEqual(sorted(expected, key=told.index), list(expected))
 
+    def test_an_open_work_order_shows_how_many_comments_there_are_and_the_latest(self) -> None:
+        order = self.create(self.uma)
+        self.assertNotIn("Comments:", run(self.path, "2", "uma", PASSWORD, "#1").output)
+        for text in ("First", "Second"):
+            work_order.comment(self.connection, self.max, order.id, text)
+        output = run(self.path, "2", "uma", PASSWORD, "#1").output
+        self.assertRegex(output, "  Comments:   2, the latest:\n    .* max: commented\n        Second\n")
+
     def test_wrong_assignees_and_due_dates_are_asked_for_again(self) -> None:
         self.create(self.uma)
         answers = ("3", "1", "6", "uma", "ghost", "nobody", "7", "soon", "2026-02-30", "none", "7", "")
@@ -205,7 +213,7 @@ class StartScreenTest(DatabaseTestCase):
         work_order.change_status(self.connection, self.max, order, Status.ON_HOLD, "ordered")
         self.create(self.ugo, "Somebody else's")
         first = run(self.path, "2", "uma", PASSWORD, "0", "0").output
-        self.assertIn("New since your last login: 1 work order\n  #1 Printer jams\n", first)
+        self.assertIn("New since your last login: 1 work order\n  #1 On Hold: Printer jams\n", first)
         self.assertIn('max: status from "Open" to "On Hold"\n', first)
         self.assertNotIn("Unassigned", first)
         second = run(self.path, "2", "uma", PASSWORD, "0", "0").output
@@ -301,11 +309,17 @@ class TerminalTest(DatabaseTestCase):
         talk.expect("Description: one")
         talk.send("\r")
         talk.expect("> two")
-        talk.send("\x7f and a half\\\r")
+        talk.send(" and a half\r")
         talk.expect("> three")
         talk.send("\r")
         talk.expect("saved.")
         self.assertEqual(self.rows("SELECT description FROM work_orders"), [("one\ntwo and a half\nthree",)])
+        talk.choose("4")
+        talk.answer("Description: one", "", "> two", "\x15")
+        talk.expect("> three")
+        talk.send("\\\rfour\r")
+        talk.expect("saved.")
+        self.assertEqual(self.rows("SELECT description FROM work_orders"), [("one\nthree\nfour",)])
 
     def test_a_wrong_edit_is_kept_to_be_mended(self) -> None:
         self.create(self.uma, "x" * 120)

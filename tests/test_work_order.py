@@ -41,6 +41,7 @@ class RightsTest(DatabaseTestCase):
             "title": lambda session, order: work_order.edit_title(connection, session, order, "Another"),
             "description": lambda session, order: work_order.edit_description(connection, session, order, "Another"),
             "priority": lambda session, order: work_order.change_priority(connection, session, order, Priority.LOW),
+            "latest comment": lambda session, order: work_order.latest_comment(connection, session, order.id),
             "comment": lambda session, order: work_order.comment(connection, session, order.id, "text"),
             "assign": lambda session, order: work_order.assign(connection, session, order, "max"),
             "due date": lambda session, order: work_order.set_due_date(connection, session, order, DUE),
