@@ -336,6 +336,12 @@ def ask_filter(label: str, choices: Sequence[T]) -> Optional[T]:
     return None if answer is ANY else cast(T, answer)
 
 
+def ask_person(label: str, parse: Callable[[str], str]) -> Optional[str]:
+    """Ask for somebody's username, or None for `any`."""
+    answer = ask(label, parse, ANY)
+    return None if answer == ANY else answer
+
+
 def ask_new_password(label: str, username: str, current: str = "") -> str:
     """Ask for a password that is fit for the account, twice where it is not seen while typed."""
     while True:
@@ -511,12 +517,12 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any], below: Optional[
 
 
 def _kept_columns(columns: Sequence[Column], widths: Dict[Column, int], room: int) -> List[Column]:
+    def least(column: Column) -> int:
+        return min(widths[column], column.least) if column.flexible else widths[column]
+
     kept = list(columns)
     for column in sorted(columns, key=lambda column: column.keep):
-        least = sum(min(widths[each], each.least) if each.flexible else widths[each] for each in kept) + 2 * (
-            len(kept) - 1
-        )
-        if least > room and column.keep < 9:
+        if sum(least(each) + 2 for each in kept) - 2 > room and column.keep < 9:
             kept.remove(column)
     return kept
 
@@ -933,16 +939,10 @@ def filter_list(connection: sqlite3.Connection, session: Session, listing: Listi
     status = ask_filter("Status", (*Status, UNFINISHED))
     priority = ask_filter("Priority", tuple(Priority))
     person = partial(work_order.person, connection, session)
-    requester = ask("Requester", person, ANY)
-    assignee = ask("Assignee", partial(person, or_nobody=True), ANY)
+    requester = ask_person("Requester", person)
+    assignee = ask_person("Assignee", partial(person, or_nobody=True))
     due = ask_filter("Due", tuple(Due))
-    listing.select(
-        status=status,
-        priority=priority,
-        requester=None if requester == ANY else requester,
-        assignee=None if assignee == ANY else assignee,
-        due=due,
-    )
+    listing.select(status=status, priority=priority, requester=requester, assignee=assignee, due=due)
 
 
 def sort_list(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
@@ -1416,9 +1416,9 @@ def audit_screen(connection: sqlite3.Connection, session: Session, pager: AuditP
 
 def filter_audit_log(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> None:
     """Narrow the log down to an account, a kind, or both; each answer may be left empty for any."""
-    username = ask("Account", partial(work_order.person, connection, session), ANY)
+    username = ask_person("Account", partial(work_order.person, connection, session))
     event = ask_filter("Kind", users.audit_events(connection, session))
-    pager.username, pager.event = None if username == ANY else username, event
+    pager.username, pager.event = username, event
     pager.restart()
 
 

@@ -224,8 +224,9 @@ def list_after(
     with snapshot(connection):
         conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
         source = _source(selection)
-        if source == "work_orders" and _count(connection, source, conditions, values) > COUNTED_AT_MOST:
-            source = _IN_ORDER[selection.sort]
+        in_order = _IN_ORDER.get(selection.sort)
+        if in_order and source == "work_orders" and _count(connection, source, conditions, values) > COUNTED_AT_MOST:
+            source = in_order
         if after:
             conditions.append(beyond)
             values.extend(key(after))
@@ -285,7 +286,7 @@ def excerpts(
         user = users.authorize(connection, session, Action.VIEW)
         for work_order_id in ids:
             order = _find(connection, work_order_id)
-            if order and permitted(user, Action.VIEW, order):
+            if order and permitted(user, Action.VIEW, order) and not order.deleted_at:
                 found[work_order_id] = connection.execute(
                     "SELECT title, description, comments FROM work_order_texts WHERE id = ?", (work_order_id,)
                 ).fetchone()
@@ -420,9 +421,9 @@ _SORTS: Mapping[Sort, Tuple[str, str, Callable[[WorkOrder], Tuple[object, ...]]]
         lambda order: (_stored(order.due_date) if order.due_date else _NEVER, order.id),
     ),
 }
-# What matches more often than we count is met soon on the way through an order; what is rarer is better sorted.
+# What matches more often than we count is met soon on the way through an order; what is rarer is better sorted. In the
+# order of urgency each filter has an index of its own.
 _IN_ORDER = {
-    Sort.URGENCY: "work_orders",
     Sort.NEWEST: "work_orders NOT INDEXED",
     Sort.OLDEST: "work_orders NOT INDEXED",
     Sort.CHANGED: "work_orders INDEXED BY work_orders_by_change",
@@ -442,11 +443,8 @@ def history(
         user = users.authorize(connection, session, Action.VIEW)
         _visible(connection, user, work_order_id, even_deleted=users.scope(user, Action.RESTORE) is Scope.ALL)
         rows = connection.execute(
-            """
-            SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
-            FROM work_order_history JOIN users ON users.id = user_id
-            WHERE work_order_id = ? AND work_order_history.id > ? ORDER BY work_order_history.id LIMIT ?
-            """,
+            f"{_SELECT_HISTORY} WHERE work_order_id = ? AND work_order_history.id > ? "
+            "ORDER BY work_order_history.id LIMIT ?",
             (work_order_id, after, limit),
         ).fetchall()
     return list(map(_history_entry, rows))
@@ -586,15 +584,15 @@ def latest_comment(
     """Return how many comments the work order has, and the latest of them. Raises NotFoundError."""
     with snapshot(connection):
         _visible(connection, users.authorize(connection, session, Action.VIEW), work_order_id)
-        rows = connection.execute(
-            """
-            SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
-            FROM work_order_history JOIN users ON users.id = user_id
-            WHERE work_order_id = ? AND field = 'comment' ORDER BY work_order_history.id
-            """,
+        (number,) = connection.execute(
+            "SELECT count(*) FROM work_order_history WHERE work_order_id = ? AND field = 'comment'", (work_order_id,)
+        ).fetchone()
+        latest = connection.execute(
+            f"{_SELECT_HISTORY} WHERE work_order_id = ? AND field = 'comment' "
+            "ORDER BY work_order_history.id DESC LIMIT 1",
             (work_order_id,),
-        ).fetchall()
-    return len(rows), _history_entry(rows[-1]) if rows else None
+        ).fetchone()
+    return number, _history_entry(latest) if latest else None
 
 
 def summary(connection: sqlite3.Connection, session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:
@@ -740,6 +738,12 @@ def _work_order(row: Sequence[Any]) -> WorkOrder:
         deleted_at=datetime.fromisoformat(row[12]) if row[12] else None,
         urgency=row[13],
     )
+
+
+_SELECT_HISTORY = """
+    SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
+    FROM work_order_history JOIN users ON users.id = user_id
+"""
 
 
 def _history_entry(row: Sequence[Any]) -> HistoryEntry:

@@ -496,6 +496,7 @@ class SelectionTest(DatabaseTestCase):
         places = work_order.excerpts(self.connection, self.uma, selection, everything)
         own = {order.id for order in self.everything() if order.requester == "uma"}
         self.assertEqual(set(places), own - {5})
+        self.assertNotIn(5, work_order.excerpts(self.connection, self.anna, selection, everything))
 
     def test_the_match_is_marked_where_it_stands(self) -> None:
         for title, text, place in (
