@@ -1,6 +1,6 @@
 """The SQLite database: where it is, how it is opened, its schema and its transactions.
 
-`python database.py` sets the database up, says where it is and which schema version it has.
+`python database.py` creates the database and prints its path and its schema version.
 """
 
 import contextlib
@@ -11,14 +11,96 @@ import unicodedata
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
 PAGES_PER_STEP = 10_000  # of a backup: 40 MB
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
-# quick_check reads the whole file: 16 MiB cost less than a blink, while a large database must still open at once.
+# quick_check reads the whole file: 16 MiB take the blink of an eye, while a large database must still open at once.
 CHECKED_WHEN_OPENED_BYTES = 16 * 1024 * 1024
+
+
+# Errors
+
+
+class ApplicationError(Exception):
+    """An expected failure; its message is a complete sentence for the user."""
+
+
+class BackupError(ApplicationError):
+    """No backup was made."""
+
+
+class DatabaseFileError(ApplicationError):
+    """The database file is missing, foreign, damaged or from a newer version; it was left as it was."""
+
+
+EXPECTED_FAULTS = (ApplicationError, sqlite3.Error)
+
+# SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
+_PASSING_FAULTS = (
+    ("is locked", "The database is busy with somebody else's work. Nothing was saved; try again in a moment."),
+    ("disk is full", "The disk is full. Nothing was saved; free some space and try again."),
+    (
+        "readonly database",
+        "The database or its folder is not writable, or the file was moved or replaced. Nothing was saved.",
+    ),
+    ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
+    ("disk I/O error", "The disk reported an error. Nothing was saved."),
+)
+_DAMAGE = ("malformed", "not a database")
+
+
+def explain(fault: Exception) -> str:
+    """Return the finished sentence for the person about any of the EXPECTED_FAULTS."""
+    if isinstance(fault, ApplicationError):
+        return str(fault)
+    for words, sentence in _PASSING_FAULTS:
+        if words in str(fault):
+            return sentence
+    if any(words in str(fault) for words in _DAMAGE):
+        return "The database is damaged. Nothing was saved; restore it from a backup."
+    return f"The database reported a problem ({fault}). Nothing was saved."
+
+
+# Values
+
+
+def printable(text: str) -> str:
+    """Return the text on one line with every character that could control a terminal shown as an escape."""
+    return "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Zs":  # no-break and other spaces
+        return " "
+    return character.encode("unicode_escape").decode()
+
+
+def now() -> str:
+    """Return the present moment as the database stores it: UTC, ISO 8601 to the second."""
+    return utc_text(datetime.now(timezone.utc))
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a moment as the database stores it: UTC, ISO 8601 to the second; one without a zone is local time."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def where(conditions: Iterable[Tuple[object, str, Sequence[object]]]) -> Tuple[str, List[object]]:
+    """Return the SQL of the conditions that are wanted, joined by AND, and the values to bind in it.
+
+    A condition says whether it is wanted, its SQL, and its values.
+    """
+    wanted = [(sql, values) for is_wanted, sql, values in conditions if is_wanted]
+    return " AND ".join(sql for sql, _ in wanted) or "1", [value for _, values in wanted for value in values]
+
+
+# Schema
+
 
 _INITIAL_SCHEMA = (
     """
@@ -239,58 +321,77 @@ _GUESSING = (
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
 MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING)
 
-# SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
-_PASSING_FAULTS = (
-    ("is locked", "The database is busy with somebody else's work. Nothing was saved; try again in a moment."),
-    ("disk is full", "The disk is full. Nothing was saved; free some space and try again."),
-    (
-        "readonly database",
-        "The database or its folder may not be written to, or the file was moved or replaced. Nothing was saved.",
-    ),
-    ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
-    ("disk I/O error", "The disk reported an error. Nothing was saved."),
-)
-_DAMAGE = ("malformed", "not a database")
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return how many migrations the database has had."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
 
 
-class ApplicationError(Exception):
-    """Why the program does not do what was asked; its message is a finished sentence for the person."""
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Run the missing migrations, each in one transaction with its version number, after a backup of what was there.
+
+    One that fails changes nothing; two programs that start at once run each of them once.
+    """
+    backed_up = schema_version(connection) == 0  # there is nothing yet
+    while schema_version(connection) < len(migrations):
+        with transaction(connection):
+            version = schema_version(connection)
+            if version < len(migrations) and not backed_up:
+                _back_up_before_migration(connection, version)
+                backed_up = True
+            # Another program that started at the same moment may have been faster.
+            if version < len(migrations):
+                for statement in migrations[version]:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
-class BackupError(ApplicationError):
-    """No backup was made."""
+def _back_up_before_migration(connection: sqlite3.Connection, version: int) -> None:
+    path = _path(connection)
+    reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)  # what holds the lock cannot be copied from
+    try:
+        back_up(reader, path.with_name(f"{path.name}.version-{version}.{_timestamp()}"))
+    finally:
+        reader.close()
 
 
-class DatabaseFileError(ApplicationError):
-    """The database file is missing, foreign, damaged or from a newer version; it was left as it was."""
+# Transactions
 
 
-def explain(error: sqlite3.Error) -> str:
-    """Return a finished sentence for the person about what SQLite reported."""
-    for words, sentence in _PASSING_FAULTS:
-        if words in str(error):
-            return sentence
-    if any(words in str(error) for words in _DAMAGE):
-        return "The database is damaged. Nothing was saved; restore it from a backup."
-    return f"The database reported a problem ({error}). Nothing was saved."
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit everything written inside when the block ends, or nothing if it raises.
+
+    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    with _ended_by_commit(connection):
+        yield
 
 
-def printable(text: str) -> str:
-    """Return the text on one line with every character that a terminal might obey shown as an escape."""
-    return "".join(map(_printable_character, text))
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read everything inside from one moment; nothing may be written in it. Raises as transaction does."""
+    connection.execute("BEGIN")
+    with _ended_by_commit(connection):
+        yield
 
 
-def _printable_character(character: str) -> str:
-    if character.isprintable():
-        return character
-    if unicodedata.category(character) == "Zs":  # no-break and other spaces
-        return " "
-    return character.encode("unicode_escape").decode()
+@contextmanager
+def _ended_by_commit(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself after some faults, such as a full disk.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
-def now() -> str:
-    """Return the present moment in UTC as the database stores it: ISO 8601 to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+# Opening
 
 
 def default_path() -> Path:
@@ -300,7 +401,7 @@ def default_path() -> Path:
 
 
 def connect(path: Path, create: bool = False) -> sqlite3.Connection:
-    """Open the database at the newest schema version; a missing one is made, for its owner alone, only with `create`.
+    """Open the database at the newest schema version; with `create`, make a missing one, for its owner alone.
 
     Raises DatabaseFileError for a file that is not a sound database of this program, and leaves it as it was, and
     ApplicationError where Python's SQLite lacks what the schema needs.
@@ -311,6 +412,7 @@ def connect(path: Path, create: bool = False) -> sqlite3.Connection:
     _check_header(path)
     connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
+        connection.row_factory = sqlite3.Row
         connection.create_function("casefold", 1, str.casefold, deterministic=True)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cell_size_check = ON")
@@ -328,155 +430,6 @@ def connect(path: Path, create: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def back_up(
-    connection: sqlite3.Connection, target: Path, progress: Optional[Callable[[int, int, int], None]] = None
-) -> None:
-    """Write a copy of the database to a new file, for its owner alone, check it and flush it to the disk.
-
-    Others go on reading; what they write waits until the pages are copied. `progress` is called with SQLite's status,
-    the pages left and all pages. Raises BackupError if the file exists, or the copy cannot be written or is not sound;
-    then there is no such file.
-    """
-
-    def step(status: int, remaining: int, total: int) -> None:
-        # SQLite has waited for the others already; Python would try for ever.
-        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
-            raise sqlite3.OperationalError("database is locked")
-        if progress:
-            progress(status, remaining, total)
-
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        try:
-            copy = sqlite3.connect(partial, isolation_level=None)
-            try:
-                with snapshot(connection):
-                    # Only while it reads can others not commit, upon which SQLite would begin the copy anew.
-                    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-                    connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
-                problems = check(copy)
-            finally:
-                copy.close()
-            if problems:
-                raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
-            _flush(partial)
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))  # so that no file is ever replaced
-            partial.replace(target)
-            _flush(target.parent)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise BackupError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
-
-
-def _back_up_before_migration(connection: sqlite3.Connection, version: int) -> None:
-    path = _path(connection)
-    reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)  # what holds the lock cannot be copied from
-    try:
-        back_up(reader, path.with_name(f"{path.name}.version-{version}.{_dated()}"))
-    finally:
-        reader.close()
-
-
-def _path(connection: sqlite3.Connection) -> Path:
-    return Path(connection.execute("PRAGMA database_list").fetchone()[2])
-
-
-def new_backup_path(connection: sqlite3.Connection) -> Path:
-    """Return where the next backup of the database goes: a dated name in backups/ beside it.
-
-    Raises BackupError if that folder is a link or cannot be made.
-    """
-    path = _path(connection)
-    folder = path.with_name("backups")
-    try:
-        if folder.is_symlink():
-            raise BackupError(f"{folder} is a link; no backup was made.")
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise BackupError(f"{folder} cannot be made: {error.strerror}. No backup was made.") from error
-    return folder / f"{path.stem}-{_dated()}.db"
-
-
-def check(connection: sqlite3.Connection) -> List[str]:
-    """Return what is wrong with the database's structure and references; nothing, if it is sound."""
-    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check").fetchall()]
-    broken = connection.execute("PRAGMA foreign_key_check").fetchall()
-    return [line for line in found if line != "ok"] + [f"row {row[1]} of {row[0]} refers to nothing" for row in broken]
-
-
-def _dated() -> str:
-    return datetime.now().strftime("%Y-%m-%d-%H%M%S")
-
-
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows flushes no folders
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def schema_version(connection: sqlite3.Connection) -> int:
-    """Return how many migrations the database has had."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Run the migrations that are still missing, each in one transaction with its version number.
-
-    A backup of what was there comes first. One that fails changes nothing; two programs that start at once run each of
-    them once.
-    """
-    backed_up = schema_version(connection) == 0  # there is nothing yet
-    while schema_version(connection) < len(migrations):
-        with transaction(connection):
-            version = schema_version(connection)
-            if version < len(migrations) and not backed_up:
-                _back_up_before_migration(connection, version)
-                backed_up = True
-            # Another program that started at the same moment may have been faster.
-            if version < len(migrations):
-                for statement in migrations[version]:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {version + 1}")
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make what is written inside stand as a whole once this returns, or not at all when anything is raised.
-
-    Others may hold it up for BUSY_SECONDS; then it raises sqlite3.OperationalError.
-    """
-    connection.execute("BEGIN IMMEDIATE")
-    with _ended_by_commit(connection):
-        yield
-
-
-@contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let everything that is read inside come from one moment; nothing may be written in it."""
-    connection.execute("BEGIN")
-    with _ended_by_commit(connection):
-        yield
-
-
-@contextmanager
-def _ended_by_commit(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite has rolled back by itself after some faults, such as a full disk.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _check_sqlite() -> None:
@@ -508,7 +461,9 @@ def _check_header(path: Path) -> None:
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError as error:
-        raise DatabaseFileError(f"{path} does not exist. `python main.py` or `python database.py` makes it.") from error
+        raise DatabaseFileError(
+            f"{path} does not exist. `python main.py` or `python database.py` creates it."
+        ) from error
     except OSError as error:
         raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
     if not header:
@@ -528,22 +483,120 @@ def _check_header(path: Path) -> None:
 def _check_content(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
+        (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if problem != "ok":
+            raise sqlite3.DatabaseError(problem)
+
+
+# Backup and check
+
+
+def new_backup_path(connection: sqlite3.Connection) -> Path:
+    """Return where the next backup of the database goes: a dated name in backups/ beside it.
+
+    Raises BackupError if that folder is a link or cannot be made.
+    """
+    path = _path(connection)
+    folder = path.with_name("backups")
+    try:
+        if folder.is_symlink():
+            raise BackupError(f"{folder} is a symbolic link; no backup was made.")
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BackupError(f"{folder} cannot be created: {error.strerror}. No backup was made.") from error
+    return folder / f"{path.stem}-{_timestamp()}.db"
+
+
+def back_up(
+    connection: sqlite3.Connection, target: Path, progress: Optional[Callable[[int, int, int], None]] = None
+) -> None:
+    """Write a copy of the database to a new file, for its owner alone, check it and flush it to the disk.
+
+    Others go on reading; what they write waits until the pages are copied. `progress` is called with SQLite's status,
+    the pages left and all pages. Raises BackupError if the file exists, or the copy cannot be written or is not sound;
+    then there is no such file.
+    """
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            _copy(connection, partial, progress)
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))  # so that no file is ever replaced
+            partial.replace(target)
+            _flush(target.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise BackupError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
+
+
+def _copy(
+    connection: sqlite3.Connection, target: Path, progress: Optional[Callable[[int, int, int], None]] = None
+) -> None:
+    """Copy the database to the empty file, and check and flush the copy. Raises BackupError if it is not sound."""
+
+    def step(status: int, remaining: int, total: int) -> None:
+        # SQLite has waited for the others already; Python would retry forever.
+        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
+            raise sqlite3.OperationalError("database is locked")
+        if progress:
+            progress(status, remaining, total)
+
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        with snapshot(connection):
+            # An open read keeps others from committing, which would make SQLite restart the copy.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
+        problems = find_problems(copy)
+    finally:
+        copy.close()
+    if problems:
+        raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
+    _flush(target)
+
+
+def find_problems(connection: sqlite3.Connection) -> List[str]:
+    """Return what is wrong with the database's structure and references: an empty list if it is sound."""
+    structure = [str(line) for (line,) in connection.execute("PRAGMA integrity_check").fetchall()]
+    references = connection.execute("PRAGMA foreign_key_check").fetchall()
+    return [
+        *(line for line in structure if line != "ok"),
+        *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
+    ]
+
+
+def _path(connection: sqlite3.Connection) -> Path:
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    return Path(path)
+
+
+def _timestamp() -> str:
+    return datetime.now().strftime("%Y-%m-%d-%H%M%S")
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows flushes no folders
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# Command line
 
 
 def run_command(command: Callable[[], List[str]]) -> int:
-    """Run what a module does when it is started by itself, print the lines it returns, and return the exit code.
+    """Run a module's command, print the lines that it returns, and return the exit code.
 
     What it refuses is printed as one line, and the code is 1.
     """
     try:
         lines = command()
-    except ApplicationError as error:
-        reason = str(error)
-    except sqlite3.Error as error:
-        reason = explain(error)
+    except EXPECTED_FAULTS as fault:
+        reason = explain(fault)
     except (KeyboardInterrupt, EOFError, UnicodeError):
         reason = "Nothing was changed."
     else:
@@ -557,7 +610,7 @@ def run_command(command: Callable[[], List[str]]) -> int:
 
 
 def main() -> List[str]:
-    """Set the database up and return where it is and its schema version, in words."""
+    """Create the database if need be, and return its path and its schema version in words."""
     path = default_path()
     connection = connect(path, create=True)
     version = schema_version(connection)

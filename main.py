@@ -1,12 +1,12 @@
 """The conversation: prompts, screens and menus. `python main.py` starts it.
 
-Each menu is a table of options below the functions that they run; a handler prompts, calls and prints.
+A screen is a class whose menu, a table at its end, names its handlers; a handler prompts, calls and prints.
 """
 
 import signal
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first prompt, Ctrl-C ends the program without a word
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first prompt, Ctrl-C ends the program silently
 
 import math
 import os
@@ -17,18 +17,30 @@ import sys
 import time
 import unicodedata
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Generic, Iterator, List, Optional, Sequence, Set, Tuple, TypeVar, cast
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    Generic,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+    cast,
+)
 
 import database
 import users
 import work_order
-from database import ApplicationError, printable
-from users import Action, AuditEntry, InvalidInputError, Role, Scope, Session, SessionEndedError, User
-from work_order import NOBODY, UNFINISHED, Due, HistoryEntry, Priority, Selection, Sort, Status, WorkOrder, local_time
+from database import ApplicationError, explain, printable
+from users import ANY, NOBODY, NONE, Action, AuditEntry, AuditFilter, Role, Session, SessionEndedError, User
+from work_order import UNFINISHED, Details, Due, Field, Filter, HistoryEntry, Priority, Query, Sort, Status, WorkOrder
 
 try:
     import termios
@@ -43,13 +55,17 @@ ROWS_PER_PAGE = 20
 FIRST_FEW = 5
 BOLD_RED, YELLOW = "1;31", "33"
 
-ANY = "any"
-
+F = TypeVar("F")
+S_contra = TypeVar("S_contra", bound="Screen", contravariant=True)
 T = TypeVar("T")
+V = TypeVar("V")
+
+
+# Errors
 
 
 class IdleError(SessionEndedError):
-    """Nothing was typed for so long that whoever sits there now may be somebody else."""
+    """Nothing was typed for so long that somebody else may be sitting there now."""
 
 
 class Cancelled(Exception):
@@ -60,7 +76,7 @@ class Cancelled(Exception):
 
 
 def prepare_terminal() -> None:
-    """Make the standard streams fit for any bytes, and line editing available without a history or completion."""
+    """Make the standard streams accept any bytes, and enable line editing without history or completion."""
     sys.stdin = sys.stdin or Path(os.devnull).open()
     sys.stdout = sys.stdout or Path(os.devnull).open("w")
     sys.stderr = sys.stderr or Path(os.devnull).open("w")
@@ -75,12 +91,12 @@ def prepare_terminal() -> None:
         readline.set_completer(lambda *_: None)  # the default one lists files
 
 
-def read_line(prompt: str, begun: str = "") -> str:
-    """Return one line without space around it; where the terminal can, it starts from what is `begun`.
+def read_line(prompt: str, initial: str = "") -> str:
+    """Return one line without space around it; where the terminal can, it starts from `initial`.
 
     Raises Cancelled at Ctrl-C, EOFError at the end of input.
     """
-    return _read(prompt, begun=begun).strip()
+    return _read(prompt, initial=initial).strip()
 
 
 def read_password(prompt: str) -> str:
@@ -88,32 +104,32 @@ def read_password(prompt: str) -> str:
     return _read(prompt, hidden=True)
 
 
-def read_text(prompt: str, begun: str = "") -> str:
-    """Return a line and, as long as one ends in a backslash, the one after it; each line that is `begun` is asked for.
+def read_text(prompt: str, initial: str = "") -> str:
+    """Return a line, and the following ones as long as a line ends in a backslash.
 
-    A begun line that is emptied is taken out. Raises as read_line does.
+    Each line of `initial` is offered in turn; one that is emptied is removed. Raises as read_line does.
     """
-    waiting, lines, goes_on = begun.split("\n"), [], False
-    while waiting or goes_on:
-        beginning = waiting.pop(0) if waiting else ""
-        line = _read(prompt, begun=beginning)
-        goes_on = line.endswith("\\")
-        if line or not beginning:
-            lines.append(line[:-1] if goes_on else line)
+    offered, lines, continues = initial.split("\n"), [], False
+    while offered or continues:
+        initial_line = offered.pop(0) if offered else ""
+        line = _read(prompt, initial=initial_line)
+        continues = line.endswith("\\")
+        if line or not initial_line:
+            lines.append(line[:-1] if continues else line)
         prompt = "> "
     return "\n".join(lines).strip()
 
 
-def _read(prompt: str, hidden: bool = False, begun: str = "") -> str:
+def _read(prompt: str, hidden: bool = False, initial: str = "") -> str:
     while True:
         deadline = time.monotonic() + (idle_seconds() or math.inf)
         try:
             with _listening_for_signals(deadline):
-                line = _read_from_terminal(prompt, hidden, begun) if sys.stdin.isatty() else _read_from_file(prompt)
+                line = _read_from_terminal(prompt, hidden, initial) if sys.stdin.isatty() else _read_from_file(prompt)
         except KeyboardInterrupt:
             print()
             raise Cancelled from None
-        _check_idle(deadline)  # where there is no alarm signal, it is too late only when the answer is there
+        _check_idle(deadline)  # without an alarm signal, the deadline can only be checked once the answer is in
         if len(line) > LONGEST_LINE:
             print_error(f"That line is too long; a line has at most {LONGEST_LINE:,} characters.")
         elif "\0" in line or any("\ud800" <= character <= "\udfff" for character in line):
@@ -123,10 +139,10 @@ def _read(prompt: str, hidden: bool = False, begun: str = "") -> str:
 
 
 def idle_seconds() -> float:
-    """Return after how many seconds without an answer a session ends, 0 for never. Raises ApplicationError."""
+    """Return the seconds without an answer after which a session ends; 0 means never. Raises ApplicationError."""
     minutes = os.environ.get("WORK_ORDER_IDLE_MINUTES") or "15"
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", minutes):
-        raise ApplicationError("WORK_ORDER_IDLE_MINUTES has to be a number of minutes, 0 for never.")
+        raise ApplicationError("WORK_ORDER_IDLE_MINUTES must be a number of minutes; 0 means never.")
     return float(minutes) * 60
 
 
@@ -138,25 +154,25 @@ def _check_idle(deadline: float) -> None:
 
 @contextmanager
 def _listening_for_signals(deadline: float) -> Iterator[None]:
-    """Let Ctrl-C, the end of the terminal or of the program, and the deadline interrupt what happens inside.
+    """Let Ctrl-C, a termination signal and the deadline interrupt the block.
 
-    Outside of it, Ctrl-C does nothing, so that it never undoes what is being saved.
+    Outside it, Ctrl-C does nothing, so it never interrupts a save.
     """
     before = {number: signal.signal(number, _end) for number in ENDING_SIGNALS}
     signal.signal(signal.SIGINT, _interrupt)
     if hasattr(signal, "setitimer"):
-        # The tick also lets a signal be seen that came a moment before the wait began.
+        # The tick also delivers a signal that arrived just before the wait began.
         signal.signal(signal.SIGALRM, lambda *_: _check_idle(deadline))
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
-        _listen_no_more(before)
+        _stop_listening(before)
     except BaseException:
-        _listen_no_more(before)  # again, if it was interrupted
+        _stop_listening(before)  # again, if it was interrupted
         raise
 
 
-def _listen_no_more(handlers: Dict[int, Any]) -> None:
+def _stop_listening(handlers: Dict[int, Any]) -> None:
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -164,29 +180,29 @@ def _listen_no_more(handlers: Dict[int, Any]) -> None:
         signal.signal(number, handler)
 
 
-def _interrupt(signal_number: int, frame: object) -> None:
+def _interrupt(*_: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not hit what handles the first
     raise KeyboardInterrupt
 
 
-def _end(signal_number: int, frame: object) -> None:
+def _end(signal_number: int, _: object) -> None:
     raise SystemExit(128 + signal_number)
 
 
-def _read_from_terminal(prompt: str, hidden: bool, begun: str) -> str:
+def _read_from_terminal(prompt: str, hidden: bool, initial: str) -> str:
     if hidden:
         return _read_hidden(prompt)
     editor = _line_editor()
     if editor:
         # A Ctrl-C that comes while a hook runs would be lost.
-        editor.set_startup_hook((lambda: editor.insert_text(begun)) if begun else None)
+        editor.set_startup_hook((lambda: editor.insert_text(initial)) if initial else None)
     try:
         return input(prompt)
     except EOFError:
         print()
         raise
     except SystemError as error:
-        # input() lets the tick's handler run on top of what another signal's has raised already.
+        # The tick's handler can run while input() is already raising another handler's exception.
         raise error.__cause__ or error from None
 
 
@@ -240,112 +256,89 @@ def _unechoed_keys() -> Iterator[None]:
 
 
 def _read_from_file(prompt: str) -> str:
-    """Return the next line; of one that is too long, as much as shows that it is."""
+    """Return the next line, cut just past the limit if it is too long."""
     print(prompt, end="", flush=True)
     line = rest = sys.stdin.readline(LONGEST_LINE + 2)
     while rest and not rest.endswith("\n"):
         rest = sys.stdin.readline(LONGEST_LINE)
-    print()  # the line end that nobody saw typed
+    print()  # the newline was not echoed
     if not line:
         raise EOFError
     return line.rstrip("\n").rstrip("\r")
 
 
+# Asking
+
+
+class Default(Generic[T]):
+    """The value of an empty answer, and its text in square brackets in the prompt; no brackets if the text is empty."""
+
+    def __init__(self, value: T, text: Optional[str] = None) -> None:
+        self.value = value
+        self.text = str(value) if text is None else text
+
+
 def ask(
     label: str,
     parse: Callable[[str], T],
-    default: Optional[T] = None,
+    default: Optional[Default[T]] = None,
     read: Callable[[str], str] = read_line,
 ) -> T:
-    """Ask until the answer can be parsed, and return what it means; an empty one takes the default, which is shown.
+    """Ask until the answer can be parsed, and return what it means; an empty one takes the default.
 
-    `parse` raises InvalidInputError for a wrong answer. Raises Cancelled for an empty answer without a default.
+    `parse` raises users.InvalidInputError for a wrong answer. Raises Cancelled for an empty answer without a default.
     """
-    bracketed = "" if default is None or label.endswith("(optional)") else f" [{brief(str(default)) or 'none'}]"
-    prompt = f"{label}{bracketed}: "
+    prompt = f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: "
     while True:
         answer = read(prompt)
+        if not answer and default:
+            return default.value
         if not answer:
-            if default is None:
-                raise Cancelled
-            return default
+            raise Cancelled
         try:
             return parse(answer)
-        except InvalidInputError as error:
+        except users.InvalidInputError as error:
             print_error(error)
 
 
-def ask_text(label: str, default: Optional[str] = None) -> str:
-    """Ask for a text of any number of lines; `none` empties it."""
-    return ask(label, _text_or_none, default, read_text)
-
-
-def _text_or_none(text: str) -> str:
-    return "" if text.lower() == "none" else work_order.valid_text(text)
-
-
-def ask_edit(label: str, parse: Callable[[str], str], today: str, read: Callable[..., str] = read_line) -> str:
-    """Ask for a text that starts from today's, to be edited on the terminal, or as the default where that can't be."""
+def ask_edit(label: str, parse: Callable[[str], str], current: str, read: Callable[[str, str], str] = read_line) -> str:
+    """Ask for a text that starts from the current one: in the line where the terminal can, else as the default."""
     # What is not printable would reach the terminal as it is.
-    if not (_line_editor() and sys.stdin.isatty() and today and today.replace("\n", "").isprintable()):
-        return ask(label, parse, today, read)
-    begun = today
+    if not (_line_editor() and sys.stdin.isatty() and current and current.replace("\n", "").isprintable()):
+        return ask(label, parse, Default(current, current or NONE), lambda prompt: read(prompt, ""))
+    initial = current
 
-    def read_on(prompt: str) -> str:
-        nonlocal begun
-        begun = read(prompt, begun)
-        return begun
+    def read_draft(prompt: str) -> str:
+        nonlocal initial
+        initial = read(prompt, initial)
+        return initial
 
-    return ask(label, parse, read=read_on)
-
-
-def checked(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return what takes the text as it is if `parse` can take it."""
-
-    def check(text: str) -> str:
-        parse(text)
-        return text
-
-    return check
+    return ask(label, parse, read=read_draft)
 
 
-def ask_choice(label: str, choices: Sequence[T], default: Optional[T] = None) -> T:
+def ask_choice(label: str, choices: Sequence[T], default: Optional[Default[T]] = None) -> T:
     """Show the choices numbered and ask for one, by number, name or the beginning of its name."""
     for number, choice in enumerate(choices, 1):
         print(f"  {number}. {choice}")
-    return ask(label, partial(parse_choice, choices), default)
+    return ask(label, partial(users.parse_choice, choices), default)
 
 
-def parse_choice(choices: Sequence[T], text: str) -> T:
-    """Return the choice with that number, name or unambiguous beginning. Raises InvalidInputError."""
-    names = [str(choice).lower() for choice in choices]
-    numbers = [str(number) for number in range(1, len(choices) + 1)]
-    for accepted in (numbers, names):
-        if text.lower() in accepted:
-            return choices[accepted.index(text.lower())]
-    begun = [choice for choice, name in zip(choices, names) if name.startswith(text.lower())]
-    if len(begun) == 1:
-        return begun[0]
-    known = ", ".join(map(str, begun or choices))
-    raise InvalidInputError(f"Answer with a number from 1 to {len(choices)} or one of: {known}.")
-
-
-def ask_filter(label: str, choices: Sequence[T]) -> Optional[T]:
-    """Ask for one of the choices, or None for `any`."""
-    answer = ask_choice(label, (*choices, ANY), ANY)
+def ask_filter_choice(label: str, choices: Sequence[T]) -> Optional[T]:
+    """Show the choices of a filter, and return one or None for `any`."""
+    answer = ask_choice(label, (*choices, ANY), Default[object](ANY))
     return None if answer is ANY else cast(T, answer)
 
 
-def ask_person(label: str, parse: Callable[[str], str]) -> Optional[str]:
-    """Ask for somebody's username, or None for `any`."""
-    answer = ask(label, parse, ANY)
-    return None if answer == ANY else answer
+def ask_filter(label: str, parse: Callable[[str], T]) -> Optional[T]:
+    """Ask for the value of a filter, and return it or None for `any`."""
+    default: Default[Optional[T]] = Default(None, ANY)
+    return ask(label, users.optional(parse), default)
 
 
 def ask_new_password(label: str, username: str, current: str = "") -> str:
-    """Ask for a password that is fit for the account, twice where it is not seen while typed."""
+    """Ask for an acceptable password, twice if typing is hidden."""
     while True:
-        password = ask(label, lambda text: users.valid_password(text, username, current), read=read_password)
+        password = ask(label, lambda text: users.parse_password(text, username, current), read=read_password)
         if not sys.stdin.isatty() or ask("Confirm password", str, read=read_password) == password:
             return password
         print_error("The two passwords differ; type the password again.")
@@ -354,15 +347,8 @@ def ask_new_password(label: str, username: str, current: str = "") -> str:
 def confirm(consequence: str) -> None:
     """Say what is about to happen and ask whether the person is sure. Raises Cancelled unless the answer is yes."""
     print(consequence)
-    if ask("Are you sure?", _parse_yes_or_no, default="no") != "yes":
+    if not ask("Are you sure?", users.parse_yes_or_no, Default(False, "no")):
         raise Cancelled
-
-
-def _parse_yes_or_no(text: str) -> str:
-    for answer in ("yes", "no"):
-        if answer.startswith(text.lower()):
-            return answer
-    raise InvalidInputError("Answer yes or no.")
 
 
 # Printing
@@ -402,7 +388,7 @@ def brief(text: str) -> str:
 def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
     """Return the lines of the text, made printable and broken between words to the terminal's width.
 
-    All but the first are indented by `hanging` besides, so that no text can pass for what stands above or below it.
+    All but the first are also indented by `hanging`, so that no text can be mistaken for the lines above or below it.
     """
     width = max(2, terminal_size().columns - len(indent) - len(hanging))
     lines = [line for paragraph in text.split("\n") for line in _broken(printable(paragraph), width)]
@@ -436,178 +422,223 @@ def coloured(text: str, colour: str) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if colour and wanted else text
 
 
-def priority_colour(order: WorkOrder) -> str:
-    """Return the colour of an unfinished work order's priority, if it is above the usual."""
-    if order.status.is_finished:
-        return ""
-    return {Priority.CRITICAL: BOLD_RED, Priority.HIGH: YELLOW}.get(order.priority, "")
+class Column(Generic[T]):
+    """A column of a table, at most `max_width` cells wide.
 
-
-def due_text(order: WorkOrder) -> str:
-    """Return on which day the work order is due, in local time, or for how long it has been overdue."""
-    if not order.due_date:
-        return ""
-    return f"overdue {age(order.due_date)}" if order.is_overdue else local_time(order.due_date)[:10]
-
-
-def age(moment: datetime) -> str:
-    """Return how long ago the moment was."""
-    return duration((datetime.now(timezone.utc) - moment).total_seconds())
-
-
-def due_colour(order: WorkOrder) -> str:
-    """Return the colour of an overdue work order's due date."""
-    return BOLD_RED if order.is_overdue else ""
-
-
-def quantity(count: int) -> str:
-    """Return a number of work orders in words; above 1,000 it was not counted."""
-    number = f"{work_order.COUNTED_AT_MOST:,}+" if count > work_order.COUNTED_AT_MOST else f"{count or 'no'}"
-    return f"{number} work order{'' if count == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in its two largest units: 12m, 5h 12m, 3d 4h."""
-    minutes = int(seconds) // 60
-    if minutes < 60:
-        return f"{minutes}m"
-    if minutes < 24 * 60:
-        return f"{minutes // 60}h {minutes % 60}m"
-    return f"{minutes // 1440}d {minutes % 1440 // 60}h"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table, at the `most` so many cells wide.
-
-    On a narrow terminal the lowest `keep` is left out first, and the `flexible` one gives way, down to its `least`.
+    On a narrow terminal, columns are dropped by `rank`, lowest first, and a `stretch` column shrinks to `min_width`.
     """
 
-    heading: str
-    text: Callable[[Any], str]
-    keep: int = 9
-    flexible: bool = False
-    least: int = 18
-    most: int = 999
-    colour: Optional[Callable[[Any], str]] = None
+    def __init__(
+        self,
+        heading: str,
+        text: Callable[[T], str],
+        rank: int = 9,
+        stretch: bool = False,
+        min_width: int = 18,
+        max_width: int = 999,
+        colour: Optional[Callable[[T], str]] = None,
+    ) -> None:
+        self.heading, self.text, self.rank, self.colour = heading, text, rank, colour
+        self.stretch, self.min_width, self.max_width = stretch, min_width, max_width
 
-    def shown(self, row: object, width: int) -> str:
-        """Return the row's cell, so many cells of the terminal wide."""
-        cell = fit(printable(self.text(row)), width)
-        return coloured(cell, self.colour(row)) if self.colour else cell
+    def cell(self, row: T, width: int) -> str:
+        """Return the row's cell, that many cells of the terminal wide."""
+        text = fit(printable(self.text(row)), width)
+        return coloured(text, self.colour(row)) if self.colour else text
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Any], below: Optional[Callable[[Any], str]] = None) -> None:
+def print_table(columns: Sequence[Column[T]], rows: Sequence[T], below: Callable[[T], str] = lambda _: "") -> None:
     """Print the rows under the columns' headings, with what stands `below` each, no wider than the terminal.
 
-    That holds from 40 columns on; what does not fit is cut, and the least columns are left out.
+    That holds from 40 columns on; what does not fit is cut, and the least important columns are left out.
     """
     texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
-    widths = {column: min(column.most, max(map(cell_width, texts[column]))) for column in columns}
+    widths = {column: min(column.max_width, max(map(cell_width, texts[column]))) for column in columns}
     room = terminal_size().columns
-    kept = _kept_columns(columns, widths, room)
-    for column in kept:
-        if column.flexible:
-            widths[column] = min(widths[column], room - sum(widths[each] + 2 for each in kept if each is not column))
-    print("  ".join(fit(column.heading, widths[column]) for column in kept).rstrip())
+    shown = _shown_columns(columns, widths, room)
+    for column in shown:
+        if column.stretch:
+            widths[column] = min(widths[column], room - sum(widths[each] + 2 for each in shown if each is not column))
+    print("  ".join(fit(column.heading, widths[column]) for column in shown).rstrip())
     for row in rows:
-        print("  ".join(column.shown(row, widths[column]) for column in kept).rstrip())
-        if below and below(row):
+        print("  ".join(column.cell(row, widths[column]) for column in shown).rstrip())
+        if below(row):
             print(*wrap(below(row), indent="    ", hanging="  "), sep="\n")
 
 
-def _kept_columns(columns: Sequence[Column], widths: Dict[Column, int], room: int) -> List[Column]:
-    def least(column: Column) -> int:
-        return min(widths[column], column.least) if column.flexible else widths[column]
+def _shown_columns(columns: Sequence[Column[T]], widths: Dict[Column[T], int], room: int) -> List[Column[T]]:
+    def min_width(column: Column[T]) -> int:
+        return min(widths[column], column.min_width) if column.stretch else widths[column]
 
-    kept = list(columns)
-    for column in sorted(columns, key=lambda column: column.keep):
-        if sum(least(each) + 2 for each in kept) - 2 > room and column.keep < 9:
-            kept.remove(column)
-    return kept
-
-
-# Menus
+    shown = list(columns)
+    for column in sorted(columns, key=lambda column: column.rank):
+        if sum(min_width(each) + 2 for each in shown) - 2 > room and column.rank < 9:
+            shown.remove(column)
+    return shown
 
 
-@dataclass(frozen=True)
-class Option:
-    """A line of a menu: its number, its label, what it runs (None: the way back) and the right that it needs."""
+def bar(part: float) -> str:
+    """Return a bar for a share of the longest one; anything above zero gets at least one character."""
+    try:
+        block = "\u2588"
+        block.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        block = "#"
+    return block * math.ceil(part * 20)
 
-    number: int
-    label: str
-    run: Optional[Callable[..., None]]
-    needs: Optional[Action] = None
-    leaves_menu: bool = False
+
+# Screens
 
 
-def run_menu(screen: Callable[..., Sequence[Option]], *arguments: object) -> None:
-    """Show the screen, which returns the options that stand open, and run what is chosen, until the way back is.
+# What a handler returns: nothing to stay, BACK to leave its screen, or another screen to open.
+Next = Optional["Screen"]
 
-    When the database cannot be read for a moment, the options of the last time stay. A screen that has nothing to show
-    any more returns no options; then the menu is left too.
-    """
-    options: Sequence[Option] = ()
+
+class Option(Generic[S_contra]):
+    """A line of a menu: its number, its label, the handler that it runs or the screen that it opens, and its right."""
+
+    def __init__(
+        self,
+        number: int,
+        label: str,
+        run: Union[Callable[[S_contra], Next], Callable[[Session], "SessionScreen"]],
+        needs: Optional[Action] = None,
+    ) -> None:
+        self.number, self.label, self.run, self.needs = number, label, run, needs
+
+    def choose(self, screen: S_contra) -> Next:
+        """Run the handler, or return the screen that the option opens."""
+        return self.run(screen.session if isinstance(self.run, type) else screen)  # type: ignore[arg-type]
+
+    def is_open_to(self, user: User) -> bool:
+        """Return whether the user's role may choose it; a submenu is open if any of its options is."""
+        if isinstance(self.run, type) and not self.needs:
+            return any(option.is_open_to(user) for option in cast(Screen, self.run).MENU if option.number)
+        return not self.needs or users.may(user, self.needs)
+
+
+class Screen:
+    """What a person sees above a menu: show() prints it and returns the options of the menu that are open."""
+
+    MENU: ClassVar[Sequence[Option[Any]]]
+    session: Optional[Session] = None
+    options: Sequence[Option[Any]] = ()
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the screen and return the options that are open."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        """Show the screen afresh; if the database cannot be read, keep the previous options."""
+        try:
+            self.options = self.show()
+        except sqlite3.Error as error:
+            if not self.options:
+                raise
+            print_error(explain(error))
+
+    def go_back(self) -> Next:
+        """Leave the screen."""
+        return BACK
+
+
+BACK = Screen()
+
+
+class SessionScreen(Screen):
+    """A screen for somebody who is signed in and has the right that it needs; its heading may name the user."""
+
+    heading: ClassVar[str] = ""
+    needs: ClassVar[Action] = Action.OWN_ACCOUNT  # which everybody has
+
+    def __init__(self, session: Session) -> None:
+        self.session: Session = session
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the heading; the options that the user's role may choose are open."""
+        user = users.authorize(self.session, self.needs)
+        print(f"\n{self.heading.format(user=user)}")
+        return [option for option in self.MENU if option.is_open_to(user)]
+
+    def open_work_order(self) -> Next:
+        """Ask for an id and open that work order."""
+        return WorkOrderScreen(self.session, ask("Work order ID", work_order.parse_id))
+
+
+def run_screens(start: Screen) -> None:
+    """Run a stack of screens that begins with `start`, until that one is left."""
+    stack: List[Screen] = []
+    screen = start
     while True:
         try:
-            options = screen(*arguments)
-        except sqlite3.Error as error:
-            if not options:
-                raise
-            print_error(database.explain(error))
-        if not options:
+            step = perform(screen, screen.refresh, if_refused=BACK)
+            if step is None:
+                stack = [*_below(stack, screen), screen]
+                # A screen without options has said it all.
+                step = perform(screen, choose(screen)) if screen.options else BACK
+        except SessionEndedError as error:
+            print_error(error)
+            stack, step = [start], None
+        if step is BACK:
+            stack = [other for other in stack if other is not screen]
+            step = None
+        if not stack:
             return
-        # Whoever is signed in, which is the second argument, may open a work order by #12 at any menu.
-        option = choose(options, opens_work_orders=len(arguments) > 1)
-        if option.run is None:
-            return
-        if perform(option.run, *arguments) and option.leaves_menu:
-            return
+        screen = step or stack[-1]
 
 
-def choose(options: Sequence[Option], opens_work_orders: bool) -> Option:
-    """Print the menu and return the chosen option, or for #12 one that opens work order 12; Ctrl-C is the way back.
+def _below(stack: List[Screen], screen: Screen) -> List[Screen]:
+    """Return the screens below this one; a work order takes the place of an open one and of what is above that."""
+    for position, other in enumerate(stack):
+        if other is screen or (isinstance(other, WorkOrderScreen) and isinstance(screen, WorkOrderScreen)):
+            return stack[:position]
+    return stack
+
+
+def choose(screen: Screen) -> Callable[[], Next]:
+    """Print the screen's menu and return what the chosen option does; Ctrl-C is 0, and #12 opens work order 12.
 
     Raises SystemExit(0) at the end of input.
     """
-    for option in options:
+    for option in screen.options:
         print(f"  {option.number}. {option.label}")
-    by_number = {str(option.number): option for option in options}
+    by_number = {str(option.number): option for option in screen.options}
     while True:
         try:
             answer = read_line("Choose an option: ")
         except Cancelled:
-            return options[-1]
+            answer = "0"
         except EOFError:
             raise SystemExit(0) from None
+        except IdleError:
+            if screen.session:
+                raise
+            continue
         if answer in by_number:
-            return by_number[answer]
-        if opens_work_orders and re.fullmatch("#[0-9]{1,18}", answer):
-            return Option(0, answer, partial(show_work_order, int(answer[1:])))
+            return partial(by_number[answer].choose, screen)
+        if screen.session and re.fullmatch("#[0-9]{1,18}", answer):
+            return partial(WorkOrderScreen, screen.session, int(answer[1:]))
         print_error(f"Choose one of the numbers {', '.join(by_number)}.")
 
 
-def perform(run: Callable[..., None], *arguments: object) -> bool:
-    """Run a handler and return whether it was done; if not, say why."""
+def perform(screen: Screen, run: Callable[[], Next], if_refused: Next = None) -> Next:
+    """Run an action of the screen and return where it leads; if it fails, say why."""
     try:
-        run(*arguments)
-        return True
+        return run()
     except (Cancelled, EOFError) as reason:
         print("Cancelled. Nothing was saved.")
         if isinstance(reason, EOFError):
             raise SystemExit(1) from None
     except (SessionEndedError, OSError):
         raise
-    except (users.PermissionDeniedError, work_order.NotFoundError) as error:
-        print_error(error)  # somebody else's work order is not found, and whoever tries many is to be seen
-        perform(users.record_refusal, *arguments[:2], str(error))
-    except ApplicationError as error:
-        print_error(error)
-    except sqlite3.Error as error:
-        print_error(database.explain(error))
-    except Exception:  # noqa: BLE001 - the last resort: the work goes on, and the log tells what to mend
+    except database.EXPECTED_FAULTS as fault:
+        print_error(explain(fault))
+        # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
+        if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
+            perform(screen, partial(users.record_refusal, screen.session, str(fault)))
+    except Exception:  # noqa: BLE001 - the last resort: the work continues, and the log says what to mend
         print_error(f"Something unexpected happened. Nothing was saved. {log_exception()}")
-    return False
+    return if_refused
 
 
 def log_exception() -> str:
@@ -624,873 +655,767 @@ def log_exception() -> str:
     return f"An admin finds it in {path}."
 
 
-def open_to(user: User, options: Sequence[Option]) -> List[Option]:
-    """Return the options that the user's role may choose."""
-    return [option for option in options if not option.needs or users.scope(user, option.needs) is not Scope.NONE]
-
-
-# Start menu
-
-
-def start_screen(connection: sqlite3.Connection) -> Sequence[Option]:
-    """Print the program's name and return the start menu."""
-    print("\nIT Work Order Management System")
-    return START_MENU
-
-
-def register(connection: sqlite3.Connection) -> None:
-    """Create an account; an admin approves those of managers and admins, but for the first."""
-    if not users.needs_approval(connection, Role.ADMIN):
-        print("There is no active admin: whoever registers with the role admin becomes it.")
-    username = ask("Username", partial(users.free_username, connection))
-    password = ask_new_password("Password", username)
-    role = ask_choice("Role", tuple(Role), Role.USER)
-    approval = None
-    if users.needs_approval(connection, role):
-        print(f"An admin has to approve a new {role}.")
-        approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
-    users.register(connection, username, password, role, approval)
-    print(f"User {username} registered as {role}.")
-
-
-def log_in(connection: sqlite3.Connection) -> None:
-    """Check name and password, have a one-time password replaced, and show the main menu until log-out."""
-    username = ask("Username", str)
-    password = ask("Password", str, read=read_password)
-    session = users.log_in(connection, username, password)
-    try:
-        user = users.account(connection, session)
-        if user.must_change_password:
-            print("That was a one-time password. Choose one of your own.")
-            new = ask_new_password("New password", user.username, password)
-            users.change_password(connection, session, password, new)
-            print("Password changed.")
-        perform(start_work, connection, session)
-        run_menu(main_screen, connection, session)
-        print("Logged out.")
-    except SessionEndedError as error:
-        print_error(error)
-
-
-START_MENU = (
-    Option(1, "Register", register),
-    Option(2, "Log in", log_in),
-    Option(0, "Exit", None),
-)
-
-
-# Main menu
-
-
-def start_work(connection: sqlite3.Connection, session: Session) -> None:
-    """Print what others changed since the last login and, for those who assign, what waits for them."""
-    user = users.account(connection, session)
-    number, changed = work_order.news(connection, session, FIRST_FEW)
-    print(f"\nNew since your last login: {quantity(number)}")
-    for order, entry in changed:
-        told = printable(f"#{order.id} {order.status}: {order.title}")
-        print(f"  {fit(told, terminal_size().columns - 2).rstrip()}")
-        print(*wrap(history_line(entry), indent="      "), sep="\n")
-    if users.scope(user, Action.ASSIGN) is Scope.NONE:
-        return
-    for heading, selection in (
-        ("Unassigned", Selection(status=UNFINISHED, assignee=NOBODY)),
-        ("Overdue", Selection(due=Due.OVERDUE)),
-        ("Assigned to you", Selection(status=UNFINISHED, assignee=user.username)),
-    ):
-        print(f"{heading}: {quantity(work_order.count(connection, session, selection))}")
-        for order in work_order.list_after(connection, session, selection, None, FIRST_FEW):
-            told = f"  {order.priority!s:<8}  "
-            title = fit(printable(f"#{order.id} {order.title}"), terminal_size().columns - len(told)).rstrip()
-            print(coloured(told, priority_colour(order)) + title)
-
-
-def main_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
-    """Print who is signed in and return the main menu."""
-    user = users.account(connection, session)
-    print(f"\nMain menu: {user.username} ({user.role})")
-    return open_to(user, MAIN_MENU)
-
-
-def create_work_order(connection: sqlite3.Connection, session: Session) -> None:
-    """Create a work order of one's own."""
-    title = ask("Title", work_order.valid_title)
-    description = ask_text("Description (optional)", default="")
-    priority = ask_choice("Priority", tuple(Priority), Priority.MEDIUM)
-    work_order_id = work_order.create(connection, session, title, description, priority)
-    print(f"Work order #{work_order_id} created.")
-
-
-def view_work_orders(connection: sqlite3.Connection, session: Session) -> None:
-    """Show the list of all that one may see."""
-    run_menu(list_screen, connection, session, Listing(connection, session, Selection()))
-
-
-def open_work_order(connection: sqlite3.Connection, session: Session, *place: object) -> None:
-    """Ask for an id and show that work order with its menu."""
-    show_work_order(ask("Work order ID", work_order.valid_id), connection, session)
-
-
-def show_work_order(work_order_id: int, connection: sqlite3.Connection, session: Session, *place: object) -> None:
-    """Show the work order with its menu, in the place of the one that is open there, if one is."""
-    work_order.get(connection, session, work_order_id)
-    for opened in place:
-        if isinstance(opened, OpenWorkOrder):
-            opened.switch_to(work_order_id)
-            return
-    run_menu(work_order_screen, connection, session, OpenWorkOrder(work_order_id))
-
-
-def search_work_orders(connection: sqlite3.Connection, session: Session) -> None:
-    """Show the list of what matches."""
-    selection = ask("Search for", partial(work_order.search, connection, session))
-    run_menu(list_screen, connection, session, Listing(connection, session, selection))
-
-
-def show_summary(connection: sqlite3.Connection, session: Session) -> None:
-    """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
-    counts = work_order.summary(connection, session)
-
-    def number(row: Tuple[Status, int], priorities: Sequence[Priority]) -> int:
-        status, whose = row
-        return sum(counts.get((status, priority), (0, 0))[whose] for priority in priorities)
-
-    def cell(row: Tuple[Status, int], priorities: Sequence[Priority]) -> str:
-        return f"{number(row, priorities):,}"
-
-    every = tuple(Priority)
-    longest = max(number((status, 0), every) for status in Status) or 1
-    total, own = (sum(numbers[whose] for numbers in counts.values()) for whose in (0, 1))
-    print(f"Summary of all work orders: {total:,}, {own:,} of them yours")
-    columns = (
-        Column("Status", lambda row: "  yours" if row[1] else str(row[0])),
-        *(Column(str(priority), partial(cell, priorities=(priority,))) for priority in Priority),
-        Column("Total", partial(cell, priorities=every), keep=2),
-        Column("", lambda row: bar(number(row, every) / longest), keep=1),
-    )
-    print_table(columns, [(status, whose) for status in Status for whose in (0, 1)])
-
-
-def bar(part: float) -> str:
-    """Return a bar that is as long as the part of the longest one, of at least one character for more than nothing."""
-    try:
-        block = "\u2588"
-        block.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        block = "#"
-    return block * math.ceil(part * 20)
-
-
-def my_account(connection: sqlite3.Connection, session: Session) -> None:
-    """Show the account menu."""
-    run_menu(account_screen, connection, session)
-
-
-def manage_users(connection: sqlite3.Connection, session: Session) -> None:
-    """Show the users menu."""
-    run_menu(users_screen, connection, session)
-
-
-def data_and_audit(connection: sqlite3.Connection, session: Session) -> None:
-    """Show the data menu."""
-    run_menu(data_screen, connection, session)
-
-
-MAIN_MENU = (
-    Option(1, "Create work order", create_work_order, Action.CREATE),
-    Option(2, "View work orders", view_work_orders, Action.VIEW),
-    Option(3, "Update work order", open_work_order, Action.VIEW),
-    Option(4, "Search work orders", search_work_orders, Action.VIEW),
-    Option(5, "Summary", show_summary, Action.SUMMARY),
-    Option(6, "My account", my_account),
-    Option(8, "Manage users", manage_users, Action.MANAGE_USERS),
-    Option(9, "Data and audit", data_and_audit, Action.RESTORE),
-    Option(0, "Log out", None),
-)
-
-
 # Paging
 
 
-@dataclass
-class Pager(Generic[T]):
-    """What somebody pages through: `read` returns the rows behind one (None: from the top), so many at most.
+class Pager(Generic[F, T]):
+    """The pages of what `read` finds: up to so many rows that pass a filter and follow those already seen.
 
-    Pages stay as they were read, so that what others change in between neither repeats a row nor skips one.
+    A page that was turned keeps its rows, so that what others change in between neither repeats a row nor skips one;
+    `reread` looks at them again. The last page that was reached is read anew each time.
     """
 
-    read: Callable[[Optional[T], int], List[T]]
-    pages: List[List[T]] = field(default_factory=list)
-    number: int = -1
+    def __init__(
+        self,
+        filter: F,
+        read: Callable[[F, Sequence[T], int], List[T]],
+        reread: Callable[[F, List[T]], List[T]],
+    ) -> None:
+        self._read, self._reread = read, reread
+        self.narrow(filter)
 
-    def turn(self) -> None:
-        """Go on to the next page, which is read when it is shown for the first time."""
-        if self.number + 1 == len(self.pages):
-            self.pages.append(self.read(self._last(), self.rows()))
-        self.number += 1
+    def narrow(self, filter: F) -> None:
+        """Begin with the first page of what passes the filter."""
+        self.filter = filter
+        self._pages: List[List[T]] = []
+        self._has_more = False
+        self.number = 0
 
-    def rows(self) -> int:
-        """Return how many rows make a page: what fits above a menu, or 20 where there is no terminal."""
-        return max(5, terminal_size().lines - 11) if sys.stdout.isatty() else ROWS_PER_PAGE
+    def turn(self, step: int) -> None:
+        """Go to another page, at most one beyond those already read."""
+        self.number = max(0, min(self.number + step, len(self._pages)))
 
-    def page(self) -> List[T]:
-        """Return the rows of the page that is shown, the first one to begin with."""
-        if self.number < 0:
-            self.turn()
-        return self.pages[self.number]
+    def rows(self, size: int) -> List[T]:
+        """Return the rows of the current page; one that is read anew has up to `size`."""
+        if self.number + 1 < len(self._pages):
+            return self._reread(self.filter, self._pages[self.number])
+        before = self._pages[: self.number]
+        rows = self._read(self.filter, [row for page in before for row in page], size + 1)
+        self._has_more = len(rows) > size
+        self._pages = [*before, rows[:size]]
+        return rows[:size]
 
     def has_next(self) -> bool:
-        """Return whether there is a page behind this one."""
-        return self.number + 1 < len(self.pages) or bool(self.read(self._last(), 1))
-
-    def restart(self) -> None:
-        """Forget the pages, so that the first is read anew."""
-        self.pages, self.number = [], -1
-
-    def _last(self) -> Optional[T]:
-        return next((page[-1] for page in reversed(self.pages) if page), None)
-
-    def open_options(self, menu: Sequence[Option]) -> List[Option]:
-        """Return the menu without Next page on the last page and Previous page on the first."""
-        closed = [turn_page] * (not self.has_next()) + [turn_back] * (self.number == 0)
-        return [option for option in menu if option.run not in closed]
+        """Return whether a page follows the current one."""
+        return self.number + 1 < len(self._pages) or self._has_more
 
 
-def turn_page(connection: sqlite3.Connection, session: Session, pager: Pager[Any], *place: object) -> None:
-    """Go on to the next page."""
-    pager.turn()
+class PagedScreen(SessionScreen, Generic[F, T]):
+    """A list that is shown by pages, with a table's columns or as print_rows does."""
 
+    initial_filter: Any = None
+    columns: ClassVar[Sequence[Column[Any]]] = ()
+    empty_message = "Nothing to show."
+    stays_if_short = True
 
-def turn_back(connection: sqlite3.Connection, session: Session, pager: Pager[Any], *place: object) -> None:
-    """Go back to the page before."""
-    pager.number -= 1
+    def __init__(self, session: Session, filter: Optional[F] = None) -> None:
+        super().__init__(session)
+        self.pager: Pager[F, T] = Pager(self.initial_filter if filter is None else filter, self.read, self.reread)
 
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the page; the options to turn it are open where there is such a page.
 
-PAGES_MENU = (
-    Option(1, "Next page", turn_page),
-    Option(2, "Previous page", turn_back),
-    Option(0, "Back", None),
-)
+        A list that does not stay if it is short has no options if all of it fits on a page.
+        """
+        self.print_page(self.pager.rows(self.page_size()))
+        if not (self.stays_if_short or self.pager.has_next() or self.pager.number):
+            return ()
+        is_open: Dict[object, bool] = {
+            PagedScreen.next_page: self.pager.has_next(),
+            PagedScreen.previous_page: self.pager.number > 0,
+        }
+        return [option for option in self.MENU if is_open.get(option.run, True)]
 
+    def print_page(self, rows: Sequence[T]) -> None:
+        """Print what is shown and the rows."""
+        print("", *wrap(self.description(), indent=""), sep="\n")
+        if rows:
+            self.print_rows(rows)
+        elif self.empty_message:
+            print(self.empty_message)
 
-# List of work orders
+    def print_rows(self, rows: Sequence[T]) -> None:
+        """Print the rows of a page."""
+        print_table(self.columns, rows)
 
+    def description(self) -> str:
+        """Return what is shown and on which page."""
+        return f"{self.heading} (page {self.pager.number + 1})"
 
-class Listing(Pager[WorkOrder]):
-    """The pages of the work orders of a selection."""
+    def page_size(self) -> int:
+        """Return how many rows fit above a menu, or 20 where there is no terminal."""
+        return max(5, terminal_size().lines - 11) if sys.stdout.isatty() else ROWS_PER_PAGE
 
-    def __init__(self, connection: sqlite3.Connection, session: Session, selection: Selection) -> None:
-        super().__init__(self._read)
-        self._connection, self._session, self.selection = connection, session, selection
+    def read(self, filter: F, seen: Sequence[T], limit: int) -> List[T]:
+        """Return up to `limit` rows that follow those already seen."""
+        raise NotImplementedError
 
-    def _read(self, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
-        seen = {order.id for page in self.pages for order in page}
-        found = self._list(after, limit, seen)
-        if after and len(found) < limit:
-            # What others moved from behind the last row to before it has not been seen.
-            found += self._list(None, limit - len(found), seen | {order.id for order in found})
-        return found
+    def reread(self, _: F, rows: List[T]) -> List[T]:
+        """Return the rows of a page that was turned as they are now; here, as they were."""
+        users.authorize(self.session, self.needs)
+        return rows
 
-    def _list(self, after: Optional[WorkOrder], limit: int, seen: Set[int]) -> List[WorkOrder]:
-        return work_order.list_after(self._connection, self._session, self.selection, after, limit, seen)
+    def clear_filter(self) -> None:
+        """Show everything again."""
+        self.pager.narrow(self.initial_filter)
 
-    def rows(self) -> int:
-        """Return how many rows make a page; what was found by a search takes two lines."""
-        return super().rows() // 2 if self.selection.text and sys.stdout.isatty() else super().rows()
+    def next_page(self) -> None:
+        """Turn to the next page."""
+        self.pager.turn(1)
 
-    def select(self, **changes: Any) -> None:
-        """Change the selection and start from its first page."""
-        self.selection = replace(self.selection, **changes)
-        self.restart()
+    def previous_page(self) -> None:
+        """Turn back to the page before."""
+        self.pager.turn(-1)
 
-
-def list_screen(connection: sqlite3.Connection, session: Session, listing: Listing) -> Sequence[Option]:
-    """Print the page of the list under what it shows and how many there are, and return the list menu."""
-    if listing.number == 0 and len(listing.pages) == 1:
-        listing.restart()  # nothing can be repeated or skipped yet
-    selection, ids = listing.selection, [order.id for order in listing.page()]
-    orders = work_order.list_these(connection, session, selection, ids)
-    total = quantity(work_order.count(connection, session, selection))
-    heading = f"{total[0].upper()}{total[1:]}{in_words(selection)}, sorted by {selection.sort}"
-    print("", *wrap(f"{heading} (page {listing.number + 1})", indent=""), sep="\n")
-    shown = [order.id for order in orders]
-    places = work_order.excerpts(connection, session, selection, shown) if selection.text else {}
-    if orders:
-        print_table(LIST_COLUMNS, orders, below=lambda order: places.get(order.id, ""))
-    return listing.open_options(LIST_MENU)
-
-
-def in_words(selection: Selection) -> str:
-    """Return what is selected, as it goes on behind the number of work orders."""
-    said = (
-        (selection.text, f'with "{selection.text}"{" anywhere" * selection.as_substring}'),
-        (selection.status, f"{selection.status}"),
-        (selection.priority, f"priority {selection.priority}"),
-        (selection.requester, f"requester {selection.requester}"),
-        (selection.assignee, f"assignee {selection.assignee}"),
-        (selection.due, f"{'due ' * (selection.due is Due.THIS_WEEK)}{selection.due}"),
+    MENU: ClassVar[Sequence[Option[Any]]] = (
+        Option(1, "Next page", next_page),
+        Option(2, "Previous page", previous_page),
+        Option(0, "Back", Screen.go_back),
     )
-    words = ", ".join(text for is_set, text in said if is_set)
-    return f": {words}" if words else ""
-
-
-def filter_list(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
-    """Narrow the list down; each answer may be left empty for any."""
-    status = ask_filter("Status", (*Status, UNFINISHED))
-    priority = ask_filter("Priority", tuple(Priority))
-    person = partial(work_order.person, connection, session)
-    requester = ask_person("Requester", person)
-    assignee = ask_person("Assignee", partial(person, or_nobody=True))
-    due = ask_filter("Due", tuple(Due))
-    listing.select(status=status, priority=priority, requester=requester, assignee=assignee, due=due)
-
-
-def sort_list(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
-    """Put the list into another order."""
-    listing.select(sort=ask_choice("Sort by", tuple(Sort), Sort.URGENCY))
-
-
-def clear_filter(connection: sqlite3.Connection, session: Session, listing: Listing) -> None:
-    """Take all filters back; what was searched for and the order stay."""
-    listing.select(status=None, priority=None, requester=None, assignee=None, due=None)
-
-
-LIST_COLUMNS = (
-    Column("ID", lambda order: str(order.id)),
-    Column("Priority", lambda order: str(order.priority), colour=priority_colour),
-    Column("Status", lambda order: str(order.status)),
-    Column("Title", lambda order: order.title, flexible=True),
-    Column("Requester", lambda order: order.requester, keep=1, most=14),
-    Column("Assignee", lambda order: order.assignee or NOBODY, keep=3, most=14),
-    Column("Age", lambda order: age(order.created_at), keep=2),
-    Column("Due", due_text, keep=4, colour=due_colour),
-)
-
-LIST_MENU = (
-    Option(1, "Next page", turn_page),
-    Option(2, "Previous page", turn_back),
-    Option(3, "Open a work order", open_work_order),
-    Option(4, "Filter", filter_list),
-    Option(5, "Sort", sort_list),
-    Option(6, "Clear filter", clear_filter),
-    Option(0, "Back", None),
-)
 
 
 # One work order
 
 
-@dataclass
-class OpenWorkOrder:
-    """A work order as it was shown last, and what was typed for it and could not be saved, by field."""
+class WorkOrderScreen(SessionScreen):
+    """A work order, and what was typed for it and could not be saved, by field."""
 
-    id: int
-    shown: Optional[WorkOrder] = None
-    drafts: Dict[str, str] = field(default_factory=dict)
-
-    def switch_to(self, work_order_id: int) -> None:
-        """Let another work order stand in the place of this one."""
-        self.id, self.shown, self.drafts = work_order_id, None, {}
+    def __init__(self, session: Session, work_order_id: int) -> None:
+        super().__init__(session)
+        self.id = work_order_id
+        self.details: Optional[Details] = None
+        self.drafts: Dict[str, Any] = {}
 
     @property
-    def order(self) -> WorkOrder:
+    def work_order(self) -> WorkOrder:
         """The work order as it was shown last."""
-        assert self.shown is not None
-        return self.shown
+        assert self.details
+        return self.details.work_order
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the work order, if it is not on the screen already."""
+        details = work_order.get(self.session, self.id)
+        print_title(details.work_order)
+        if details != self.details:
+            print_fields(details.work_order)
+            if details.latest_comment:
+                print(f"  Comments:   {details.comments}, the latest:")
+                print(*wrap(work_order.describe_entry(details.latest_comment), indent="    ", hanging="    "), sep="\n")
+        self.details = details
+        return [option for option in self.MENU if not option.needs or option.needs in details.actions]
 
     @contextmanager
-    def draft(self, **typed: str) -> Iterator[None]:
+    def draft(self, **values: object) -> Iterator[None]:
         """Keep what was typed, to offer it again, unless what happens inside succeeds."""
-        self.drafts.update(typed)
-        yield
-        for name in typed:
+        self.drafts.update(values)
+        try:
+            yield
+        except work_order.ConflictError as error:
+            offer = "What you typed is offered when you choose the same option again."
+            raise work_order.ConflictError(f"{error} {offer}") from error
+        for name in values:
             del self.drafts[name]
 
+    def initial(self, field: Field[V]) -> V:
+        """Return what a prompt for the field starts from: the unsaved draft or the current value."""
+        return cast(V, self.drafts.get(field.name, field.read(self.work_order)))
 
-def work_order_screen(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> Sequence[Option]:
-    """Print the work order, if it is not on the screen already, and return its menu."""
-    order = work_order.get(connection, session, opened.id)
-    user = users.account(connection, session)
-    print("", *wrap(f"Work order #{order.id}: {order.title}", indent="", hanging="    "), sep="\n")
-    if order != opened.shown:
-        print_work_order(order)
-        print_latest_comment(*work_order.latest_comment(connection, session, order.id))
-    opened.shown = order
-    return [option for option in WORK_ORDER_MENU if not option.needs or work_order.permitted(user, option.needs, order)]
+    def save(self, field: Field[V], value: V, done: str) -> None:
+        """Give the field another value and say that it is done."""
+        with self.draft(**{field.name: value}):
+            is_changed = work_order.change(self.session, self.work_order, field, value)
+        print(done if is_changed else "Nothing changed.")
 
+    def change_status(self) -> None:
+        """Give the work order another status, with a note."""
+        drafted, note = self.drafts.get("status"), self.drafts.get("note", "")
+        status = ask_choice("Status", tuple(Status), Default(drafted) if drafted else None)
+        label = "Note" if note else "Note (optional)"
+        note = ask(label, work_order.parse_optional_text, Default(note), read_text)
+        with self.draft(status=status, note=note):
+            work_order.change_status(self.session, self.work_order, status, note)
+        print(f"Work order #{self.id} is now {status}.")
 
-def print_work_order(order: WorkOrder) -> None:
-    """Print all fields but the title."""
-    print(f"  Status:     {order.status}")
-    print(f"  Priority:   {coloured(str(order.priority), priority_colour(order))}")
-    print(f"  Requester:  {order.requester}")
-    print(f"  Assignee:   {order.assignee or NOBODY}")
-    if order.due_date:
-        overdue = f", {due_text(order)}" * order.is_overdue
-        print(f"  Due:        {coloured(local_time(order.due_date) + overdue, due_colour(order))}")
-    print(f"  Created:    {local_time(order.created_at)}")
-    print(f"  Changed:    {local_time(order.updated_at)}")
-    if order.resolved_at:
-        print(f"  Resolved:   {local_time(order.resolved_at)}")
-    if order.description:
-        print("  Description:", *wrap(order.description, indent="    "), sep="\n")
+    def add_comment(self) -> None:
+        """Add a comment to the history."""
+        drafted = self.drafts.get("comment")
+        comment = ask("Comment", work_order.parse_text, Default(drafted) if drafted else None, read_text)
+        with self.draft(comment=comment):
+            work_order.comment(self.session, self.id, comment)
+        print(f"Comment on work order #{self.id} added.")
 
+    def edit_title(self) -> None:
+        """Give the work order another title."""
+        title = ask_edit("Title", work_order.parse_title, self.initial(work_order.TITLE))
+        self.save(work_order.TITLE, title, f"Title of work order #{self.id} saved.")
 
-def print_latest_comment(comments: int, latest: Optional[HistoryEntry]) -> None:
-    """Print how many comments there are and the latest one."""
-    if latest:
-        print(f"  Comments:   {comments}, the latest:")
-        print(*wrap(history_line(latest), indent="    ", hanging="    "), sep="\n")
+    def edit_description(self) -> None:
+        """Give the work order another description."""
+        current = self.initial(work_order.DESCRIPTION)
+        description = ask_edit("Description", work_order.parse_optional_text, current, read_text)
+        self.save(work_order.DESCRIPTION, description, f"Description of work order #{self.id} saved.")
 
+    def change_priority(self) -> None:
+        """Give the work order another priority."""
+        priority = ask_choice("Priority", tuple(Priority), Default(self.initial(work_order.PRIORITY)))
+        self.save(work_order.PRIORITY, priority, f"Priority of work order #{self.id} is now {priority}.")
 
-def change_status(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Give the work order another status, with a note."""
-    draft = opened.drafts.get("status")
-    status = ask_choice("Status", tuple(Status), Status(draft) if draft else None)
-    note = ask_text("Note (optional)" if "note" not in opened.drafts else "Note", opened.drafts.get("note", ""))
-    with opened.draft(status=status, note=note):
-        work_order.change_status(connection, session, opened.order, status, note)
-    print(f"Work order #{opened.id} is now {status}.")
+    def assign(self) -> None:
+        """Give the work order to a manager or admin, or to nobody."""
+        drafted = self.drafted(work_order.ASSIGNEE)
+        parse = partial(users.parse_assignee, self.session)
+        assignee = ask("Assignee (a manager or admin, me, or nobody)", parse, drafted)
+        done = f"Work order #{self.id} is now assigned to {assignee or NOBODY}."
+        self.save(work_order.ASSIGNEE, assignee, done)
 
+    def set_due_date(self) -> None:
+        """Say until when the work order has to be finished."""
+        label = "Due date (YYYY-MM-DD, YYYY-MM-DD HH:MM, or none)"
+        due_at = ask(label, work_order.parse_due_date, self.drafted(work_order.DUE_DATE))
+        done = f"Due date of work order #{self.id} is now {work_order.local_time(due_at) if due_at else NONE}."
+        self.save(work_order.DUE_DATE, due_at, done)
 
-def add_comment(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Add a comment to the history."""
-    comment = ask("Comment", work_order.valid_text, opened.drafts.get("comment"), read_text)
-    with opened.draft(comment=comment):
-        work_order.comment(connection, session, opened.id, comment)
-    print(f"Comment on work order #{opened.id} added.")
+    def drafted(self, field: Field[V]) -> Optional[Default[V]]:
+        """Return what was typed for the field and could not be saved as the default of its prompt, if anything was."""
+        if field.name not in self.drafts:
+            return None
+        value = self.drafts[field.name]
+        return Default(value, work_order.describe_value(field.name, field.as_text(value)))
 
+    def change_requester(self) -> None:
+        """Make the work order somebody else's."""
+        parse = partial(users.parse_requester, self.session)
+        requester = ask("Requester", parse, Default(self.initial(work_order.REQUESTER)))
+        self.save(work_order.REQUESTER, requester, f"Requester of work order #{self.id} is now {requester}.")
 
-def edit_title(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Give the work order another title."""
-    title = ask_edit("Title", work_order.valid_title, opened.drafts.get("title", opened.order.title))
-    with opened.draft(title=title):
-        changed = work_order.edit_title(connection, session, opened.order, title)
-    print(f"Title of work order #{opened.id} saved." if changed else "Nothing changed.")
+    def show_history(self) -> Next:
+        """Print every change and comment, oldest first; a long history by pages."""
+        return HistoryScreen(self.session, self.id)
 
+    def delete(self) -> Next:
+        """Hide the work order from everybody."""
+        confirm(f"Work order #{self.id} will be deleted; only an admin can see or restore it.")
+        work_order.delete(self.session, self.id)
+        print(f"Work order #{self.id} deleted.")
+        return BACK
 
-def edit_description(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Give the work order another description."""
-    today = opened.drafts.get("description", opened.order.description)
-    description = ask_edit("Description", _text_or_none, today, read_text)
-    with opened.draft(description=description):
-        changed = work_order.edit_description(connection, session, opened.order, description)
-    print(f"Description of work order #{opened.id} saved." if changed else "Nothing changed.")
-
-
-def change_priority(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Give the work order another priority."""
-    default = Priority[opened.drafts.get("priority", opened.order.priority.name)]
-    priority = ask_choice("Priority", tuple(Priority), default)
-    with opened.draft(priority=priority.name):
-        changed = work_order.change_priority(connection, session, opened.order, priority)
-    print(f"Priority of work order #{opened.id} is now {priority}." if changed else "Nothing changed.")
-
-
-def assign(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Hand the work order to a manager or admin, or to nobody."""
-    valid = partial(work_order.valid_assignee, connection, session)
-    assignee = ask("Assignee (a manager or admin, me, or nobody)", valid, opened.drafts.get("assignee"))
-    with opened.draft(assignee=assignee):
-        changed = work_order.assign(connection, session, opened.order, assignee)
-    print(f"Work order #{opened.id} is now assigned to {assignee}." if changed else "Nothing changed.")
-
-
-def set_due_date(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Say until when the work order has to be finished."""
-    label = "Due date (YYYY-MM-DD, YYYY-MM-DD HH:MM, or none)"
-    text = ask(label, checked(work_order.valid_due_date), opened.drafts.get("due_date"))
-    due_date = work_order.valid_due_date(text)
-    with opened.draft(due_date=text):
-        changed = work_order.set_due_date(connection, session, opened.order, due_date)
-    told = local_time(due_date) if due_date else "none"
-    print(f"Due date of work order #{opened.id} is now {told}." if changed else "Nothing changed.")
+    MENU: ClassVar[Sequence[Option["WorkOrderScreen"]]] = (
+        Option(1, "Change status", change_status, Action.CHANGE_STATUS),
+        Option(2, "Add comment", add_comment, Action.COMMENT),
+        Option(3, "Edit title", edit_title, Action.EDIT),
+        Option(4, "Edit description", edit_description, Action.EDIT),
+        Option(5, "Change priority", change_priority, Action.EDIT),
+        Option(6, "Assign", assign, Action.ASSIGN),
+        Option(7, "Set due date", set_due_date, Action.SET_DUE_DATE),
+        Option(8, "Change requester", change_requester, Action.CHANGE_REQUESTER),
+        Option(9, "Show history", show_history, Action.VIEW),
+        Option(10, "Delete", delete, Action.DELETE),
+        Option(0, "Back", Screen.go_back),
+    )
 
 
-def change_requester(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Make the work order somebody else's."""
-    default = opened.drafts.get("requester", opened.order.requester)
-    requester = ask("Requester", partial(work_order.requester_username, connection, session), default)
-    with opened.draft(requester=requester):
-        changed = work_order.change_requester(connection, session, opened.order, requester)
-    print(f"Requester of work order #{opened.id} is now {requester}." if changed else "Nothing changed.")
+class HistoryScreen(PagedScreen[int, HistoryEntry]):
+    """The history of a work order, whose id is the filter."""
+
+    needs = Action.VIEW
+    stays_if_short = False
+
+    def read(self, filter: int, seen: Sequence[HistoryEntry], limit: int) -> List[HistoryEntry]:
+        """Return the entries that follow those already seen."""
+        return work_order.history(self.session, filter, seen[-1] if seen else None, limit)
+
+    def description(self) -> str:
+        """Return whose history it is."""
+        return f"History of work order #{self.pager.filter}"
+
+    def print_rows(self, rows: Sequence[HistoryEntry]) -> None:
+        """Print each entry with its text."""
+        for entry in rows:
+            print(*wrap(work_order.describe_entry(entry), hanging="    "), sep="\n")
 
 
-def show_history(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Print every change and comment, the oldest first; a long history by pages."""
-    pager = Pager(partial(read_history, connection, session, opened.id))
-    entries = pager.page()
-    if pager.has_next():
-        run_menu(history_screen, connection, session, pager, opened)
-    else:
-        print_history(opened.id, entries)
+def print_title(row: WorkOrder) -> None:
+    """Print the number and the title of a work order."""
+    print("", *wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    "), sep="\n")
 
 
-def history_screen(
-    connection: sqlite3.Connection, session: Session, pager: Pager[HistoryEntry], opened: OpenWorkOrder
-) -> Sequence[Option]:
-    """Print the page of the history and return the menu to turn it."""
-    if not opened.shown:
-        return ()  # another work order has taken the place of this one
-    print()
-    print_history(opened.id, pager.page())
-    return pager.open_options(PAGES_MENU)
+def print_fields(row: WorkOrder) -> None:
+    """Print everything but the title of a work order."""
+    print(f"  Status:     {row.status}")
+    print(f"  Priority:   {coloured(str(row.priority), priority_colour(row))}")
+    print(f"  Requester:  {row.requester}")
+    print(f"  Assignee:   {row.assignee or NOBODY}")
+    if row.due_at:
+        overdue = f", {work_order.describe_due(row)}" * row.is_overdue
+        print(f"  Due:        {coloured(work_order.local_time(row.due_at) + overdue, due_colour(row))}")
+    print(f"  Created:    {work_order.local_time(row.created_at)}")
+    print(f"  Changed:    {work_order.local_time(row.updated_at)}")
+    if row.resolved_at:
+        print(f"  Resolved:   {work_order.local_time(row.resolved_at)}")
+    if row.description:
+        print("  Description:", *wrap(row.description, indent="    "), sep="\n")
 
 
-def read_history(
-    connection: sqlite3.Connection, session: Session, work_order_id: int, after: Optional[HistoryEntry], limit: int
-) -> List[HistoryEntry]:
-    """Return so many entries behind that one."""
-    return work_order.history(connection, session, work_order_id, after.id if after else 0, limit)
+def priority_colour(row: WorkOrder) -> str:
+    """Return the colour of an unfinished work order's priority, if it is above the usual."""
+    if row.status.is_finished:
+        return ""
+    return {Priority.CRITICAL: BOLD_RED, Priority.HIGH: YELLOW}.get(row.priority, "")
 
 
-def print_history(work_order_id: int, entries: Sequence[HistoryEntry]) -> None:
-    """Print the entries under a heading."""
-    print(f"History of work order #{work_order_id}")
-    for entry in entries:
-        print(*wrap(history_line(entry), hanging="    "), sep="\n")
+def due_colour(row: WorkOrder) -> str:
+    """Return the colour of an overdue work order's due date."""
+    return BOLD_RED if row.is_overdue else ""
 
 
-def history_line(entry: HistoryEntry) -> str:
-    """Return who changed what when, and behind it the text that goes with it."""
-    what = "commented" if entry.field == "comment" else entry.field
-    if entry.new_value is not None:
-        old, new = (history_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
-        what = f'{entry.field} from "{old}" to "{new}"'
-    return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
+# Lists of work orders
 
 
-def history_value(field: str, value: str) -> str:
-    """Return a value of the history for the person: a moment in local time."""
-    return local_time(datetime.fromisoformat(value)) if field == "due date" and value != "none" else value
+class ListScreen(PagedScreen[Query, WorkOrder]):
+    """The work orders that a query finds."""
 
+    initial_filter = Query()
+    empty_message = ""  # the description says so
+    columns: ClassVar[Sequence[Column[WorkOrder]]] = (
+        Column("ID", lambda row: str(row.id)),
+        Column("Priority", lambda row: str(row.priority), colour=priority_colour),
+        Column("Status", lambda row: str(row.status)),
+        Column("Title", lambda row: row.title, stretch=True),
+        Column("Requester", lambda row: row.requester, rank=1, max_width=14),
+        Column("Assignee", lambda row: row.assignee or NOBODY, rank=3, max_width=14),
+        Column("Age", lambda row: work_order.age(row.created_at), rank=2),
+        Column("Due", work_order.describe_due, rank=4, colour=due_colour),
+    )
 
-def delete_work_order(connection: sqlite3.Connection, session: Session, opened: OpenWorkOrder) -> None:
-    """Put the work order out of everybody's sight."""
-    confirm(f"Work order #{opened.id} will be deleted: nobody sees it any more.")
-    work_order.delete(connection, session, opened.id)
-    print(f"Work order #{opened.id} deleted.")
+    def read(self, filter: Query, seen: Sequence[WorkOrder], limit: int) -> List[WorkOrder]:
+        """Read the page that follows what was seen."""
+        self.page = work_order.read_page(self.session, filter, seen, limit)
+        return self.page.work_orders
 
+    def reread(self, filter: Query, rows: List[WorkOrder]) -> List[WorkOrder]:
+        """Read a page that was seen as it is now."""
+        self.page = work_order.reread_page(self.session, filter, rows)
+        return self.page.work_orders
 
-WORK_ORDER_MENU = (
-    Option(1, "Change status", change_status, Action.CHANGE_STATUS),
-    Option(2, "Add comment", add_comment, Action.COMMENT),
-    Option(3, "Edit title", edit_title, Action.EDIT),
-    Option(4, "Edit description", edit_description, Action.EDIT),
-    Option(5, "Change priority", change_priority, Action.EDIT),
-    Option(6, "Assign", assign, Action.ASSIGN),
-    Option(7, "Set due date", set_due_date, Action.SET_DUE_DATE),
-    Option(8, "Change requester", change_requester, Action.CHANGE_REQUESTER),
-    Option(9, "Show history", show_history, Action.VIEW),
-    Option(10, "Delete", delete_work_order, Action.DELETE, leaves_menu=True),
-    Option(0, "Back", None),
-)
+    def description(self) -> str:
+        """Return how many work orders are shown, which, in which order, and on which page."""
+        query, total = self.pager.filter, work_order.quantity(self.page.total)
+        words = work_order.describe_query(query)
+        which = f"{total[0].upper()}{total[1:]}{': ' if words else ''}{words}"
+        return f"{which}, sorted by {query.sort} (page {self.pager.number + 1})"
+
+    def print_rows(self, rows: Sequence[WorkOrder]) -> None:
+        """Print the work orders, each with the place where a search matched."""
+        print_table(self.columns, rows, below=lambda row: self.page.excerpts.get(row.id, ""))
+
+    def page_size(self) -> int:
+        """Return how many rows fit; what a search found takes two lines."""
+        size = super().page_size()
+        return size // 2 if self.pager.filter.text and sys.stdout.isatty() else size
+
+    def filter(self) -> None:
+        """Narrow the list down; each answer may be left empty for any."""
+        narrowed = Filter(
+            status=ask_filter_choice("Status", (*Status, UNFINISHED)),
+            priority=ask_filter_choice("Priority", tuple(Priority)),
+            requester=ask_filter("Requester", partial(users.parse_person, self.session)),
+            assignee=ask_filter("Assignee", partial(users.parse_assignee_filter, self.session)),
+            due=ask_filter_choice("Due", tuple(Due)),
+        )
+        self.pager.narrow(self.pager.filter._replace(filter=narrowed))
+
+    def sort(self) -> None:
+        """Put the list into another order."""
+        sort = ask_choice("Sort by", tuple(Sort), Default(Sort.URGENCY))
+        self.pager.narrow(self.pager.filter._replace(sort=sort))
+
+    def clear_filter(self) -> None:
+        """Remove the filter; what was searched for and the order stay."""
+        self.pager.narrow(self.pager.filter._replace(filter=Filter()))
+
+    MENU: ClassVar[Sequence[Option["ListScreen"]]] = (
+        Option(1, "Next page", PagedScreen.next_page),
+        Option(2, "Previous page", PagedScreen.previous_page),
+        Option(3, "Open a work order", SessionScreen.open_work_order),
+        Option(4, "Filter", filter),
+        Option(5, "Sort", sort),
+        Option(6, "Clear filter", clear_filter),
+        Option(0, "Back", Screen.go_back),
+    )
 
 
 # My account
 
 
-def account_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
-    """Print whose account it is and return the account menu."""
-    user = users.account(connection, session)
-    print(f"\nMy account: {user.username} ({user.role})")
-    return ACCOUNT_MENU
+class AccountScreen(SessionScreen):
+    """One's own account."""
 
+    heading = "My account: {user.username} ({user.role})"
 
-def change_password(connection: sqlite3.Connection, session: Session) -> None:
-    """Give one's own account another password."""
-    current = ask("Current password", str, read=read_password)
-    new = ask_new_password("New password", users.account(connection, session).username, current)
-    users.change_password(connection, session, current, new)
-    print("Password changed.")
+    def change_password(self) -> None:
+        """Change one's own password."""
+        current = ask("Current password", str, read=read_password)
+        new = ask_new_password("New password", users.current_user(self.session).username, current)
+        users.change_password(self.session, current, new)
+        print("Password changed.")
 
+    def change_email(self) -> None:
+        """Change or remove one's own email address."""
+        current = users.current_user(self.session).email
+        email = ask("Email", users.parse_email, Default(current, current or NONE))
+        users.change_email(self.session, email)
+        print(f"Email is now {email or NONE}.")
 
-def change_email(connection: sqlite3.Connection, session: Session) -> None:
-    """Give one's own account another email address, or none."""
-    today = users.account(connection, session).email or "none"
-    email = ask("Email", checked(users.valid_email), today)
-    users.change_email(connection, session, email)
-    print(f"Email is now {email}.")
-
-
-ACCOUNT_MENU = (
-    Option(1, "Change password", change_password),
-    Option(2, "Change email", change_email),
-    Option(0, "Back", None),
-)
+    MENU: ClassVar[Sequence[Option["AccountScreen"]]] = (
+        Option(1, "Change password", change_password),
+        Option(2, "Change email", change_email),
+        Option(0, "Back", Screen.go_back),
+    )
 
 
 # Manage users
 
 
-def users_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
-    """Print the heading and return the users menu."""
-    users.authorize(connection, session, Action.MANAGE_USERS)
-    print("\nManage users")
-    return USERS_MENU
+class UsersScreen(SessionScreen):
+    """The accounts, for admins."""
+
+    heading = "Manage users"
+    needs = Action.MANAGE_USERS
+
+    def list_users(self) -> Next:
+        """Print all accounts; many of them by pages."""
+        return UserListScreen(self.session)
+
+    def add_user(self) -> None:
+        """Create an account for somebody else and show its one-time password."""
+        username = ask("Username", partial(users.parse_new_username, self.session.connection))
+        role = ask_choice("Role", tuple(Role), Default(Role.USER))
+        one_time_password = users.add_user(self.session, username, role)
+        print(f"User {username} added as {role}.")
+        print_one_time_password(one_time_password, username)
+
+    def change_role(self) -> None:
+        """Give an account another role."""
+        user = self.ask_user()
+        role = ask_choice("Role", tuple(Role), Default(Role.USER))
+        released = users.change_role(self.session, user.username, role)
+        print(f"User {user.username} is now {role}.{work_order.describe_release(released, user.username)}")
+
+    def reset_password(self) -> None:
+        """Replace an account's password with a one-time password and show that."""
+        user = self.ask_user()
+        confirm(f"User {user.username} will be logged out and get a one-time password.")
+        one_time_password = users.reset_password(self.session, user.username)
+        print(f"Password of user {user.username} reset.")
+        print_one_time_password(one_time_password, user.username)
+
+    def deactivate(self) -> None:
+        """Deactivate an account."""
+        user = self.ask_user()
+        confirm(f"User {user.username} will be logged out and can no longer log in.")
+        released = users.deactivate(self.session, user.username)
+        print(f"User {user.username} deactivated.{work_order.describe_release(released, user.username)}")
+
+    def reactivate(self) -> None:
+        """Reactivate an account."""
+        user = self.ask_user()
+        users.reactivate(self.session, user.username)
+        print(f"User {user.username} reactivated.")
+
+    def unlock(self) -> None:
+        """Clear an account's failed logins so that it can log in at once."""
+        user = self.ask_user()
+        failures = users.unlock(self.session, user.username)
+        print(f"User {user.username} unlocked: {failures} failed login{'' if failures == 1 else 's'} cleared.")
+
+    def ask_user(self) -> User:
+        """Ask for a username and return the account."""
+        return ask("Username", partial(users.parse_user, self.session))
+
+    MENU: ClassVar[Sequence[Option["UsersScreen"]]] = (
+        Option(1, "List users", list_users, Action.MANAGE_USERS),
+        Option(2, "Add user", add_user, Action.MANAGE_USERS),
+        Option(3, "Change role", change_role, Action.MANAGE_USERS),
+        Option(4, "Reset password", reset_password, Action.MANAGE_USERS),
+        Option(5, "Deactivate", deactivate, Action.MANAGE_USERS),
+        Option(6, "Reactivate", reactivate, Action.MANAGE_USERS),
+        Option(7, "Unlock (clear failed logins)", unlock, Action.MANAGE_USERS),
+        Option(0, "Back", Screen.go_back),
+    )
 
 
-def list_users(connection: sqlite3.Connection, session: Session) -> None:
-    """Print all accounts, many of them by pages."""
-    pager = Pager(partial(read_users, connection, session))
-    accounts = pager.page()
-    if pager.has_next():
-        run_menu(user_list_screen, connection, session, pager)
-    else:
-        print_table(USER_COLUMNS, accounts)
+class UserListScreen(PagedScreen[None, User]):
+    """All accounts."""
 
+    heading = "Users"
+    needs = Action.MANAGE_USERS
+    stays_if_short = False
+    columns: ClassVar[Sequence[Column[User]]] = (
+        Column("Username", lambda user: user.username, stretch=True),
+        Column("Role", lambda user: str(user.role)),
+        Column("State", users.describe_state),
+        Column("Email", lambda user: user.email or "", rank=2),
+        Column("Since", lambda user: work_order.local_time(user.created_at), rank=1),
+    )
 
-def user_list_screen(connection: sqlite3.Connection, session: Session, pager: Pager[User]) -> Sequence[Option]:
-    """Print the page of the accounts and return the menu to turn it."""
-    print()
-    print_table(USER_COLUMNS, pager.page())
-    return pager.open_options(PAGES_MENU)
-
-
-def read_users(connection: sqlite3.Connection, session: Session, after: Optional[User], limit: int) -> List[User]:
-    """Return so many accounts behind that one."""
-    return users.list_users(connection, session, after.username if after else "", limit)
-
-
-def add_user(connection: sqlite3.Connection, session: Session) -> None:
-    """Create an account for somebody else and show its one-time password."""
-    username = ask("Username", partial(users.free_username, connection))
-    role = ask_choice("Role", tuple(Role), Role.USER)
-    one_time_password = users.add_user(connection, session, username, role)
-    print(f"User {username} added as {role}.")
-    print_one_time_password(one_time_password, username)
-
-
-def change_role(connection: sqlite3.Connection, session: Session) -> None:
-    """Give an account another role."""
-    user = ask("Username", partial(users.find, connection))
-    role = ask_choice("Role", tuple(Role), Role.USER)
-    lost = users.change_role(connection, session, user.username, role)
-    print(f"User {user.username} is now {role}.{loss(lost, user.username)}")
-
-
-def reset_password(connection: sqlite3.Connection, session: Session) -> None:
-    """Replace an account's password by a one-time password and show that."""
-    user = ask("Username", partial(users.find, connection))
-    confirm(f"User {user.username} will be logged out and get a one-time password.")
-    one_time_password = users.reset_password(connection, session, user.username)
-    print(f"Password of user {user.username} reset.")
-    print_one_time_password(one_time_password, user.username)
+    def read(self, _: None, seen: Sequence[User], limit: int) -> List[User]:
+        """Return the accounts that follow those already seen."""
+        return users.list_users(self.session, seen[-1] if seen else None, limit)
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
     """Print the password, the only time that anybody sees it."""
     print(f"One-time password: {one_time_password}")
-    print(f"It is shown only now; {username} has to change it at the first login.")
-
-
-def deactivate(connection: sqlite3.Connection, session: Session) -> None:
-    """Close an account."""
-    user = ask("Username", partial(users.find, connection))
-    confirm(f"User {user.username} will be logged out and cannot log in any more.")
-    lost = users.deactivate(connection, session, user.username)
-    print(f"User {user.username} deactivated.{loss(lost, user.username)}")
-
-
-def loss(count: int, username: str) -> str:
-    """Return what is added about the work orders that have lost their assignee, if any."""
-    if not count:
-        return ""
-    were, have = ("was", "has") if count == 1 else ("were", "have")
-    return f" {quantity(count)} that {were} assigned to {username} {have} no assignee now."
-
-
-def reactivate(connection: sqlite3.Connection, session: Session) -> None:
-    """Open a closed account again."""
-    user = ask("Username", partial(users.find, connection))
-    users.reactivate(connection, session, user.username)
-    print(f"User {user.username} reactivated.")
-
-
-def unlock(connection: sqlite3.Connection, session: Session) -> None:
-    """Forget the failed logins of an account, so that it need not wait."""
-    user = ask("Username", partial(users.find, connection))
-    failures = users.unlock(connection, session, user.username)
-    print(f"User {user.username} unlocked: {failures} failed login{'' if failures == 1 else 's'} cleared.")
-
-
-def _state(user: User) -> str:
-    if not user.is_active:
-        return "deactivated"
-    return "one-time password" if user.must_change_password else "active"
-
-
-USER_COLUMNS = (
-    Column("Username", lambda user: user.username, flexible=True),
-    Column("Role", lambda user: str(user.role)),
-    Column("State", _state),
-    Column("Email", lambda user: user.email or "", keep=2),
-    Column("Since", lambda user: local_time(datetime.fromisoformat(user.created_at)), keep=1),
-)
-
-USERS_MENU = (
-    Option(1, "List users", list_users),
-    Option(2, "Add user", add_user),
-    Option(3, "Change role", change_role),
-    Option(4, "Reset password", reset_password),
-    Option(5, "Deactivate", deactivate),
-    Option(6, "Reactivate", reactivate),
-    Option(7, "Unlock (clear failed logins)", unlock),
-    Option(0, "Back", None),
-)
+    print(f"It is shown only now; {username} must change it at the first login.")
 
 
 # Data and audit
 
 
-def data_screen(connection: sqlite3.Connection, session: Session) -> Sequence[Option]:
-    """Print the heading and return the data menu."""
-    user = users.account(connection, session)
-    print("\nData and audit")
-    return open_to(user, DATA_MENU)
+class AuditScreen(PagedScreen[AuditFilter, AuditEntry]):
+    """What was done, newest first."""
+
+    initial_filter = AuditFilter()
+    needs = Action.AUDIT
+    columns: ClassVar[Sequence[Column[AuditEntry]]] = (
+        Column("When", lambda entry: work_order.local_time(entry.recorded_at)),
+        Column("Account", lambda entry: entry.username or "-", max_width=20),
+        Column("Event", lambda entry: entry.event),
+        Column("Subject", lambda entry: entry.subject, stretch=True, min_width=38),
+        Column("System user", lambda entry: entry.os_user, rank=2, max_width=14),
+        Column("SSH client", lambda entry: entry.ssh_client, rank=1),
+    )
+
+    def read(self, filter: AuditFilter, seen: Sequence[AuditEntry], limit: int) -> List[AuditEntry]:
+        """Return the entries that follow those already seen."""
+        return users.audit_log(self.session, filter, seen[-1] if seen else None, limit)
+
+    def description(self) -> str:
+        """Return which entries are shown."""
+        words = users.describe_audit_filter(self.pager.filter)
+        return f"Audit log, newest first: {words} (page {self.pager.number + 1})"
+
+    def filter(self) -> None:
+        """Narrow the log down to an account, an event, or both; each answer may be left empty for any."""
+        username = ask_filter("Account", partial(users.parse_person, self.session))
+        event = ask_filter_choice("Event", users.audit_events(self.session))
+        self.pager.narrow(AuditFilter(username, event))
+
+    MENU: ClassVar[Sequence[Option["AuditScreen"]]] = (
+        Option(1, "Next page", PagedScreen.next_page),
+        Option(2, "Previous page", PagedScreen.previous_page),
+        Option(4, "Filter", filter),
+        Option(6, "Clear filter", PagedScreen.clear_filter),
+        Option(0, "Back", Screen.go_back),
+    )
 
 
-def back_up(connection: sqlite3.Connection, session: Session) -> None:
-    """Write a copy of the database to the folder of the backups."""
-    path = users.back_up(connection, session, _show_progress if sys.stdout.isatty() else None)
-    print(f"Backed up to {printable(str(path))}.")
+class DeletedScreen(PagedScreen[None, WorkOrder]):
+    """The deleted work orders, latest deletion first."""
+
+    heading = "Deleted work orders, latest deletion first"
+    needs = Action.RESTORE
+    empty_message = "There are none."
+    columns: ClassVar[Sequence[Column[WorkOrder]]] = (
+        Column("ID", lambda row: str(row.id)),
+        Column("Deleted", lambda row: work_order.local_time(row.deleted_at) if row.deleted_at else ""),
+        Column("Status", lambda row: str(row.status), rank=2),
+        Column("Title", lambda row: row.title, stretch=True),
+        Column("Requester", lambda row: row.requester, rank=1),
+    )
+
+    def read(self, _: None, seen: Sequence[WorkOrder], limit: int) -> List[WorkOrder]:
+        """Return the work orders that follow those already seen."""
+        return work_order.list_deleted(self.session, seen[-1] if seen else None, limit)
+
+    def open_deleted(self) -> Next:
+        """Print a deleted work order and its history."""
+        deleted = work_order.get_deleted(self.session, ask("Work order ID", work_order.parse_id))
+        print_title(deleted)
+        print_fields(deleted)
+        return HistoryScreen(self.session, deleted.id)
+
+    def restore(self) -> None:
+        """Bring a deleted work order back."""
+        work_order_id = ask("Work order ID", work_order.parse_id)
+        work_order.restore(self.session, work_order_id)
+        print(f"Work order #{work_order_id} restored.")
+        self.pager.narrow(None)
+
+    MENU: ClassVar[Sequence[Option["DeletedScreen"]]] = (
+        Option(1, "Next page", PagedScreen.next_page),
+        Option(2, "Previous page", PagedScreen.previous_page),
+        Option(3, "Open a work order", open_deleted),
+        Option(4, "Restore a work order", restore),
+        Option(0, "Back", Screen.go_back),
+    )
 
 
-def _show_progress(status: int, remaining: int, total: int) -> None:
+class DataScreen(SessionScreen):
+    """Backups, the audit log and what was deleted, for admins."""
+
+    heading = "Data and audit"
+
+    def back_up(self) -> None:
+        """Write a copy of the database to the folder of the backups."""
+        path = users.back_up(self.session, _print_progress if sys.stdout.isatty() else None)
+        print(f"Backed up to {printable(str(path))}.")
+
+    def check_database(self) -> None:
+        """Check the database's structure and references."""
+        print("Checking ...", flush=True)
+        problems = users.check_database(self.session)
+        for problem in problems:
+            print_error(problem)
+        print("Restore the database from a backup." if problems else "The database is sound.")
+
+    MENU: ClassVar[Sequence[Option["DataScreen"]]] = (
+        Option(1, "Back up now", back_up, Action.BACK_UP),
+        Option(4, "Deleted work orders", DeletedScreen, Action.RESTORE),
+        Option(5, "Audit log", AuditScreen, Action.AUDIT),
+        Option(6, "Check database", check_database, Action.BACK_UP),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+def _print_progress(_: int, remaining: int, total: int) -> None:
     print(f"\r{100 * (total - remaining) // max(total, 1)} %", end="\n" if remaining == 0 else "", flush=True)
 
 
-def check_database(connection: sqlite3.Connection, session: Session) -> None:
-    """Check the database's structure and references."""
-    print("Checking ...", flush=True)
-    problems = users.check_database(connection, session)
-    for problem in problems:
-        print_error(problem)
-    print("Restore the database from a backup." if problems else "The database is sound.")
+# Main menu
 
 
-def show_audit_log(connection: sqlite3.Connection, session: Session) -> None:
-    """Show what was done, the latest first."""
-    run_menu(audit_screen, connection, session, AuditPager(connection, session))
+class MainScreen(SessionScreen):
+    """What somebody who is signed in can do."""
+
+    heading = "Main menu: {user.username} ({user.role})"
+
+    def print_news(self) -> None:
+        """Print what others changed since the last login and, for those who assign, what waits for them."""
+        user = users.current_user(self.session)
+        total, changed = work_order.news(self.session, FIRST_FEW)
+        print(f"\nNew since your last login: {work_order.quantity(total)}")
+        for row, entry in changed:
+            print(f"  {fit(printable(f'#{row.id} {row.status}: {row.title}'), terminal_size().columns - 2).rstrip()}")
+            print(*wrap(work_order.describe_entry(entry), indent="      "), sep="\n")
+        if not users.may(user, Action.ASSIGN):
+            return
+        self.print_waiting("Unassigned", Filter(status=UNFINISHED, assignee=NOBODY))
+        self.print_waiting("Overdue", Filter(due=Due.OVERDUE))
+        self.print_waiting("Assigned to you", Filter(status=UNFINISHED, assignee=user.username))
+
+    def print_waiting(self, heading: str, filter: Filter) -> None:
+        """Print how many work orders pass the filter, and the first few."""
+        page = work_order.read_page(self.session, Query(filter), (), FIRST_FEW)
+        print(f"{heading}: {work_order.quantity(page.total)}")
+        for row in page.work_orders:
+            priority = f"  {row.priority!s:<8}  "
+            title = fit(printable(f"#{row.id} {row.title}"), terminal_size().columns - len(priority)).rstrip()
+            print(coloured(priority, priority_colour(row)) + title)
+
+    def create_work_order(self) -> None:
+        """Create a work order of one's own."""
+        title = ask("Title", work_order.parse_title)
+        description = ask("Description (optional)", work_order.parse_optional_text, Default(""), read_text)
+        priority = ask_choice("Priority", tuple(Priority), Default(Priority.MEDIUM))
+        work_order_id = work_order.create(self.session, title, description, priority)
+        print(f"Work order #{work_order_id} created.")
+
+    def search_work_orders(self) -> Next:
+        """Open the list of what contains a text."""
+        return ListScreen(self.session, ask("Search for", partial(work_order.search, self.session)))
+
+    def show_summary(self) -> None:
+        """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
+        counts = work_order.summary(self.session)
+
+        def number(row: Tuple[Status, int], priorities: Sequence[Priority]) -> int:
+            status, whose = row
+            return sum(counts.get((status, priority), (0, 0))[whose] for priority in priorities)
+
+        def cell(row: Tuple[Status, int], priorities: Sequence[Priority]) -> str:
+            return f"{number(row, priorities):,}"
+
+        every = tuple(Priority)
+        longest = max(number((status, 0), every) for status in Status) or 1
+        total, own = (sum(numbers[whose] for numbers in counts.values()) for whose in (0, 1))
+        print(f"Summary of all work orders: {total:,}, {own:,} of them yours")
+        columns: Sequence[Column[Tuple[Status, int]]] = (
+            Column("Status", lambda row: "  yours" if row[1] else str(row[0])),
+            *(Column(str(priority), partial(cell, priorities=(priority,))) for priority in Priority),
+            Column("Total", partial(cell, priorities=every), rank=2),
+            Column("", lambda row: bar(number(row, every) / longest), rank=1),
+        )
+        print_table(columns, [(status, whose) for status in Status for whose in (0, 1)])
+
+    def log_out(self) -> Next:
+        """End the session."""
+        print("Logged out.")
+        return BACK
+
+    MENU: ClassVar[Sequence[Option["MainScreen"]]] = (
+        Option(1, "Create work order", create_work_order, Action.CREATE),
+        Option(2, "View work orders", ListScreen, Action.VIEW),
+        Option(3, "Update work order", SessionScreen.open_work_order, Action.VIEW),
+        Option(4, "Search work orders", search_work_orders, Action.VIEW),
+        Option(5, "Summary", show_summary, Action.SUMMARY),
+        Option(6, "My account", AccountScreen),
+        Option(8, "Manage users", UsersScreen),
+        Option(9, "Data and audit", DataScreen),
+        Option(0, "Log out", log_out),
+    )
 
 
-def deleted_work_orders(connection: sqlite3.Connection, session: Session) -> None:
-    """Show the list of the deleted work orders."""
-    run_menu(deleted_screen, connection, session, Pager(partial(work_order.list_deleted, connection, session)))
+# Start menu
 
 
-DATA_MENU = (
-    Option(1, "Back up now", back_up, Action.BACK_UP),
-    Option(4, "Deleted work orders", deleted_work_orders, Action.RESTORE),
-    Option(5, "Audit log", show_audit_log, Action.AUDIT),
-    Option(6, "Check database", check_database, Action.BACK_UP),
-    Option(0, "Back", None),
-)
+class StartScreen(Screen):
+    """What anybody can do."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the program's name."""
+        print("\nIT Work Order Management System")
+        return self.MENU
+
+    def register(self) -> None:
+        """Create an account; an admin approves those of managers and admins, except the first."""
+        if not users.needs_approval(self.connection, Role.ADMIN):
+            print("There is no admin yet: register as admin to become the first.")
+        username = ask("Username", partial(users.parse_new_username, self.connection))
+        password = ask_new_password("Password", username)
+        role = ask_choice("Role", tuple(Role), Default(Role.USER))
+        approval = None
+        if users.needs_approval(self.connection, role):
+            print(f"An admin has to approve a new {role}.")
+            approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
+        users.register(self.connection, username, password, role, approval)
+        print(f"User {username} registered as {role}.")
+
+    def log_in(self) -> Next:
+        """Check name and password, have a one-time password replaced, and open the main menu."""
+        username = ask("Username", str)
+        password = ask("Password", str, read=read_password)
+        session = users.log_in(self.connection, username, password)
+        user = users.current_user(session)
+        if user.must_change_password:
+            print("That was a one-time password. Choose one of your own.")
+            users.change_password(session, password, ask_new_password("New password", user.username, password))
+            print("Password changed.")
+        main_screen = MainScreen(session)
+        perform(main_screen, main_screen.print_news)
+        return main_screen
+
+    MENU: ClassVar[Sequence[Option["StartScreen"]]] = (
+        Option(1, "Register", register),
+        Option(2, "Log in", log_in),
+        Option(0, "Exit", Screen.go_back),
+    )
 
 
-class AuditPager(Pager[AuditEntry]):
-    """The pages of the audit log, of one account or kind or of all."""
-
-    def __init__(self, connection: sqlite3.Connection, session: Session) -> None:
-        super().__init__(self._read)
-        self._connection, self._session = connection, session
-        self.username: Optional[str] = None
-        self.event: Optional[str] = None
-
-    def _read(self, after: Optional[AuditEntry], limit: int) -> List[AuditEntry]:
-        last = after.id if after else None
-        return users.audit_log(self._connection, self._session, last, limit, self.username, self.event)
-
-
-def audit_screen(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> Sequence[Option]:
-    """Print the page of the audit log and return its menu."""
-    entries = pager.page()
-    words = ", ".join(filter(None, (pager.username, pager.event))) or "everything"
-    print(f"\nAudit log, the latest first: {words} (page {pager.number + 1})")
-    if entries:
-        print_table(AUDIT_COLUMNS, entries)
-    else:
-        print("There is nothing.")
-    return pager.open_options(AUDIT_MENU)
-
-
-def filter_audit_log(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> None:
-    """Narrow the log down to an account, a kind, or both; each answer may be left empty for any."""
-    username = ask_person("Account", partial(work_order.person, connection, session))
-    event = ask_filter("Kind", users.audit_events(connection, session))
-    pager.username, pager.event = username, event
-    pager.restart()
-
-
-def clear_audit_filter(connection: sqlite3.Connection, session: Session, pager: AuditPager) -> None:
-    """Show everything again."""
-    pager.username = pager.event = None
-    pager.restart()
-
-
-AUDIT_COLUMNS = (
-    Column("When", lambda entry: local_time(entry.recorded_at)),
-    Column("Account", lambda entry: entry.username or "-", most=20),
-    Column("Kind", lambda entry: entry.event),
-    Column("On what", lambda entry: entry.subject, flexible=True, least=38),
-    Column("System user", lambda entry: entry.os_user, keep=2, most=14),
-    Column("SSH client", lambda entry: entry.ssh_client, keep=1),
-)
-
-AUDIT_MENU = (
-    Option(1, "Next page", turn_page),
-    Option(2, "Previous page", turn_back),
-    Option(4, "Filter", filter_audit_log),
-    Option(6, "Clear filter", clear_audit_filter),
-    Option(0, "Back", None),
-)
-
-
-def deleted_screen(connection: sqlite3.Connection, session: Session, pager: Pager[WorkOrder]) -> Sequence[Option]:
-    """Print the page of the deleted work orders and return their menu."""
-    orders = pager.page()
-    print(f"\nDeleted work orders, the latest first (page {pager.number + 1})")
-    if orders:
-        print_table(DELETED_COLUMNS, orders)
-    else:
-        print("There are none.")
-    return pager.open_options(DELETED_MENU)
-
-
-def show_deleted_work_order(connection: sqlite3.Connection, session: Session, pager: Pager[WorkOrder]) -> None:
-    """Print a deleted work order with its history."""
-    order = work_order.get_deleted(connection, session, ask("Work order ID", work_order.valid_id))
-    print("", *wrap(f"Work order #{order.id}: {order.title}", indent="", hanging="    "), sep="\n")
-    print_work_order(order)
-    print_history(order.id, work_order.history(connection, session, order.id))
-
-
-def restore_work_order(connection: sqlite3.Connection, session: Session, pager: Pager[WorkOrder]) -> None:
-    """Bring a deleted work order back."""
-    work_order_id = ask("Work order ID", work_order.valid_id)
-    work_order.restore(connection, session, work_order_id)
-    print(f"Work order #{work_order_id} restored.")
-    pager.restart()
-
-
-DELETED_COLUMNS = (
-    Column("ID", lambda order: str(order.id)),
-    Column("Deleted", lambda order: local_time(order.deleted_at)),
-    Column("Status", lambda order: str(order.status), keep=2),
-    Column("Title", lambda order: order.title, flexible=True),
-    Column("Requester", lambda order: order.requester, keep=1),
-)
-
-DELETED_MENU = (
-    Option(1, "Next page", turn_page),
-    Option(2, "Previous page", turn_back),
-    Option(3, "Open a work order", show_deleted_work_order),
-    Option(4, "Restore a work order", restore_work_order),
-    Option(0, "Back", None),
-)
-
-
-# Start
+# Starting and ending
 
 
 def parse_arguments(arguments: Sequence[str]) -> None:
@@ -1518,17 +1443,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         idle_seconds()
         connection = database.connect(database.default_path(), create=True)
-    except ApplicationError as error:
-        print(f"Error: {printable(str(error))}", file=sys.stderr)
-        return 1
-    except sqlite3.Error as error:
-        print(f"Error: {database.explain(error)}", file=sys.stderr)
+    except database.EXPECTED_FAULTS as fault:
+        print(f"Error: {printable(explain(fault))}", file=sys.stderr)
         return 1
     with closing(connection):
-        while True:
-            with suppress(IdleError):  # nobody is logged in
-                run_menu(start_screen, connection)
-                return 0
+        run_screens(StartScreen(connection))
+    return 0
 
 
 def run() -> int:

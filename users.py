@@ -1,4 +1,7 @@
-"""Accounts: registration, passwords, sessions, roles, and who may do what."""
+"""Accounts: rights, sessions, registration, passwords, and the ledgers of what was done.
+
+`python users.py NAME` sets a new password for an account.
+"""
 
 import base64
 import hashlib
@@ -9,24 +12,18 @@ import sqlite3
 import string
 import sys
 import unicodedata
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import Callable, List, Mapping, NoReturn, Optional, Sequence, Set, Tuple
+from typing import Callable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple, TypeVar
 
-from database import (
-    ApplicationError,
-    check,
-    connect,
-    default_path,
-    new_backup_path,
-    now,
-    run_command,
-    snapshot,
-    transaction,
-)
-from database import back_up as back_up_database
+import database
+from database import ApplicationError, now, snapshot, transaction
+
+T = TypeVar("T")
+
+ME, NOBODY, NONE, ANY = "me", "nobody", "none", "any"
+RESERVED_USERNAMES = frozenset({ME, NOBODY, NONE, ANY})
 
 # OWASP Password Storage Cheat Sheet: scrypt with N=2^15, r=8, p=3, or PBKDF2-HMAC-SHA256 with 600,000 iterations.
 SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P = 15, 8, 3
@@ -36,47 +33,14 @@ _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000
 
 FREE_FAILURES = 5
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
+_LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 
-RESERVED_USERNAMES = frozenset({"me", "nobody", "none", "any"})
 
-# The cores of the passwords that lists of leaked ones are full of; digits and punctuation around them do not count.
-_COMMON_PASSWORDS = frozenset(
-    """
-    abc abcd abcdef access account admin administrator amanda andrew angel apple asdf asdfgh asdfghjkl asdfjkl
-    ashley azerty babygirl bailey banana baseball basketball batman biteme buster butterfly changeit changeme
-    charlie cheese chelsea chocolate computer cookie corvette cowboy dallas daniel default diamond dragon eagles
-    falcon ferrari flower football freedom friends fuckyou george ginger google guest hannah harley hello helpdesk
-    hockey hunter iloveu iloveyou infinity internet jasmine jennifer jessica jordan joshua justin killer letmein
-    liverpool login london love lovely maggie manager martin master matrix matthew mercedes merlin michael michelle
-    microsoft monkey mustang mypassword network newpassword nicole ninja nothing orange pass passport password
-    passwort patrick peanut pepper pokemon princess purple qazwsx qazwsxedc qwaszx qwerasdf qwert qwerty qwertyui
-    qwertyuiop qwertz ranger robert root samsung scooter secret service shadow silver snoopy soccer spring starwars
-    steelers summer sunshine superman support supervisor sysadmin system taylor tech temp temporary test tester
-    testing thomas thunder tigger trustno1 user username victoria welcome welcometo whatever william winter work
-    workorders yamaha yankees yellow zaq zaqxsw zxcv zxcvbn zxcvbnm
-    qwer wasd management ithelpdesk
-    1q2w3e 1q2w3e4r 1q2w3e4r5t 1q2w3e4r5t6y q2w3e4r5 zaq1xsw2
-    1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
-    """.split()
-)
-_SUBSTITUTIONS = (
-    str.maketrans("", ""),
-    str.maketrans("@4301!5$7", "aaeoiisst"),
-    str.maketrans("@4301!5$7", "aaeollsst"),
-    str.maketrans("!@#$%^&*()", "1234567890"),  # the digits with the shift key held
-)
-_NOT_LETTERS = string.digits + string.punctuation + " "
-# Long enough to hold the longest password.
-_RUNS = (string.digits * 104, string.ascii_lowercase * 41, "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
-
-_SELECT_USERS = """
-    SELECT id, username, role, email, is_active, created_at, must_change_password, password_version, password_hash
-    FROM users
-"""
+# Errors
 
 
 class InvalidInputError(ApplicationError):
-    """What was typed cannot be taken; the same question may be asked again."""
+    """The answer is not acceptable; the same question may be asked again."""
 
 
 class PermissionDeniedError(ApplicationError):
@@ -84,11 +48,44 @@ class PermissionDeniedError(ApplicationError):
 
 
 class AuthenticationError(ApplicationError):
-    """A name and password that do not open the way."""
+    """The name and password do not match an account that may be used."""
 
 
 class SessionEndedError(ApplicationError):
     """The account behind the session was deactivated, or its password was changed elsewhere."""
+
+
+# Input
+
+
+def parse_choice(choices: Sequence[T], text: str) -> T:
+    """Return the choice with that number, name or unambiguous beginning. Raises InvalidInputError."""
+    names = [str(choice).lower() for choice in choices]
+    numbers = [str(number) for number in range(1, len(choices) + 1)]
+    for accepted in (numbers, names):
+        if text.lower() in accepted:
+            return choices[accepted.index(text.lower())]
+    possible = [choice for choice, name in zip(choices, names) if name.startswith(text.lower())]
+    if len(possible) == 1:
+        return possible[0]
+    known = ", ".join(map(str, possible or choices))
+    raise InvalidInputError(f"Answer with a number from 1 to {len(choices)} or one of: {known}.")
+
+
+def optional(parse: Callable[[str], T]) -> Callable[[str], Optional[T]]:
+    """Return what parses the value of a filter, None for `any`."""
+    return lambda text: None if text.lower() == ANY else parse(text)
+
+
+def parse_yes_or_no(text: str) -> bool:
+    """Return True for `yes` or a beginning of it, False for `no`. Raises InvalidInputError."""
+    for answer in ("yes", "no"):
+        if answer.startswith(text.lower()):
+            return answer == "yes"
+    raise InvalidInputError("Answer yes or no.")
+
+
+# Roles and rights
 
 
 class Role(str, Enum):
@@ -152,108 +149,189 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
 }
 
 
-@dataclass(frozen=True)
-class User:
-    """A row of users; created_at is UTC, ISO 8601."""
+# Sessions
+
+
+class User(NamedTuple):
+    """A row of users; created_at is UTC."""
 
     id: int
     username: str
     role: Role
     email: Optional[str]
     is_active: bool
-    created_at: str
+    created_at: datetime
     must_change_password: bool
     password_version: int
-    password_hash: str = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class AuditEntry:
-    """A row of audit_log: when (UTC), whose account ("" where none is known), from where, what, on what."""
-
-    id: int
-    recorded_at: datetime
-    username: str
-    os_user: str
-    ssh_client: str
-    event: str
-    subject: str
-
-
-@dataclass
 class Session:
-    """A login: it holds for as long as the account is active and its password is the one logged in with."""
+    """Somebody signed in on a connection, for as long as the account is active and its password stays the same."""
 
-    user_id: int
-    password_version: int
+    def __init__(self, connection: sqlite3.Connection, user_id: int, password_version: int) -> None:
+        self.connection = connection
+        self.user_id = user_id
+        self.password_version = password_version
 
 
-def valid_username(text: str) -> str:
+def current_user(session: Session) -> User:
+    """Return the account behind the session as it stands now. Raises SessionEndedError."""
+    row = session.connection.execute(_SELECT_USERS + "WHERE id = ?", (session.user_id,)).fetchone()
+    if row is None:
+        raise SessionEndedError("You are logged out: your account no longer exists.")
+    user = _user(row)
+    if not user.is_active:
+        raise SessionEndedError("You are logged out: your account has been deactivated.")
+    if user.password_version != session.password_version:
+        raise SessionEndedError("You are logged out: your password has been changed. Log in with the new one.")
+    return user
+
+
+def scope(user: User, action: Action) -> Scope:
+    """Return for which work orders the user's role may take the action."""
+    return RIGHTS[action][user.role]
+
+
+def may(user: User, action: Action) -> bool:
+    """Return whether the user's role may take the action, for some work orders at least."""
+    return scope(user, action) is not Scope.NONE
+
+
+def authorize(session: Session, action: Action) -> User:
+    """Return the account behind the session if it may take the action, for some work orders at least.
+
+    To be called inside the transaction that does the work. Raises SessionEndedError or PermissionDeniedError.
+    """
+    user = current_user(session)
+    if user.must_change_password and action is not Action.OWN_ACCOUNT:
+        raise PermissionDeniedError("Change your one-time password first.")
+    if not may(user, action):
+        deny(user, action)
+    return user
+
+
+def deny(user: User, action: Action) -> NoReturn:
+    """Raise the PermissionDeniedError that says that the user's role may not do this."""
+    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.value}.")
+
+
+_SELECT_USERS = """
+    SELECT id, username, role, email, is_active, created_at, must_change_password, password_version, password_hash
+    FROM users
+"""
+
+
+def _user(row: sqlite3.Row) -> User:
+    return User(
+        id=row["id"],
+        username=row["username"],
+        role=Role(row["role"]),
+        email=row["email"],
+        is_active=bool(row["is_active"]),
+        created_at=datetime.fromisoformat(row["created_at"]),
+        must_change_password=bool(row["must_change_password"]),
+        password_version=row["password_version"],
+    )
+
+
+# People: which account a text means
+
+
+def find(connection: sqlite3.Connection, username: str) -> User:
+    """Return the account with that username, in any case of letters. Raises InvalidInputError if there is none."""
+    row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
+    if row is None:
+        raise InvalidInputError(f"There is no user {username[:32]}.")
+    return _user(row)
+
+
+def find_assignee(connection: sqlite3.Connection, username: str) -> User:
+    """Return the account with that username if it can be an assignee: an active manager or admin.
+
+    Raises InvalidInputError.
+    """
+    user = find(connection, username)
+    if not user.is_active or user.role is Role.USER:
+        raise InvalidInputError(f"An assignee is an active manager or admin; {user.username} is not.")
+    return user
+
+
+def find_requester(connection: sqlite3.Connection, username: str) -> User:
+    """Return the account with that username if it can be a requester: an active one. Raises InvalidInputError."""
+    user = find(connection, username)
+    if not user.is_active:
+        raise InvalidInputError(f"User {user.username} is deactivated; a requester has an active account.")
+    return user
+
+
+def parse_user(session: Session, text: str) -> User:
+    """Return the account that an admin means. Raises InvalidInputError, PermissionDeniedError to all but admins."""
+    authorize(session, Action.MANAGE_USERS)
+    return find(session.connection, _username(session, text))
+
+
+def parse_assignee(session: Session, text: str) -> Optional[str]:
+    """Return the username of the assignee that the text means; `me` is oneself, and `nobody` is None.
+
+    Raises InvalidInputError, PermissionDeniedError to those who may not assign.
+    """
+    authorize(session, Action.ASSIGN)
+    if text.lower() == NOBODY:
+        return None
+    return find_assignee(session.connection, _username(session, text)).username
+
+
+def parse_requester(session: Session, text: str) -> str:
+    """Return the username of the requester that the text means; `me` is oneself.
+
+    Raises InvalidInputError, PermissionDeniedError to those who may not change a requester.
+    """
+    authorize(session, Action.CHANGE_REQUESTER)
+    return find_requester(session.connection, _username(session, text)).username
+
+
+def parse_person(session: Session, text: str) -> str:
+    """Return the username that a filter means; `me` is oneself.
+
+    Raises InvalidInputError; to those who see only their own work orders it does not tell which accounts there are.
+    """
+    if scope(authorize(session, Action.VIEW), Action.VIEW) is not Scope.ALL and text.lower() != ME:
+        return parse_username(text)
+    return find(session.connection, _username(session, text)).username
+
+
+def parse_assignee_filter(session: Session, text: str) -> str:
+    """Return the username of an assignee to filter by, as parse_person does, or `nobody`. Raises InvalidInputError."""
+    return NOBODY if text.lower() == NOBODY else parse_person(session, text)
+
+
+def _username(session: Session, text: str) -> str:
+    return current_user(session).username if text.lower() == ME else text
+
+
+# Registration and login
+
+
+def parse_username(text: str) -> str:
     """Return the username in lower case. Raises InvalidInputError."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{2,32}", text):
-        raise InvalidInputError("A username has 2 to 32 characters out of a-z, 0-9, dot, underscore and hyphen.")
+        raise InvalidInputError("A username has 2 to 32 characters: a-z, 0-9, dot, underscore and hyphen.")
     if text.lower() in RESERVED_USERNAMES:
-        raise InvalidInputError(f"The username {text.lower()} has a meaning of its own here; choose another one.")
+        raise InvalidInputError(f"The username {text.lower()} is reserved.")
     return text.lower()
 
 
-def valid_password(password: str, username: str, current: Optional[str] = None) -> str:
-    """Return the password if it is fit to guard the account.
-
-    Raises InvalidInputError for the current one, a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and
-    what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the
-    service's name).
-    """
-    if password == current:
-        raise InvalidInputError("The new password is the current one; choose another.")
-    if not password.isprintable():
-        raise InvalidInputError("A password is made of printable characters.")
-    if not 8 <= len(password.encode()) <= 1024:
-        raise InvalidInputError("A password has 8 to 1,024 bytes.")
-    forms = _forms(password.lower())
-    if any(username in form for form in forms):
-        raise InvalidInputError("A password may not hold the username.")
-    if any(map(_is_sequence, forms)):
-        raise InvalidInputError("A password may not be one repeated or running sequence.")
-    if not _COMMON_PASSWORDS.isdisjoint(forms) or any("workorder" in re.sub(r"[\W_]", "", form) for form in forms):
-        raise InvalidInputError("This password is too common; choose one that nobody would guess.")
-    return password
-
-
-def valid_email(text: str) -> Optional[str]:
-    """Return the address, or None for `none`. Raises InvalidInputError for anything but one plain address."""
-    if text.lower() == "none":
-        return None
-    # The form that HTML's email fields take, RFC 5321's length: https://html.spec.whatwg.org/#valid-e-mail-address
-    if len(text) > 254 or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
-        raise InvalidInputError("An email is one plain address such as ada@example.org, or none.")
-    return text
+def parse_new_username(connection: sqlite3.Connection, text: str) -> str:
+    """Return the username in lower case if a new account can have it. Raises InvalidInputError."""
+    username = parse_username(text)
+    if connection.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone():
+        raise InvalidInputError(f"The username {username} is taken; choose another one.")
+    return username
 
 
 def needs_approval(connection: sqlite3.Connection, role: Role) -> bool:
     """Return whether an account of this role can only be registered with an admin's name and password."""
     return role is not Role.USER and _has_active_admin(connection)
-
-
-def find(connection: sqlite3.Connection, username: str) -> User:
-    """Return the account of that name in any case of letters. Raises InvalidInputError if there is none."""
-    row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
-    if row is None:
-        raise InvalidInputError(f"There is no user {username[:32]}; give the username of an account.")
-    return _user(row)
-
-
-def named(connection: sqlite3.Connection, session: Session, text: str) -> User:
-    """Return the account of that name, or one's own for `me`. Raises InvalidInputError."""
-    return account(connection, session) if text.lower() == "me" else find(connection, text)
-
-
-def free_username(connection: sqlite3.Connection, text: str) -> str:
-    """Return the username in lower case if a new account may have it. Raises InvalidInputError."""
-    username = valid_username(text)
-    if connection.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone():
-        raise InvalidInputError(f"The username {username} is taken; choose another one.")
-    return username
 
 
 def register(
@@ -268,8 +346,8 @@ def register(
     While there is an active admin, a manager or admin account needs the approval. Raises InvalidInputError for the
     username or password, AuthenticationError for a missing or wrong approval; then nothing is created.
     """
-    username = free_username(connection, username)
-    password_hash = _hash(valid_password(password, username))
+    username = parse_new_username(connection, username)
+    password_hash = _hash(parse_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
     try:
         with transaction(connection):
@@ -277,11 +355,11 @@ def register(
             user = _insert(connection, username, password_hash, role, must_change_password=False)
             audit(connection, user.id, "registered", f"{username} as {role}")
             if approved_by:
-                _forgive(connection, approved_by.username)
+                _clear_failures(connection, approved_by.username)
                 audit(connection, approved_by.id, "registration approved", f"{username} as {role}")
     except AuthenticationError:
         with transaction(connection):
-            asked = _known_name(connection, approval[0]) if approval else "nobody"
+            asked = _known_name(connection, approval[0]) if approval else NOBODY
             audit(connection, None, "approval failed", f"{asked} for {username} as {role}")
         raise
     return user
@@ -291,169 +369,235 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
     """Return a new session for the active account of that name and password.
 
     Raises AuthenticationError, in the same words and after the same work whether the name is unknown, the account is
-    deactivated, the password is wrong or the name has to wait. A hash with outdated parameters is replaced.
+    deactivated or locked, or the password is wrong. A hash with outdated parameters is replaced.
     """
     user = _authenticated(connection, username, password)
-    new_hash = _hash(password) if user and _is_outdated(user.password_hash) else None
+    new_hash = _hash(password) if user and _is_outdated(_password_hash(connection, user)) else None
     with transaction(connection):
         if user and user.is_active and find(connection, user.username) == user:
             if new_hash:
                 connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
-            _forgive(connection, user.username)
+            _clear_failures(connection, user.username)
             audit(connection, user.id, "logged in", user.username)
-            return Session(user.id, user.password_version)
+            return Session(connection, user.id, user.password_version)
         audit(connection, None, "login failed", _known_name(connection, username))
-    raise AuthenticationError(
-        "The username or the password is wrong. After five failures a name has to wait, for up to 15 minutes."
+    raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
+
+
+def _has_active_admin(connection: sqlite3.Connection) -> bool:
+    (has_one,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_active = 1)"
+    ).fetchone()
+    return bool(has_one)
+
+
+def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -> User:
+    if (
+        approver is None
+        or approver.role is not Role.ADMIN
+        or not approver.is_active
+        or approver.must_change_password
+        or find(connection, approver.username) != approver
+    ):
+        raise AuthenticationError(f"The admin's username or password is wrong. Nothing was created. {_LOCKED}")
+    return approver
+
+
+def _insert(
+    connection: sqlite3.Connection, username: str, password_hash: str, role: Role, must_change_password: bool
+) -> User:
+    username = parse_new_username(connection, username)
+    _clear_failures(connection, username)
+    connection.execute(
+        """
+        INSERT INTO users (username, password_hash, role, created_at, must_change_password, seen_history_id)
+        VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM work_order_history))
+        """,
+        (username, password_hash, role, now(), must_change_password),
     )
+    return find(connection, username)
 
 
-def account(connection: sqlite3.Connection, session: Session) -> User:
-    """Return the account behind the session as it stands now. Raises SessionEndedError."""
-    row = connection.execute(_SELECT_USERS + "WHERE id = ?", (session.user_id,)).fetchone()
-    if row is None:
-        raise SessionEndedError("You are logged out: your account is gone.")
-    user = _user(row)
-    if not user.is_active:
-        raise SessionEndedError("You are logged out: your account has been deactivated.")
-    if user.password_version != session.password_version:
-        raise SessionEndedError("You are logged out: your password has been changed. Log in with the new one.")
-    return user
+def _known_name(connection: sqlite3.Connection, username: str) -> str:
+    """Return the name for the audit log; an unknown one may be a password that was typed a line too early."""
+    row = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
+    return str(row["username"]) if row else "an unknown name"
 
 
-def scope(user: User, action: Action) -> Scope:
-    """Return for which work orders the user's role may take the action."""
-    return RIGHTS[action][user.role]
+# One's own account
 
 
-def authorize(connection: sqlite3.Connection, session: Session, action: Action) -> User:
-    """Return the account behind the session, which may take the action for some work orders at least.
-
-    To be called inside the transaction that does the work. Raises SessionEndedError or PermissionDeniedError.
-    """
-    user = account(connection, session)
-    if user.must_change_password and action is not Action.OWN_ACCOUNT:
-        raise PermissionDeniedError("Change your one-time password first.")
-    if scope(user, action) is Scope.NONE:
-        deny(user, action)
-    return user
+def parse_email(text: str) -> Optional[str]:
+    """Return the address, or None for `none`. Raises InvalidInputError for anything but one plain address."""
+    if text.lower() == NONE:
+        return None
+    # The form that HTML's email fields take, RFC 5321's length: https://html.spec.whatwg.org/#valid-e-mail-address
+    if len(text) > 254 or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
+        raise InvalidInputError("An email is one plain address such as ada@example.org, or none.")
+    return text
 
 
-def deny(user: User, action: Action) -> NoReturn:
-    """Raise the PermissionDeniedError that says that the user's role may not do this."""
-    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.value}.")
+def change_email(session: Session, email: Optional[str]) -> None:
+    """Give one's own account another email address, or none. Raises InvalidInputError."""
+    email = parse_email(email or NONE)
+    with transaction(session.connection):
+        user = authorize(session, Action.OWN_ACCOUNT)
+        session.connection.execute("UPDATE users SET email = ? WHERE id = ?", (email, user.id))
+        audit(session.connection, user.id, "email changed", user.username)
 
 
-def change_password(connection: sqlite3.Connection, session: Session, current: str, new: str) -> None:
-    """Give one's own account a new password; this session goes on, the account's others end.
+def change_password(session: Session, current: str, new: str) -> None:
+    """Give one's own account a new password; this session continues, the account's others end.
 
     Raises AuthenticationError if `current` is wrong, InvalidInputError if `new` is unfit or the same.
     """
-    user = authorize(connection, session, Action.OWN_ACCOUNT)
+    connection = session.connection
+    user = authorize(session, Action.OWN_ACCOUNT)
     if _authenticated(connection, user.username, current) != user:
-        record_refusal(connection, session, "wrong current password")
-        raise AuthenticationError(
-            "The current password is wrong. After five failures it has to wait, for up to 15 minutes."
-        )
-    new_hash = _hash(valid_password(new, user.username, current))
+        record_refusal(session, "wrong current password")
+        raise AuthenticationError(f"The current password is wrong. {_LOCKED}")
+    new_hash = _hash(parse_password(new, user.username, current))
     with transaction(connection):
-        authorize(connection, session, Action.OWN_ACCOUNT)
+        authorize(session, Action.OWN_ACCOUNT)
         _set_password(connection, user, new_hash, must_change_password=False)
-        _forgive(connection, user.username)
+        _clear_failures(connection, user.username)
         audit(connection, user.id, "password changed", user.username)
     session.password_version = user.password_version + 1
 
 
-def change_email(connection: sqlite3.Connection, session: Session, email: Optional[str]) -> None:
-    """Give one's own account another email address, or none. Raises InvalidInputError."""
-    email = valid_email(email or "none")
+def set_password(connection: sqlite3.Connection, username: str, password: str) -> User:
+    """Give the account a new password from outside the menus, for whoever may write the database file; return it.
+
+    The account is unlocked, and its sessions end. Raises InvalidInputError.
+    """
+    user = find(connection, username)
+    password_hash = _hash(parse_password(password, user.username))
     with transaction(connection):
-        user = authorize(connection, session, Action.OWN_ACCOUNT)
-        connection.execute("UPDATE users SET email = ? WHERE id = ?", (email, user.id))
-        audit(connection, user.id, "email changed", user.username)
+        _set_password(connection, user, password_hash, must_change_password=False)
+        _clear_failures(connection, user.username)
+        audit(connection, None, "password set from outside", user.username)
+    return user
 
 
-def list_users(connection: sqlite3.Connection, session: Session, after: str = "", limit: int = -1) -> List[User]:
-    """Return up to `limit` (-1: all) accounts behind the username `after`, by username.
+# Managing users
+
+
+def list_users(session: Session, after: Optional[User] = None, limit: int = -1) -> List[User]:
+    """Return up to `limit` (-1: all) accounts that follow `after`, by username.
 
     Raises PermissionDeniedError to all but admins.
     """
-    with snapshot(connection):
-        authorize(connection, session, Action.MANAGE_USERS)
-        rows = connection.execute(
-            _SELECT_USERS + "WHERE username > ? ORDER BY username LIMIT ?", (after, limit)
+    with snapshot(session.connection):
+        authorize(session, Action.MANAGE_USERS)
+        rows = session.connection.execute(
+            _SELECT_USERS + "WHERE username > ? ORDER BY username LIMIT ?", (after.username if after else "", limit)
         ).fetchall()
-    return [_user(row) for row in rows]
+    return list(map(_user, rows))
 
 
-def add_user(connection: sqlite3.Connection, session: Session, username: str, role: Role) -> str:
+def describe_state(user: User) -> str:
+    """Return in words whether the account can be used."""
+    if not user.is_active:
+        return "deactivated"
+    return "one-time password" if user.must_change_password else "active"
+
+
+def add_user(session: Session, username: str, role: Role) -> str:
     """Create an account for somebody else and return its one-time password, which must be changed at the first login.
 
     Raises InvalidInputError for the username, PermissionDeniedError to all but admins.
     """
     one_time_password = _one_time_password()
     password_hash = _hash(one_time_password)
-    with transaction(connection):
-        admin = authorize(connection, session, Action.MANAGE_USERS)
-        user = _insert(connection, username, password_hash, role, must_change_password=True)
-        audit(connection, admin.id, "user added", f"{user.username} as {role}")
+    with transaction(session.connection):
+        admin = authorize(session, Action.MANAGE_USERS)
+        user = _insert(session.connection, username, password_hash, role, must_change_password=True)
+        audit(session.connection, admin.id, "user added", f"{user.username} as {role}")
     return one_time_password
 
 
-def change_role(connection: sqlite3.Connection, session: Session, username: str, role: Role) -> int:
+def change_role(session: Session, username: str, role: Role) -> int:
     """Give the account another role; return how many unfinished work orders a new user was assigned and lost.
 
     Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
-    and for the role that the account has already.
+    and for the role that the account already has.
     """
-    with transaction(connection):
-        admin = authorize(connection, session, Action.MANAGE_USERS)
-        user = find(connection, username)
+    with transaction(session.connection):
+        admin = authorize(session, Action.MANAGE_USERS)
+        user = find(session.connection, username)
         if user.role is role:
-            raise InvalidInputError(f"The role of {user.username} is {role} already.")
-        _keep_an_admin(connection, user)
-        connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
-        audit(connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}")
-        return release_work_orders(connection, admin)
+            raise InvalidInputError(f"The role of {user.username} is already {role}.")
+        _refuse_losing_last_admin(session.connection, user)
+        session.connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
+        audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}")
+        return release_work_orders(session.connection, admin)
 
 
-def reset_password(connection: sqlite3.Connection, session: Session, username: str) -> str:
-    """Replace the account's password by a one-time password and return that; the account's sessions end.
+def reset_password(session: Session, username: str) -> str:
+    """Replace the account's password with a one-time password and return that; the account's sessions end.
 
     Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
     """
     one_time_password = _one_time_password()
     password_hash = _hash(one_time_password)
-    with transaction(connection):
-        admin = authorize(connection, session, Action.MANAGE_USERS)
-        user = find(connection, username)
-        _set_password(connection, user, password_hash, must_change_password=True)
-        _forgive(connection, user.username)
-        audit(connection, admin.id, "password reset", user.username)
+    with transaction(session.connection):
+        admin = authorize(session, Action.MANAGE_USERS)
+        user = find(session.connection, username)
+        _set_password(session.connection, user, password_hash, must_change_password=True)
+        _clear_failures(session.connection, user.username)
+        audit(session.connection, admin.id, "password reset", user.username)
     return one_time_password
 
 
-def deactivate(connection: sqlite3.Connection, session: Session, username: str) -> int:
+def deactivate(session: Session, username: str) -> int:
     """Close the account: its sessions end and it cannot log in; return how many unfinished work orders it lost.
 
     Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
-    and for an account that is deactivated already.
+    and for an account that is already deactivated.
     """
-    with transaction(connection):
-        admin = authorize(connection, session, Action.MANAGE_USERS)
-        user = find(connection, username)
+    with transaction(session.connection):
+        admin = authorize(session, Action.MANAGE_USERS)
+        user = find(session.connection, username)
         if not user.is_active:
-            raise InvalidInputError(f"User {user.username} is deactivated already.")
-        _keep_an_admin(connection, user)
-        connection.execute(
+            raise InvalidInputError(f"User {user.username} is already deactivated.")
+        _refuse_losing_last_admin(session.connection, user)
+        session.connection.execute(
             "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
         )
-        audit(connection, admin.id, "deactivated", user.username)
-        return release_work_orders(connection, admin)
+        audit(session.connection, admin.id, "deactivated", user.username)
+        return release_work_orders(session.connection, admin)
+
+
+def reactivate(session: Session, username: str) -> None:
+    """Open a deactivated account again, with the role and the password it had.
+
+    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name and for an active account.
+    """
+    with transaction(session.connection):
+        admin = authorize(session, Action.MANAGE_USERS)
+        user = find(session.connection, username)
+        if user.is_active:
+            raise InvalidInputError(f"User {user.username} is already active.")
+        session.connection.execute("UPDATE users SET is_active = 1 WHERE id = ?", (user.id,))
+        audit(session.connection, admin.id, "reactivated", user.username)
+
+
+def unlock(session: Session, username: str) -> int:
+    """Forget the failed password checks of the name, so that it need not wait, and return how many there were.
+
+    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
+    """
+    with transaction(session.connection):
+        admin = authorize(session, Action.MANAGE_USERS)
+        user = find(session.connection, username)
+        failures, _ = _failures(session.connection, user.username)
+        _clear_failures(session.connection, user.username)
+        audit(session.connection, admin.id, "unlocked", user.username)
+    return failures
 
 
 def release_work_orders(connection: sqlite3.Connection, by: User) -> int:
-    """Take unfinished work orders out of the hands of those who may not be an assignee any more; return how many.
+    """Unassign unfinished work orders from users who can no longer be assignees; return how many.
 
     To be called inside the transaction that makes them so, or that reopens or restores a work order; each gets a row in
     its history.
@@ -465,122 +609,47 @@ def release_work_orders(connection: sqlite3.Connection, by: User) -> int:
         """
     ).fetchall()
     at = now()
-    for work_order_id, username in rows:
-        connection.execute(
-            "UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE id = ?", (at, work_order_id)
-        )
-        connection.execute(
-            """
-            INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value)
-            VALUES (?, ?, ?, 'assignee', ?, 'nobody')
-            """,
-            (work_order_id, by.id, at, username),
-        )
+    for row in rows:
+        connection.execute("UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE id = ?", (at, row["id"]))
+        record_change(connection, row["id"], by, at, "assignee", row["username"], NOBODY)
     return len(rows)
 
 
-def reactivate(connection: sqlite3.Connection, session: Session, username: str) -> None:
-    """Open a deactivated account again, with the role and the password it had.
-
-    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name and for an active account.
-    """
-    with transaction(connection):
-        admin = authorize(connection, session, Action.MANAGE_USERS)
-        user = find(connection, username)
-        if user.is_active:
-            raise InvalidInputError(f"User {user.username} is active already.")
-        connection.execute("UPDATE users SET is_active = 1 WHERE id = ?", (user.id,))
-        audit(connection, admin.id, "reactivated", user.username)
+def _refuse_losing_last_admin(connection: sqlite3.Connection, user: User) -> None:
+    (others,) = connection.execute(
+        "SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> ?", (user.id,)
+    ).fetchone()
+    if user.role is Role.ADMIN and user.is_active and others == 0:
+        raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
-def unlock(connection: sqlite3.Connection, session: Session, username: str) -> int:
-    """Forget the failed password checks of the name, so that it need not wait, and return how many there were.
-
-    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
-    """
-    with transaction(connection):
-        admin = authorize(connection, session, Action.MANAGE_USERS)
-        user = find(connection, username)
-        failures, _ = _failures(connection, user.username)
-        _forgive(connection, user.username)
-        audit(connection, admin.id, "unlocked", user.username)
-    return failures
+# Ledgers
 
 
-def audit_log(
-    connection: sqlite3.Connection,
-    session: Session,
-    after: Optional[int],
-    limit: int,
-    username: Optional[str] = None,
-    event: Optional[str] = None,
-) -> List[AuditEntry]:
-    """Return up to `limit` entries older than the id `after` (None: the latest), the newest first.
+class AuditEntry(NamedTuple):
+    """A row of audit_log: when (UTC), whose account ("" where none is known), from where, what, on what."""
 
-    They are about that account, as the one that did it or that it was done to, and of that kind; None stands for any.
-    Raises PermissionDeniedError to all but
-    admins.
-    """
-    with snapshot(connection):
-        authorize(connection, session, Action.AUDIT)
-        possible: Sequence[Tuple[object, str, object]] = (
-            (after, "audit_log.id < ?", after),
-            (username, "? IN (username, substr(subject, 1, instr(subject || ' ', ' ') - 1))", username),
-            (event, "event = ?", event),
-        )
-        chosen = [(condition, value) for wanted, condition, value in possible if wanted]
-        rows = connection.execute(
-            f"""
-            SELECT audit_log.id, recorded_at, coalesce(username, ''), os_user, ssh_client, event, subject
-            FROM audit_log LEFT JOIN users ON users.id = user_id
-            WHERE {" AND ".join(["1", *(condition for condition, _ in chosen)])}
-            ORDER BY audit_log.id DESC LIMIT ?
-            """,
-            [*(value for _, value in chosen), limit],
-        ).fetchall()
-    return [AuditEntry(row[0], datetime.fromisoformat(row[1]), *row[2:]) for row in rows]
+    id: int
+    recorded_at: datetime
+    username: str
+    os_user: str
+    ssh_client: str
+    event: str
+    subject: str
 
 
-def audit_events(connection: sqlite3.Connection, session: Session) -> List[str]:
-    """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
-    with snapshot(connection):
-        authorize(connection, session, Action.AUDIT)
-        rows = connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
-    return [row[0] for row in rows]
+class AuditFilter(NamedTuple):
+    """Which entries of the audit log are meant: those about an account, those of a kind; None stands for any."""
 
-
-def back_up(
-    connection: sqlite3.Connection, session: Session, progress: Optional[Callable[[int, int, int], None]] = None
-) -> Path:
-    """Back the database up and return the path of the copy.
-
-    Raises PermissionDeniedError to all but admins, BackupError; see database.back_up for `progress`.
-    """
-    with snapshot(connection):
-        admin = authorize(connection, session, Action.BACK_UP)
-    target = new_backup_path(connection)
-    back_up_database(connection, target, progress)
-    with transaction(connection):
-        audit(connection, admin.id, "backed up", target.name)
-    return target
-
-
-def check_database(connection: sqlite3.Connection, session: Session) -> List[str]:
-    """Return what is wrong with the database, if anything. Raises PermissionDeniedError to all but admins."""
-    with transaction(connection):
-        admin = authorize(connection, session, Action.BACK_UP)
-        audit(connection, admin.id, "database checked", "")
-    return check(connection)
-
-
-def record_refusal(connection: sqlite3.Connection, session: Session, subject: str) -> None:
-    """Put it on record that something was refused to the account behind the session."""
-    with transaction(connection):
-        audit(connection, session.user_id, "refused", subject)
+    username: Optional[str] = None
+    event: Optional[str] = None
 
 
 def audit(connection: sqlite3.Connection, user_id: Optional[int], event: str, subject: str) -> None:
-    """Add a row to the audit log, inside the transaction that does what it tells of: who, from where, what, on what."""
+    """Add a row to the audit log: who, from where, what, on what.
+
+    To be called inside the transaction that does what the row says.
+    """
     connection.execute(
         """
         INSERT INTO audit_log (recorded_at, user_id, os_user, ssh_client, event, subject)
@@ -588,6 +657,72 @@ def audit(connection: sqlite3.Connection, user_id: Optional[int], event: str, su
         """,
         (now(), user_id, _os_user(), ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1], event, subject),
     )
+
+
+def record_change(
+    connection: sqlite3.Connection,
+    work_order_id: int,
+    by: User,
+    at: str,
+    field: str,
+    old: Optional[str] = None,
+    new: Optional[str] = None,
+    note: str = "",
+) -> None:
+    """Add a row to the history of a work order, inside the transaction that changes it."""
+    connection.execute(
+        """
+        INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value, note)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
+        """,
+        (work_order_id, by.id, at, field, old, new, note),
+    )
+
+
+def record_refusal(session: Session, subject: str) -> None:
+    """Record that the account behind the session was refused something."""
+    with transaction(session.connection):
+        audit(session.connection, session.user_id, "refused", subject)
+
+
+def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry], limit: int) -> List[AuditEntry]:
+    """Return up to `limit` entries older than `after` (None: the latest), newest first.
+
+    An entry is about the account that did it and the account that it was done to. Raises PermissionDeniedError to all
+    but admins.
+    """
+    about = "? IN (username, substr(subject, 1, instr(subject || ' ', ' ') - 1))"
+    condition, values = database.where(
+        (
+            (after, "audit_log.id < ?", [after and after.id]),
+            (filter.username, about, [filter.username]),
+            (filter.event, "event = ?", [filter.event]),
+        )
+    )
+    with snapshot(session.connection):
+        authorize(session, Action.AUDIT)
+        rows = session.connection.execute(
+            f"""
+            SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
+            FROM audit_log LEFT JOIN users ON users.id = user_id
+            WHERE {condition} ORDER BY audit_log.id DESC LIMIT ?
+            """,
+            [*values, limit],
+        ).fetchall()
+    return [AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])}) for row in rows]
+
+
+def audit_events(session: Session) -> List[str]:
+    """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
+    with snapshot(session.connection):
+        authorize(session, Action.AUDIT)
+        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
+    return [row["event"] for row in rows]
+
+
+def describe_audit_filter(filter: AuditFilter) -> str:
+    """Return in words which entries the filter lets through."""
+    return ", ".join(value for value in filter if value) or "everything"
 
 
 def _os_user() -> str:
@@ -602,91 +737,142 @@ def _os_user() -> str:
         return str(os.getuid())
 
 
-def _user(row: Tuple[int, str, str, Optional[str], int, str, int, int, str]) -> User:
-    return User(row[0], row[1], Role(row[2]), row[3], bool(row[4]), row[5], bool(row[6]), row[7], row[8])
+# Backup and check
 
 
-def _insert(
-    connection: sqlite3.Connection, username: str, password_hash: str, role: Role, must_change_password: bool
-) -> User:
-    username = free_username(connection, username)
-    _forgive(connection, username)
-    connection.execute(
-        """
-        INSERT INTO users (username, password_hash, role, created_at, must_change_password, seen_history_id)
-        VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM work_order_history))
-        """,
-        (username, password_hash, role, now(), must_change_password),
+def back_up(session: Session, progress: Optional[Callable[[int, int, int], None]] = None) -> Path:
+    """Back the database up and return the path of the copy.
+
+    Raises PermissionDeniedError to all but admins, BackupError; see database.back_up for `progress`.
+    """
+    with snapshot(session.connection):
+        admin = authorize(session, Action.BACK_UP)
+    target = database.new_backup_path(session.connection)
+    database.back_up(session.connection, target, progress)
+    with transaction(session.connection):
+        audit(session.connection, admin.id, "backed up", target.name)
+    return target
+
+
+def check_database(session: Session) -> List[str]:
+    """Return what is wrong with the database, if anything. Raises PermissionDeniedError to all but admins."""
+    with transaction(session.connection):
+        admin = authorize(session, Action.BACK_UP)
+        audit(session.connection, admin.id, "database checked", "")
+    return database.find_problems(session.connection)
+
+
+# Choosing a password
+
+
+def parse_password(password: str, username: str, current: Optional[str] = None) -> str:
+    """Return the password if it is fit to guard the account.
+
+    Raises InvalidInputError for the current one, a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and
+    what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the
+    service's name).
+    """
+    if password == current:
+        raise InvalidInputError("The new password is the current one; choose another.")
+    if not password.isprintable():
+        raise InvalidInputError("A password may contain only printable characters.")
+    if not 8 <= len(password.encode()) <= 1024:
+        raise InvalidInputError("A password has 8 to 1,024 bytes.")
+    forms = _forms(password.lower())
+    if any(username in form for form in forms):
+        raise InvalidInputError("A password must not contain the username.")
+    if any(map(_is_sequence, forms)):
+        raise InvalidInputError("A password must not be a repeated pattern or a run such as 12345678.")
+    if not _COMMON_PASSWORDS.isdisjoint(forms) or any("workorder" in re.sub(r"[\W_]", "", form) for form in forms):
+        raise InvalidInputError("This password is too common; choose one that nobody would guess.")
+    return password
+
+
+def _forms(password: str) -> Set[str]:
+    """Return the password as it is, and without digits and punctuation at its ends, each without substitutions."""
+    stripped = (
+        password,
+        password.strip(_NOT_LETTERS),
+        password.lstrip(_NOT_LETTERS),
+        password.rstrip(_NOT_LETTERS),
     )
-    return find(connection, username)
+    return {form.translate(substitutions) for form in stripped for substitutions in _SUBSTITUTIONS}
 
 
-def _set_password(connection: sqlite3.Connection, user: User, password_hash: str, must_change_password: bool) -> None:
-    connection.execute(
-        """
-        UPDATE users SET password_hash = ?, must_change_password = ?, password_version = password_version + 1
-        WHERE id = ?
-        """,
-        (password_hash, must_change_password, user.id),
-    )
+def _is_sequence(text: str) -> bool:
+    """Return whether the text is long enough to be a password and nothing but a repetition or a run."""
+    if len(text) < 8:
+        return False
+    return len(set(text)) < 4 or text in (text + text)[1:-1] or any(text in run or text in run[::-1] for run in _RUNS)
 
 
-def _has_active_admin(connection: sqlite3.Connection) -> bool:
-    return bool(
-        connection.execute("SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_active = 1)").fetchone()[0]
-    )
+def _one_time_password() -> str:
+    """Return 80 random bits in letters and digits that cannot be taken for one another."""
+    return base64.b32encode(os.urandom(10)).decode().lower()
 
 
-def _keep_an_admin(connection: sqlite3.Connection, user: User) -> None:
-    (others,) = connection.execute(
-        "SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> ?", (user.id,)
-    ).fetchone()
-    if user.role is Role.ADMIN and user.is_active and others == 0:
-        raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
+# The cores of the passwords that lists of leaked ones are full of; digits and punctuation around them do not count.
+_COMMON_PASSWORDS = frozenset(
+    """
+    abc abcd abcdef access account admin administrator amanda andrew angel apple asdf asdfgh asdfghjkl asdfjkl
+    ashley azerty babygirl bailey banana baseball basketball batman biteme buster butterfly changeit changeme
+    charlie cheese chelsea chocolate computer cookie corvette cowboy dallas daniel default diamond dragon eagles
+    falcon ferrari flower football freedom friends fuckyou george ginger google guest hannah harley hello helpdesk
+    hockey hunter iloveu iloveyou infinity internet jasmine jennifer jessica jordan joshua justin killer letmein
+    liverpool login london love lovely maggie manager martin master matrix matthew mercedes merlin michael michelle
+    microsoft monkey mustang mypassword network newpassword nicole ninja nothing orange pass passport password
+    passwort patrick peanut pepper pokemon princess purple qazwsx qazwsxedc qwaszx qwerasdf qwert qwerty qwertyui
+    qwertyuiop qwertz ranger robert root samsung scooter secret service shadow silver snoopy soccer spring starwars
+    steelers summer sunshine superman support supervisor sysadmin system taylor tech temp temporary test tester
+    testing thomas thunder tigger trustno1 user username victoria welcome welcometo whatever william winter work
+    workorders yamaha yankees yellow zaq zaqxsw zxcv zxcvbn zxcvbnm
+    qwer wasd management ithelpdesk
+    1q2w3e 1q2w3e4r 1q2w3e4r5t 1q2w3e4r5t6y q2w3e4r5 zaq1xsw2
+    1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
+    """.split()
+)
+_SUBSTITUTIONS = (
+    str.maketrans("", ""),
+    str.maketrans("@4301!5$7", "aaeoiisst"),
+    str.maketrans("@4301!5$7", "aaeollsst"),
+    str.maketrans("!@#$%^&*()", "1234567890"),  # the digits with the shift key held
+)
+_NOT_LETTERS = string.digits + string.punctuation + " "
+# Long enough to hold the longest password.
+_RUNS = (string.digits * 104, string.ascii_lowercase * 41, "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
 
 
-def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -> User:
-    if (
-        approver is None
-        or approver.role is not Role.ADMIN
-        or not approver.is_active
-        or approver.must_change_password
-        or find(connection, approver.username) != approver
-    ):
-        raise AuthenticationError(
-            "The admin's username or password is wrong. Nothing was created. "
-            "After five failures a name has to wait, for up to 15 minutes."
-        )
-    return approver
+# Checking a password
 
 
-def _known_name(connection: sqlite3.Connection, username: str) -> str:
-    """Return the name for the audit log; one that is not known may be a password typed a line too early."""
-    row = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
-    return str(row[0]) if row else "an unknown name"
+def wait_seconds(failures: int) -> int:
+    """Return how many seconds a name with so many failures has to wait after the last one."""
+    if failures < FREE_FAILURES:
+        return 0
+    return min(FIRST_WAIT_SECONDS << min(failures - FREE_FAILURES, 30), LONGEST_WAIT_SECONDS)
 
 
 def _authenticated(connection: sqlite3.Connection, username: str, password: str) -> Optional[User]:
-    """Return the account, active or not, if name and password fit and the name need not wait.
+    """Return the account, active or not, if name and password match and the name need not wait.
 
-    The failure is charged before the hash is computed, so that tries in parallel don't come cheaper, and taken back if
-    it was none; the failures before it are still to be forgiven. An unknown name, and one that has to wait, cost as
-    much as a wrong password.
+    The failure is recorded before the hash is computed, so that attempts in parallel don't come cheaper, and undone if
+    it was none; the failures before it remain to be cleared. An unknown name, and one that has to wait, cost as much as
+    a wrong password.
     """
-    may_try = _charge(connection, username)
+    may_try = _record_failure(connection, username)
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
     try:
-        fits = _fits(password, _user(row).password_hash if row and may_try else _hash_of_nobody())
+        is_right = _matches(password, row["password_hash"] if row and may_try else _hash_of_nobody())
     except (MemoryError, ValueError) as error:
-        _take_back_charge(connection, username)
+        _undo_failure(connection, username)
         raise ApplicationError("There is not enough memory to check a password now; try again later.") from error
-    if not (fits and row and may_try):
+    if not (is_right and row and may_try):
         return None
-    _take_back_charge(connection, username)
+    _undo_failure(connection, username)
     return _user(row)
 
 
-def _charge(connection: sqlite3.Connection, username: str) -> bool:
+def _record_failure(connection: sqlite3.Connection, username: str) -> bool:
     """Count a failure of the name, in a transaction of its own, unless it has to wait; return whether it may try."""
     with transaction(connection):
         failures, last_failed_at = _failures(connection, username)
@@ -694,23 +880,28 @@ def _charge(connection: sqlite3.Connection, username: str) -> bool:
         if failures < FREE_FAILURES or waited >= wait_seconds(failures):
             _write_failures(connection, username, failures + 1, now())
             return True
-        if waited < 0:  # the clock was set back: the wait begins anew, and ends
+        if waited < 0:  # the clock was set back: the wait starts again, and ends
             _write_failures(connection, username, failures, now())
     return False
 
 
-def wait_seconds(failures: int) -> int:
-    """Return how long a name with so many failures has to wait after the last one."""
-    if failures < FREE_FAILURES:
-        return 0
-    return min(FIRST_WAIT_SECONDS << min(failures - FREE_FAILURES, 30), LONGEST_WAIT_SECONDS)
+def _undo_failure(connection: sqlite3.Connection, username: str) -> None:
+    with transaction(connection):
+        failures, last_failed_at = _failures(connection, username)
+        _clear_failures(connection, username)
+        if failures > 1:
+            _write_failures(connection, username, failures - 1, database.utc_text(last_failed_at))
+
+
+def _clear_failures(connection: sqlite3.Connection, username: str) -> None:
+    connection.execute("DELETE FROM password_failures WHERE name_hash = ?", (_name_hash(username),))
 
 
 def _failures(connection: sqlite3.Connection, username: str) -> Tuple[int, datetime]:
     row = connection.execute(
         "SELECT failures, last_failed_at FROM password_failures WHERE name_hash = ?", (_name_hash(username),)
     ).fetchone()
-    return (row[0], datetime.fromisoformat(row[1])) if row else (0, datetime.now(timezone.utc))
+    return (row["failures"], datetime.fromisoformat(row["last_failed_at"])) if row else (0, datetime.now(timezone.utc))
 
 
 def _write_failures(connection: sqlite3.Connection, username: str, failures: int, last_failed_at: str) -> None:
@@ -723,20 +914,26 @@ def _write_failures(connection: sqlite3.Connection, username: str, failures: int
     )
 
 
-def _take_back_charge(connection: sqlite3.Connection, username: str) -> None:
-    with transaction(connection):
-        failures, last_failed_at = _failures(connection, username)
-        _forgive(connection, username)
-        if failures > 1:
-            _write_failures(connection, username, failures - 1, last_failed_at.isoformat(timespec="seconds"))
-
-
-def _forgive(connection: sqlite3.Connection, username: str) -> None:
-    connection.execute("DELETE FROM password_failures WHERE name_hash = ?", (_name_hash(username),))
-
-
 def _name_hash(username: str) -> str:
     return hashlib.sha256(username.lower().encode()).hexdigest()
+
+
+# Storing a password
+
+
+def _password_hash(connection: sqlite3.Connection, user: User) -> str:
+    (password_hash,) = connection.execute("SELECT password_hash FROM users WHERE id = ?", (user.id,)).fetchone()
+    return str(password_hash)
+
+
+def _set_password(connection: sqlite3.Connection, user: User, password_hash: str, must_change_password: bool) -> None:
+    connection.execute(
+        """
+        UPDATE users SET password_hash = ?, must_change_password = ?, password_version = password_version + 1
+        WHERE id = ?
+        """,
+        (password_hash, must_change_password, user.id),
+    )
 
 
 def _hash(password: str) -> str:
@@ -751,7 +948,7 @@ def _hash_of_nobody() -> str:
     return _encoded(_parameters(), bytes(16), bytes(32))
 
 
-def _fits(password: str, password_hash: str) -> bool:
+def _matches(password: str, password_hash: str) -> bool:
     stored = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})", password_hash)
     if not stored:
         raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
@@ -797,41 +994,18 @@ def _from_base64(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4))
 
 
-def _one_time_password() -> str:
-    """Return 80 random bits in letters and digits that cannot be taken for one another."""
-    return base64.b32encode(os.urandom(10)).decode().lower()
+# Command line
 
 
-def _forms(password: str) -> Set[str]:
-    """Return the password as it is, and without digits and punctuation at its ends, each without substitutions."""
-    stripped = (
-        password,
-        password.strip(_NOT_LETTERS),
-        password.lstrip(_NOT_LETTERS),
-        password.rstrip(_NOT_LETTERS),
-    )
-    return {form.translate(substitutions) for form in stripped for substitutions in _SUBSTITUTIONS}
-
-
-def _is_sequence(text: str) -> bool:
-    """Return whether the text is long enough to be a password and nothing but a repetition or a run."""
-    if len(text) < 8:
-        return False
-    return len(set(text)) < 4 or text in (text + text)[1:-1] or any(text in run or text in run[::-1] for run in _RUNS)
-
-
-def set_password(connection: sqlite3.Connection, username: str, password: str) -> User:
-    """Give the account a new password from outside the menus, for whoever may write the database file; return it.
-
-    The name need not wait any more, and the account's sessions end. Raises InvalidInputError.
-    """
-    user = find(connection, username)
-    password_hash = _hash(valid_password(password, user.username))
-    with transaction(connection):
-        _set_password(connection, user, password_hash, must_change_password=False)
-        _forgive(connection, user.username)
-        audit(connection, None, "password set from outside", user.username)
-    return user
+def main() -> List[str]:
+    """Ask for a new password for the account that the command line names, set it, and say so."""
+    connection = database.connect(database.default_path())
+    try:
+        user = find(connection, sys.argv[1])
+        set_password(connection, user.username, _ask_password())
+    finally:
+        connection.close()
+    return [f"Password of user {user.username} set.{'' if user.is_active else ' The account is deactivated.'}"]
 
 
 def _ask_password() -> str:
@@ -847,19 +1021,8 @@ def _ask_password() -> str:
     return password
 
 
-def main() -> List[str]:
-    """Ask for a new password for the account that the command line names, set it, and say so."""
-    connection = connect(default_path())
-    try:
-        user = find(connection, sys.argv[1])
-        set_password(connection, user.username, _ask_password())
-    finally:
-        connection.close()
-    return [f"Password of user {user.username} set.{'' if user.is_active else ' The account is deactivated.'}"]
-
-
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         print("usage: python users.py NAME", file=sys.stderr)
         sys.exit(2)
-    os._exit(run_command(main))
+    os._exit(database.run_command(main))

@@ -1,26 +1,41 @@
-"""Work orders: what they are, who may change what about them, and their history."""
+"""Work orders: their fields, who may change them, how they are found, and their history."""
 
 import re
 import sqlite3
 import unicodedata
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum, IntEnum
 from itertools import islice
-from typing import AbstractSet, Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    AbstractSet,
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Generic,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 import users
-from database import ApplicationError, now, snapshot, transaction
-from users import Action, InvalidInputError, Scope, Session, User
+from database import ApplicationError, now, snapshot, transaction, utc_text, where
+from users import NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
 
 UNFINISHED = "unfinished"
-NOBODY = "nobody"
 MAXIMUM_TITLE = 120
 MAXIMUM_TEXT = 10_000
-
-# A search longer than this is no search; it also bounds how many words the index is asked for.
-MAXIMUM_SEARCH = 200
+MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 COUNTED_AT_MOST = 1_000
+
+V = TypeVar("V")
+
+
+# Errors
 
 
 class NotFoundError(ApplicationError):
@@ -28,7 +43,10 @@ class NotFoundError(ApplicationError):
 
 
 class ConflictError(ApplicationError):
-    """Somebody else changed the same field after it was shown, or it stands as asked already."""
+    """Somebody else changed the same field after it was shown."""
+
+
+# Vocabulary
 
 
 class Status(str, Enum):
@@ -80,27 +98,14 @@ class Due(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which work orders a list shows, None standing for any, and in which order.
+# Rows
 
-    The status may also be UNFINISHED, the assignee NOBODY; with `as_substring` the text stands anywhere, even inside a
-    word.
+
+class WorkOrder(NamedTuple):
+    """A row of work_orders with the usernames of its people; times are UTC.
+
+    `urgency` and `due_rank` are what lists are sorted by: lowest first, and without a due date last.
     """
-
-    status: Optional[str] = None
-    priority: Optional[Priority] = None
-    requester: Optional[str] = None
-    assignee: Optional[str] = None
-    due: Optional[Due] = None
-    sort: Sort = Sort.URGENCY
-    text: str = ""
-    as_substring: bool = False
-
-
-@dataclass(frozen=True)
-class WorkOrder:
-    """A row of work_orders with the usernames of its people; times are UTC."""
 
     id: int
     title: str
@@ -113,18 +118,18 @@ class WorkOrder:
     created_at: datetime
     updated_at: datetime
     resolved_at: Optional[datetime]
-    due_date: Optional[datetime]
+    due_at: Optional[datetime]
     deleted_at: Optional[datetime]
     urgency: int
+    due_rank: str
 
     @property
     def is_overdue(self) -> bool:
         """Whether it should have been finished by now."""
-        return self.due_date is not None and not self.status.is_finished and self.due_date < datetime.now(timezone.utc)
+        return self.due_at is not None and not self.status.is_finished and self.due_at < datetime.now(timezone.utc)
 
 
-@dataclass(frozen=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One change of a work order, or a comment: when (UTC), by whom, of what, from, to and the text to it."""
 
     id: int
@@ -136,22 +141,87 @@ class HistoryEntry:
     note: str
 
 
-def valid_id(text: str) -> int:
+class Details(NamedTuple):
+    """A work order as its screen shows it, and what the person may do with it now."""
+
+    work_order: WorkOrder
+    comments: int
+    latest_comment: Optional[HistoryEntry]
+    actions: FrozenSet[Action]
+
+
+_SELECT_HISTORY = """
+    SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
+    FROM work_order_history JOIN users ON users.id = user_id
+"""
+
+
+def _select(source: str = "work_orders") -> str:
+    return f"""
+        SELECT work_orders.id, work_orders.title, work_orders.description, priority, status, requester_id,
+            requesters.username AS requester, assignees.username AS assignee, work_orders.created_at, updated_at,
+            resolved_at, due_at, deleted_at, urgency, due_rank
+        FROM {source}
+        LEFT JOIN users AS requesters ON requesters.id = requester_id
+        LEFT JOIN users AS assignees ON assignees.id = assignee_id
+    """
+
+
+def _work_order(row: sqlite3.Row) -> WorkOrder:
+    return WorkOrder(
+        id=row["id"],
+        title=row["title"],
+        description=row["description"],
+        priority=Priority(row["priority"]),
+        status=Status(row["status"]),
+        requester_id=row["requester_id"],
+        requester=row["requester"],
+        assignee=row["assignee"],
+        created_at=datetime.fromisoformat(row["created_at"]),
+        updated_at=datetime.fromisoformat(row["updated_at"]),
+        resolved_at=_moment(row["resolved_at"]),
+        due_at=_moment(row["due_at"]),
+        deleted_at=_moment(row["deleted_at"]),
+        urgency=row["urgency"],
+        due_rank=row["due_rank"],
+    )
+
+
+def _moment(text: Optional[str]) -> Optional[datetime]:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _history_entry(row: sqlite3.Row) -> HistoryEntry:
+    return HistoryEntry(
+        id=row["id"],
+        changed_at=datetime.fromisoformat(row["changed_at"]),
+        username=row["username"],
+        field=row["field"],
+        old_value=row["old_value"],
+        new_value=row["new_value"],
+        note=row["note"],
+    )
+
+
+# Input
+
+
+def parse_id(text: str) -> int:
     """Return the id of a work order written as 12 or #12. Raises InvalidInputError."""
     if not re.fullmatch("#?[0-9]{1,18}", text):
         raise InvalidInputError("A work order ID is a number such as 12.")
     return int(text.lstrip("#"))
 
 
-def valid_title(text: str) -> str:
-    """Return the title without space around it. Raises InvalidInputError outside 1 to 120 characters."""
+def parse_title(text: str) -> str:
+    """Return the title on one line, without space around it. Raises InvalidInputError outside 1 to 120 characters."""
     title = text.strip().replace("\n", " ")
     if not 1 <= len(title) <= MAXIMUM_TITLE:
         raise InvalidInputError(f"A title has 1 to {MAXIMUM_TITLE} characters; this one has {len(title):,}.")
     return title
 
 
-def valid_text(text: str) -> str:
+def parse_text(text: str) -> str:
     """Return a text without space around it. Raises InvalidInputError above 10,000 characters."""
     stripped = text.strip()
     if len(stripped) > MAXIMUM_TEXT:
@@ -159,395 +229,17 @@ def valid_text(text: str) -> str:
     return stripped
 
 
-def permitted(user: User, action: Action, order: WorkOrder) -> bool:
-    """Return whether the user may take the action on this work order, as things stood when both were read."""
-    scope = users.scope(user, action)
-    if scope is Scope.OWN_UNFINISHED and order.status.is_finished:
-        return False
-    return scope is Scope.ALL or (scope is not Scope.NONE and order.requester_id == user.id)
+def parse_optional_text(text: str) -> str:
+    """Return a text as parse_text does; `none` is the empty one. Raises InvalidInputError."""
+    return "" if text.lower() == NONE else parse_text(text)
 
 
-def create(connection: sqlite3.Connection, session: Session, title: str, description: str, priority: Priority) -> int:
-    """Create a work order of the person's own and return its id. Raises InvalidInputError."""
-    title, description = valid_title(title), valid_text(description)
-    with transaction(connection):
-        user = users.authorize(connection, session, Action.CREATE)
-        at = now()
-        cursor = connection.execute(
-            """
-            INSERT INTO work_orders (title, description, priority, requester_id, created_at, updated_at)
-            VALUES (?, ?, ?, ?, ?, ?)
-            """,
-            (title, description, priority, user.id, at, at),
-        )
-        assert cursor.lastrowid is not None
-        _record(connection, cursor.lastrowid, user, at, "created")
-    return cursor.lastrowid
-
-
-def get(connection: sqlite3.Connection, session: Session, work_order_id: int) -> WorkOrder:
-    """Return the work order. Raises NotFoundError, in the same words for one of somebody else's and for none."""
-    with snapshot(connection):
-        return _visible(connection, users.authorize(connection, session, Action.VIEW), work_order_id)
-
-
-def search(connection: sqlite3.Connection, session: Session, text: str) -> Selection:
-    """Return the selection of the work orders in which all words of the text stand, whole or as beginnings.
-
-    Where there is none, it is that of the work orders in which the text stands anywhere. Raises InvalidInputError above
-    200 characters.
-    """
-    if len(text) > MAXIMUM_SEARCH:
-        raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
-    by_word = Selection(text=unicodedata.normalize("NFC", text), sort=Sort.NEWEST)
-    if _match_expression(by_word.text) and list_after(connection, session, by_word, None, limit=1):
-        return by_word
-    return replace(by_word, as_substring=True)
-
-
-def list_after(
-    connection: sqlite3.Connection,
-    session: Session,
-    selection: Selection,
-    after: Optional[WorkOrder],
-    limit: int,
-    seen: AbstractSet[int] = frozenset(),
-) -> List[WorkOrder]:
-    """Return up to `limit` of the selected work orders that the person may see, in the selection's order.
-
-    They start behind where `after` stood when it was read (None: at the top) and leave out the ids in `seen`, which may
-    have moved there meanwhile.
-    """
-    order, beyond, key = _SORTS[selection.sort]
-    if _is_by_word(selection):  # the full-text index yields its rows in this order by itself, and starts anywhere
-        order, beyond = (sql.replace("work_orders.id", "work_order_search.rowid") for sql in (order, beyond))
-    with snapshot(connection):
-        conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
-        source = _source(selection)
-        in_order = _IN_ORDER.get(selection.sort)
-        if in_order and source == "work_orders" and _count(connection, source, conditions, values) > COUNTED_AT_MOST:
-            source = in_order
-        if after:
-            conditions.append(beyond)
-            values.extend(key(after))
-        where = " AND ".join(conditions)
-        cursor = connection.execute(f"{_select(source)} WHERE {where} ORDER BY {order}", values)
-        unseen = (_work_order(row) for row in cursor if row[0] not in seen)
-        found = list(islice(unseen, limit))
-        cursor.close()
-    return found
-
-
-def list_these(
-    connection: sqlite3.Connection, session: Session, selection: Selection, ids: Sequence[int]
-) -> List[WorkOrder]:
-    """Return those of the work orders that are still selected and visible, as they are now, in the order of the ids."""
-    if not ids:
-        return []
-    source = "work_orders NOT INDEXED"  # they are looked up by their ids
-    with snapshot(connection):
-        conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
-        conditions.append(f"work_orders.id IN ({', '.join('?' * len(ids))})")
-        values.extend(ids)
-        if _is_by_word(selection):
-            source = _source(selection)
-            conditions.append("work_order_search.rowid BETWEEN ? AND ?")
-            values.extend((min(ids), max(ids)))
-        rows = connection.execute(f"{_select(source)} WHERE {' AND '.join(conditions)}", values).fetchall()
-    return sorted(map(_work_order, rows), key=lambda order: ids.index(order.id))
-
-
-def count(connection: sqlite3.Connection, session: Session, selection: Selection) -> int:
-    """Return how many work orders a list of the selection holds; above 1,000 it stops counting and returns 1,001."""
-    with snapshot(connection):
-        conditions, values = _conditions(users.authorize(connection, session, Action.VIEW), selection)
-        return _count(connection, _source(selection), conditions, values)
-
-
-def _count(connection: sqlite3.Connection, source: str, conditions: Sequence[str], values: Sequence[Any]) -> int:
-    row = connection.execute(
-        f"""
-        SELECT count(*) FROM (
-            SELECT 1 FROM {source} WHERE {" AND ".join(conditions)} LIMIT {COUNTED_AT_MOST + 1}
-        )
-        """,
-        values,
-    ).fetchone()
-    return int(row[0])
-
-
-def excerpts(
-    connection: sqlite3.Connection, session: Session, selection: Selection, ids: Sequence[int]
-) -> Dict[int, str]:
-    """Return for each of the work orders found by a search the place where it matched, the match in square brackets."""
-    sought = [selection.text] if selection.as_substring else selection.text.split()
-    found = {}
-    with snapshot(connection):
-        user = users.authorize(connection, session, Action.VIEW)
-        for work_order_id in ids:
-            order = _find(connection, work_order_id)
-            if order and permitted(user, Action.VIEW, order) and not order.deleted_at:
-                found[work_order_id] = connection.execute(
-                    "SELECT title, description, comments FROM work_order_texts WHERE id = ?", (work_order_id,)
-                ).fetchone()
-    return {work_order_id: _excerpt(texts, sought).replace("\n", " ") for work_order_id, texts in found.items()}
-
-
-def _excerpt(texts: Sequence[str], sought: Sequence[str]) -> str:
-    pattern = "|".join(re.escape(_without_accents(word)) for word in sought)
-    for begin in (r"(?<![^\W_])", ""):  # the beginning of a word rather than what stands in the midst of one
-        for name, text in zip(("title", "description", "comment"), texts):
-            match = re.search(f"{begin}(?:{pattern})", _without_accents(text), re.IGNORECASE)
-            if match:
-                before, middle, after = text[: match.start()], text[slice(*match.span())], text[match.end() :]
-                before = f"...{before[-30:]}" if len(before) > 33 else before
-                after = f"{after[:30]}..." if len(after) > 33 else after
-                return f"{name}: {before}[{middle}]{after}"
-    return ""
-
-
-def _without_accents(text: str) -> str:
-    """Return the text as the full-text index compares it, each character in its old place."""
-    if text.isascii():
-        return text
-    parts = (unicodedata.normalize("NFD", character) for character in text)
-    return "".join(part[0] if "\u0300" <= part[-1] <= "\u036f" else character for part, character in zip(parts, text))
-
-
-def _match_expression(text: str) -> str:
-    """Return what asks the full-text index for each word or beginning of a word, each quoted and so no syntax."""
-    words = (word.replace('"', '""') for word in text.split() if any(map(str.isalnum, word)))
-    return " ".join(f'"{word}"*' for word in words)
-
-
-def _stands_in(part: str) -> Tuple[str, List[str]]:
-    """Return the condition that the part stands in a work order's text, and its values; capitals don't matter."""
-    if part.isascii():  # LIKE knows no other capitals, but is quick
-        test, value = "LIKE ? ESCAPE '!'", "%" + re.sub("([!%_])", r"!\1", part) + "%"
-        condition = _PLACES.format(f"work_orders.title {test}", f"work_orders.description {test}", f"note {test}")
-    else:
-        test, value = "instr(casefold({}), ?)", part.casefold()
-        condition = _PLACES.format(*map(test.format, ("work_orders.title", "work_orders.description", "note")))
-    return condition, [value] * 3
-
-
-_PLACES = """
-    ({} OR {} OR EXISTS (
-        SELECT 1 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'comment' AND {}
-    ))
-"""
-
-
-def _conditions(user: User, selection: Selection) -> Tuple[List[str], List[Any]]:
-    """Return the SQL conditions, and the values bound in them, of what is selected and the user may see."""
-    possible: Sequence[Tuple[object, str, Sequence[object]]] = (
-        (True, "work_orders.deleted_at IS NULL", ()),
-        (users.scope(user, Action.VIEW) is not Scope.ALL, "requester_id = ?", [user.id]),
-        (selection.status == UNFINISHED, "urgency < 4", ()),
-        (selection.status not in (None, UNFINISHED), "status = ?", [selection.status]),
-        (selection.priority, "priority = ?", [selection.priority]),
-        (selection.requester, "requester_id = (SELECT id FROM users WHERE username = ?)", [selection.requester]),
-        (selection.assignee == NOBODY, "assignee_id IS NULL", ()),
-        (
-            selection.assignee not in (None, NOBODY),
-            "assignee_id = (SELECT id FROM users WHERE username = ?)",
-            [selection.assignee],
-        ),
-        (selection.due, "due_at IS NOT NULL", ()),
-        (selection.due is Due.OVERDUE, "urgency < 4 AND due_rank < ?", [now()]),
-        (selection.due is Due.THIS_WEEK, "due_rank >= ? AND due_rank < ?", _this_week()),
-        (_is_by_word(selection), "work_order_search MATCH ?", [_match_expression(selection.text)]),
-        *((True, *_stands_in(part)) for part in _literal_parts(selection)),
-    )
-    chosen = [(condition, values) for wanted, condition, values in possible if wanted]
-    return [condition for condition, _ in chosen], [value for _, values in chosen for value in values]
-
-
-def _is_by_word(selection: Selection) -> bool:
-    return bool(selection.text) and not selection.as_substring
-
-
-def _source(selection: Selection) -> str:
-    """Return the table that the selection is read from; left alone, SQLite would sort, or read what has no due date."""
-    if _is_by_word(selection):
-        return "work_order_search CROSS JOIN work_orders ON work_orders.id = work_order_search.rowid"
-    if selection.due and selection.sort is Sort.URGENCY:
-        return "work_orders INDEXED BY work_orders_with_due_by_urgency"
-    return "work_orders"
-
-
-def _literal_parts(selection: Selection) -> List[str]:
-    """Return what has to be looked for in the text itself, since the index knows nothing but words."""
-    if selection.as_substring:
-        return [selection.text]
-    return [word for word in selection.text.split() if not word.isalnum()]
-
-
-def _this_week() -> Tuple[str, str]:
-    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    monday = today - timedelta(days=today.weekday())
-    return _stored(monday), _stored(monday + timedelta(days=7))
-
-
-def _stored(local: datetime) -> str:
-    return local.astimezone(timezone.utc).isoformat(timespec="seconds")
-
-
-# For each order of a list: its SQL, the condition of what comes behind a work order, and the values bound in that.
-_SORTS: Mapping[Sort, Tuple[str, str, Callable[[WorkOrder], Tuple[object, ...]]]] = {
-    Sort.URGENCY: (
-        "urgency, work_orders.created_at, work_orders.id",
-        "(urgency, work_orders.created_at, work_orders.id) > (?, ?, ?)",
-        lambda order: (order.urgency, _stored(order.created_at), order.id),
-    ),
-    Sort.NEWEST: (
-        "work_orders.id DESC",
-        "work_orders.id < ?",
-        lambda order: (order.id,),
-    ),
-    Sort.OLDEST: (
-        "work_orders.id",
-        "work_orders.id > ?",
-        lambda order: (order.id,),
-    ),
-    Sort.CHANGED: (
-        "updated_at DESC, work_orders.id DESC",
-        "(updated_at, work_orders.id) < (?, ?)",
-        lambda order: (_stored(order.updated_at), order.id),
-    ),
-    Sort.DUE: (
-        "due_rank, work_orders.id",
-        "(due_rank, work_orders.id) > (?, ?)",
-        lambda order: (_stored(order.due_date) if order.due_date else _NEVER, order.id),
-    ),
-}
-# What matches more often than we count is met soon on the way through an order; what is rarer is better sorted. In the
-# order of urgency each filter has an index of its own.
-_IN_ORDER = {
-    Sort.NEWEST: "work_orders NOT INDEXED",
-    Sort.OLDEST: "work_orders NOT INDEXED",
-    Sort.CHANGED: "work_orders INDEXED BY work_orders_by_change",
-    Sort.DUE: "work_orders INDEXED BY work_orders_by_due",
-}
-_NEVER = "9999-12-31T23:59:59+00:00"
-
-
-def history(
-    connection: sqlite3.Connection, session: Session, work_order_id: int, after: int = 0, limit: int = -1
-) -> List[HistoryEntry]:
-    """Return up to `limit` (-1: all) changes and comments behind the id `after`, the oldest first.
-
-    Raises NotFoundError; admins see the history of a deleted work order too.
-    """
-    with snapshot(connection):
-        user = users.authorize(connection, session, Action.VIEW)
-        _visible(connection, user, work_order_id, even_deleted=users.scope(user, Action.RESTORE) is Scope.ALL)
-        rows = connection.execute(
-            f"{_SELECT_HISTORY} WHERE work_order_id = ? AND work_order_history.id > ? "
-            "ORDER BY work_order_history.id LIMIT ?",
-            (work_order_id, after, limit),
-        ).fetchall()
-    return list(map(_history_entry, rows))
-
-
-def change_status(
-    connection: sqlite3.Connection, session: Session, shown: WorkOrder, status: Status, note: str = ""
-) -> None:
-    """Give the work order another status; resolved_at holds the time of the Resolved that stands.
-
-    Raises NotFoundError, PermissionDeniedError, InvalidInputError for the note, ConflictError if somebody else changed
-    the status since it was `shown` or it stands already.
-    """
-    with transaction(connection):
-        if not _change(connection, session, Action.CHANGE_STATUS, shown, "status", status, valid_text(note)):
-            raise ConflictError(f"The status of work order #{shown.id} is {status} already.")
-        if shown.status.is_finished and not status.is_finished:
-            users.release_work_orders(connection, users.account(connection, session))
-
-
-def edit_title(connection: sqlite3.Connection, session: Session, shown: WorkOrder, title: str) -> bool:
-    """Give the work order another title and return whether it had another one.
-
-    Raises NotFoundError, PermissionDeniedError, InvalidInputError, ConflictError if somebody else changed it since it
-    was `shown`.
-    """
-    with transaction(connection):
-        return _change(connection, session, Action.EDIT, shown, "title", valid_title(title))
-
-
-def edit_description(connection: sqlite3.Connection, session: Session, shown: WorkOrder, description: str) -> bool:
-    """Give the work order another description and return whether it had another one. Raises as edit_title does."""
-    with transaction(connection):
-        return _change(connection, session, Action.EDIT, shown, "description", valid_text(description))
-
-
-def change_priority(connection: sqlite3.Connection, session: Session, shown: WorkOrder, priority: Priority) -> bool:
-    """Give the work order another priority and return whether it had another one. Raises as edit_title does."""
-    with transaction(connection):
-        return _change(connection, session, Action.EDIT, shown, "priority", priority)
-
-
-def change_requester(connection: sqlite3.Connection, session: Session, shown: WorkOrder, username: str) -> bool:
-    """Make the work order somebody else's, who must have an active account and return whether it had another one.
-
-    Raises as edit_title does.
-    """
-    with transaction(connection):
-        _changeable(connection, session, Action.CHANGE_REQUESTER, shown.id)
-        requester = requester_username(connection, session, username)
-        return _change(connection, session, Action.CHANGE_REQUESTER, shown, "requester", requester)
-
-
-def requester_username(connection: sqlite3.Connection, session: Session, text: str) -> str:
-    """Return the username of the active account that the text names; `me` is oneself. Raises InvalidInputError."""
-    requester = users.named(connection, session, text)
-    if not requester.is_active:
-        raise InvalidInputError(f"User {requester.username} is deactivated; give the username of an active account.")
-    return requester.username
-
-
-def assign(connection: sqlite3.Connection, session: Session, shown: WorkOrder, assignee: str) -> bool:
-    """Hand the work order to an active manager or admin or to `nobody`, and return whether it was in other hands.
-
-    Raises as edit_title does.
-    """
-    with transaction(connection):
-        _changeable(connection, session, Action.ASSIGN, shown.id)
-        assignee = valid_assignee(connection, session, assignee)
-        new = None if assignee == NOBODY else assignee
-        return _change(connection, session, Action.ASSIGN, shown, "assignee", new)
-
-
-def valid_assignee(connection: sqlite3.Connection, session: Session, text: str) -> str:
-    """Return the username of the active manager or admin that the text names, or `nobody`; `me` is oneself.
-
-    Raises InvalidInputError.
-    """
-    if text.lower() == NOBODY:
-        return NOBODY
-    assignee = users.named(connection, session, text)
-    if not assignee.is_active or assignee.role is users.Role.USER:
-        raise InvalidInputError(f"An assignee is an active manager or admin; {assignee.username} is not.")
-    return assignee.username
-
-
-def set_due_date(
-    connection: sqlite3.Connection, session: Session, shown: WorkOrder, due_date: Optional[datetime]
-) -> bool:
-    """Say until when the work order has to be finished, or take that back (None).
-
-    Returns whether that was different before; raises as edit_title does.
-    """
-    with transaction(connection):
-        return _change(connection, session, Action.SET_DUE_DATE, shown, "due date", due_date)
-
-
-def valid_due_date(text: str) -> Optional[datetime]:
+def parse_due_date(text: str) -> Optional[datetime]:
     """Return the moment, in UTC, of a local date (its last second) or date and time, or None for `none`.
 
     Raises InvalidInputError.
     """
-    if text.lower() == "none":
+    if text.lower() == NONE:
         return None
     form = re.fullmatch("2[0-9]{3}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2})?", text)
     try:
@@ -559,68 +251,599 @@ def valid_due_date(text: str) -> Optional[datetime]:
     raise InvalidInputError("A due date is written 2026-12-31 or 2026-12-31 17:00, from 2000 to 2999, or none.")
 
 
-def local_time(when: datetime) -> str:
-    """Return the moment in local time to the minute; the last second of a day is the day."""
-    local = when.astimezone()
-    is_a_day = (local.hour, local.minute, local.second) == (23, 59, 59)
-    return local.strftime("%Y-%m-%d" if is_a_day else "%Y-%m-%d %H:%M")
+# Fields
 
 
-def comment(connection: sqlite3.Connection, session: Session, work_order_id: int, text: str) -> None:
-    """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
-    text = valid_text(text)
-    if not text:
-        raise InvalidInputError("A comment has at least 1 character.")
-    with transaction(connection):
-        user, current = _changeable(connection, session, Action.COMMENT, work_order_id)
+class Field(Generic[V]):
+    """What can be changed of a work order, declared once.
+
+    Its name in the history, the right that a change takes, how it is read, the SQL that assigns `:new` to it, how a new
+    value is checked inside the transaction, how the history's text is shown, and the history's word for None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        action: Action,
+        read: Callable[[WorkOrder], V],
+        assignment: str,
+        check: Callable[[Session, V], V] = lambda _, value: value,
+        describe: Callable[[str], str] = str,
+        none: str = NONE,
+    ) -> None:
+        self.name, self.action, self.read, self.assignment = name, action, read, assignment
+        self.check, self.describe, self.none = check, describe, none
+
+    def as_text(self, value: V) -> str:
+        """Return a value as the history stores it; a moment is UTC, ISO 8601."""
+        if value is None:
+            return self.none
+        return utc_text(value) if isinstance(value, datetime) else str(value)
+
+
+TITLE = Field(
+    "title",
+    Action.EDIT,
+    lambda work_order: work_order.title,
+    "title = :new",
+    lambda _, title: parse_title(title),
+)
+DESCRIPTION = Field(
+    "description",
+    Action.EDIT,
+    lambda work_order: work_order.description,
+    "description = :new",
+    lambda _, description: parse_text(description),
+)
+PRIORITY = Field(
+    "priority",
+    Action.EDIT,
+    lambda work_order: work_order.priority,
+    "priority = :new",
+)
+_STATUS = Field(
+    "status",
+    Action.CHANGE_STATUS,
+    lambda work_order: work_order.status,
+    "status = :new, resolved_at = CASE WHEN :new = 'Resolved' THEN :now END",
+)
+DUE_DATE = Field(
+    "due date",
+    Action.SET_DUE_DATE,
+    lambda work_order: work_order.due_at,
+    "due_at = :new",
+    describe=lambda text: local_time(datetime.fromisoformat(text)),
+)
+ASSIGNEE: Field[Optional[str]] = Field(
+    "assignee",
+    Action.ASSIGN,
+    lambda work_order: work_order.assignee,
+    "assignee_id = (SELECT id FROM users WHERE username = :new)",
+    lambda session, username: None if username is None else users.find_assignee(session.connection, username).username,
+    none=NOBODY,
+)
+REQUESTER = Field(
+    "requester",
+    Action.CHANGE_REQUESTER,
+    lambda work_order: work_order.requester,
+    "requester_id = (SELECT id FROM users WHERE username = :new)",
+    lambda session, username: users.find_requester(session.connection, username).username,
+)
+
+
+FIELDS: Mapping[str, Field[Any]] = {
+    field.name: field for field in (TITLE, DESCRIPTION, PRIORITY, _STATUS, DUE_DATE, ASSIGNEE, REQUESTER)
+}
+
+
+# Creating and opening
+
+
+def create(session: Session, title: str, description: str, priority: Priority) -> int:
+    """Create a work order of the person's own and return its id. Raises InvalidInputError."""
+    title, description = parse_title(title), parse_text(description)
+    with transaction(session.connection):
+        user = users.authorize(session, Action.CREATE)
         at = now()
-        connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
-        _record(connection, current.id, user, at, "comment", note=text)
+        cursor = session.connection.execute(
+            """
+            INSERT INTO work_orders (title, description, priority, requester_id, created_at, updated_at)
+            VALUES (?, ?, ?, ?, ?, ?)
+            """,
+            (title, description, priority, user.id, at, at),
+        )
+        assert cursor.lastrowid is not None
+        users.record_change(session.connection, cursor.lastrowid, user, at, "created")
+    return cursor.lastrowid
 
 
-def latest_comment(
-    connection: sqlite3.Connection, session: Session, work_order_id: int
-) -> Tuple[int, Optional[HistoryEntry]]:
-    """Return how many comments the work order has, and the latest of them. Raises NotFoundError."""
-    with snapshot(connection):
-        _visible(connection, users.authorize(connection, session, Action.VIEW), work_order_id)
-        (number,) = connection.execute(
+def get(session: Session, work_order_id: int) -> Details:
+    """Return the work order with its latest comment and what the person may do with it.
+
+    Raises NotFoundError, in the same words for somebody else's work order and for one never given.
+    """
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        work_order = _visible(session, user, work_order_id)
+        (comments,) = session.connection.execute(
             "SELECT count(*) FROM work_order_history WHERE work_order_id = ? AND field = 'comment'", (work_order_id,)
         ).fetchone()
-        latest = connection.execute(
-            f"{_SELECT_HISTORY} WHERE work_order_id = ? AND field = 'comment' "
-            "ORDER BY work_order_history.id DESC LIMIT 1",
+        latest = session.connection.execute(
+            f"""
+            {_SELECT_HISTORY}
+            WHERE work_order_id = ? AND field = 'comment' ORDER BY work_order_history.id DESC LIMIT 1
+            """,
             (work_order_id,),
         ).fetchone()
-    return number, _history_entry(latest) if latest else None
+    actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
+    return Details(work_order, comments, _history_entry(latest) if latest else None, actions)
 
 
-def summary(connection: sqlite3.Connection, session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:
-    """Return for each status and priority how many work orders there are, and how many of them are one's own."""
-    with snapshot(connection):
-        user = users.authorize(connection, session, Action.SUMMARY)
-        rows = connection.execute(
-            """
-            SELECT status, priority, sum(total), sum(CASE requester_id WHEN ? THEN total ELSE 0 END)
-            FROM work_order_counts GROUP BY status, priority
-            """,
-            (user.id,),
+def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
+    """Return whether the user may take the action on this work order, as things stood when both were read."""
+    scope = users.scope(user, action)
+    if scope is Scope.OWN_UNFINISHED and work_order.status.is_finished:
+        return False
+    return scope is Scope.ALL or (scope is not Scope.NONE and work_order.requester_id == user.id)
+
+
+def _find(connection: sqlite3.Connection, work_order_id: int) -> Optional[WorkOrder]:
+    row = connection.execute(_select() + "WHERE work_orders.id = ?", (work_order_id,)).fetchone()
+    return _work_order(row) if row else None
+
+
+def _visible(session: Session, user: User, work_order_id: int, include_deleted: bool = False) -> WorkOrder:
+    found = _find(session.connection, work_order_id)
+    if found is None or not is_permitted(user, Action.VIEW, found) or (found.deleted_at and not include_deleted):
+        raise NotFoundError(f"There is no work order #{work_order_id}.")
+    return found
+
+
+# Changing
+
+
+def change(session: Session, shown: WorkOrder, field: Field[V], new: V) -> bool:
+    """Give a field of the work order another value; return False if it was that already.
+
+    Raises NotFoundError, PermissionDeniedError, InvalidInputError, and ConflictError if somebody else changed the field
+    since the work order was `shown`; changes of other fields don't matter.
+    """
+    with transaction(session.connection):
+        return _change(session, shown, field, new)
+
+
+def change_status(session: Session, shown: WorkOrder, status: Status, note: str = "") -> None:
+    """Give the work order another status; resolved_at holds the time of the Resolved that stands.
+
+    Raises as change does, and InvalidInputError for the note and for a status that already stands.
+    """
+    note = parse_text(note)
+    with transaction(session.connection):
+        if not _change(session, shown, _STATUS, status, note):
+            raise InvalidInputError(f"The status of work order #{shown.id} is already {status}.")
+        if shown.status.is_finished and not status.is_finished:
+            users.release_work_orders(session.connection, users.current_user(session))
+
+
+def comment(session: Session, work_order_id: int, text: str) -> None:
+    """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
+    text = parse_text(text)
+    if not text:
+        raise InvalidInputError("A comment has at least 1 character.")
+    with transaction(session.connection):
+        user, current = _changeable(session, Action.COMMENT, work_order_id)
+        at = now()
+        session.connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
+        users.record_change(session.connection, current.id, user, at, "comment", note=text)
+
+
+def delete(session: Session, work_order_id: int) -> None:
+    """Hide the work order from everybody; nothing of it is lost. Raises NotFoundError, PermissionDeniedError."""
+    with transaction(session.connection):
+        user, current = _changeable(session, Action.DELETE, work_order_id)
+        at = now()
+        session.connection.execute(
+            "UPDATE work_orders SET deleted_at = ?, updated_at = ? WHERE id = ?", (at, at, current.id)
+        )
+        users.record_change(session.connection, current.id, user, at, "deleted")
+        users.audit(session.connection, user.id, "work order deleted", f"#{current.id}")
+
+
+def _changeable(session: Session, action: Action, work_order_id: int) -> Tuple[User, WorkOrder]:
+    """Return who acts and the work order as both stand now, if the action is permitted."""
+    user = users.authorize(session, Action.VIEW)
+    current = _visible(session, user, work_order_id)
+    if not is_permitted(user, action, current):
+        if users.scope(user, action) is Scope.OWN_UNFINISHED:
+            raise users.PermissionDeniedError(
+                f"Work order #{current.id} is finished ({current.status}); reopen it first."
+            )
+        users.deny(user, action)
+    return user, current
+
+
+def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: str = "") -> bool:
+    user, current = _changeable(session, field.action, shown.id)
+    new, old = field.check(session, new), field.read(current)
+    if old != field.read(shown):
+        raise _conflict(session.connection, current.id, field, old)
+    if old == new:
+        return False
+    at = now()
+    session.connection.execute(
+        f"UPDATE work_orders SET {field.assignment}, updated_at = :now WHERE id = :id",
+        {"new": utc_text(new) if isinstance(new, datetime) else new, "now": at, "id": current.id},
+    )
+    old_text, new_text = field.as_text(old), field.as_text(new)
+    users.record_change(session.connection, current.id, user, at, field.name, old_text, new_text, note)
+    return True
+
+
+def _conflict(connection: sqlite3.Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
+    row = connection.execute(
+        """
+        SELECT username FROM work_order_history JOIN users ON users.id = user_id
+        WHERE work_order_id = ? AND field = ? ORDER BY work_order_history.id DESC LIMIT 1
+        """,
+        (work_order_id, field.name),
+    ).fetchone()
+    username = row["username"] if row else "another program"
+    text = describe_value(field.name, field.as_text(value))
+    short = text if len(text) <= 200 else f"{text[:200]}..."
+    return ConflictError(
+        f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
+    )
+
+
+# Deleted work orders
+
+
+def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
+    """Return up to `limit` deleted work orders that follow `after` (None: from the start), latest deletion first.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    condition, values = where(
+        (
+            (True, "deleted_at IS NOT NULL", ()),
+            (after, "(deleted_at, work_orders.id) < (?, ?)", _key(after, ("deleted_at", "id")) if after else ()),
+        )
+    )
+    with snapshot(session.connection):
+        users.authorize(session, Action.RESTORE)
+        rows = session.connection.execute(
+            f"{_select()} WHERE {condition} ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?", [*values, limit]
         ).fetchall()
-    return {(Status(row[0]), Priority(row[1])): (row[2], row[3]) for row in rows}
+    return list(map(_work_order, rows))
 
 
-def news(
-    connection: sqlite3.Connection, session: Session, limit: int
-) -> Tuple[int, List[Tuple[WorkOrder, HistoryEntry]]]:
+def get_deleted(session: Session, work_order_id: int) -> WorkOrder:
+    """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.RESTORE)
+        return _deleted(session.connection, work_order_id)
+
+
+def restore(session: Session, work_order_id: int) -> None:
+    """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
+    with transaction(session.connection):
+        user = users.authorize(session, Action.RESTORE)
+        deleted = _deleted(session.connection, work_order_id)
+        at = now()
+        session.connection.execute(
+            "UPDATE work_orders SET deleted_at = NULL, updated_at = ? WHERE id = ?", (at, deleted.id)
+        )
+        users.record_change(session.connection, deleted.id, user, at, "restored")
+        users.release_work_orders(session.connection, user)
+        users.audit(session.connection, user.id, "work order restored", f"#{deleted.id}")
+
+
+def _deleted(connection: sqlite3.Connection, work_order_id: int) -> WorkOrder:
+    found = _find(connection, work_order_id)
+    if found is None or found.deleted_at is None:
+        raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
+    return found
+
+
+# Finding
+
+
+class Filter(NamedTuple):
+    """Which work orders a list shows, None standing for any; the status may be UNFINISHED, the assignee NOBODY."""
+
+    status: Optional[str] = None
+    priority: Optional[Priority] = None
+    requester: Optional[str] = None
+    assignee: Optional[str] = None
+    due: Optional[Due] = None
+
+
+class Query(NamedTuple):
+    """What a list asks for: a filter, an order, and a text, which `as_substring` may stand inside words too."""
+
+    filter: Filter = Filter()
+    sort: Sort = Sort.URGENCY
+    text: str = ""
+    as_substring: bool = False
+
+    @property
+    def is_by_word(self) -> bool:
+        """Whether the full-text index answers it."""
+        return bool(self.text) and not self.as_substring
+
+
+class Page(NamedTuple):
+    """A page of a list, all of it from one moment.
+
+    Its rows, how many work orders the whole list has (above COUNTED_AT_MOST it was not counted), and for what a search
+    found the place that matched, in square brackets, by id.
+    """
+
+    work_orders: List[WorkOrder]
+    total: int
+    excerpts: Dict[int, str]
+
+
+class Order(NamedTuple):
+    """An order of the list: its columns, their direction, and what to read from where many rows match."""
+
+    columns: Tuple[str, ...]
+    direction: str = ""
+    source: str = "work_orders NOT INDEXED"
+
+
+# In the order of urgency each filter has an index of its own.
+_ORDERS: Mapping[Sort, Order] = {
+    Sort.URGENCY: Order(("urgency", "created_at", "id"), source="work_orders"),
+    Sort.NEWEST: Order(("id",), "DESC"),
+    Sort.OLDEST: Order(("id",)),
+    Sort.CHANGED: Order(("updated_at", "id"), "DESC", "work_orders INDEXED BY work_orders_by_change"),
+    Sort.DUE: Order(("due_rank", "id"), source="work_orders INDEXED BY work_orders_by_due"),
+}
+
+
+def search(session: Session, text: str) -> Query:
+    """Return the query for the work orders that contain all words of the text, whole or as beginnings.
+
+    Where there is none, it is the query for those that contain the text anywhere. Raises InvalidInputError above 200
+    characters.
+    """
+    if len(text) > MAXIMUM_SEARCH:
+        raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
+    query = Query(text=unicodedata.normalize("NFC", text), sort=Sort.NEWEST)
+    with snapshot(session.connection):
+        condition, values = _conditions(users.authorize(session, Action.VIEW), query)
+        has_words = _match_expression(query.text) and _read(session.connection, query, 0, condition, values, 1)
+    return query if has_words else query._replace(as_substring=True)
+
+
+def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: int) -> Page:
+    """Return the next page: up to `limit` of the work orders that the person may see and has not `seen` yet.
+
+    It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
+    """
+    ids = {work_order.id for work_order in seen}
+    with snapshot(session.connection):
+        condition, values = _conditions(users.authorize(session, Action.VIEW), query)
+        total = _count(session.connection, query, condition, values)
+        found: List[WorkOrder] = []
+        for after in (seen[-1], None) if seen else (None,):
+            ids |= {work_order.id for work_order in found}
+            if total and len(found) < limit:
+                missing = limit - len(found)
+                found += _read(session.connection, query, total, condition, values, missing, after, ids)
+        return Page(found, total, _excerpts(session.connection, query, found))
+
+
+def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> Page:
+    """Return a page that was read before with its work orders as they are now, without those that left the list."""
+    ids = [work_order.id for work_order in shown]
+    listed = ", ".join("?" * len(ids))
+    with snapshot(session.connection):
+        condition, values = _conditions(users.authorize(session, Action.VIEW), query)
+        total = _count(session.connection, query, condition, values)
+        source = "work_orders NOT INDEXED"  # they are looked up by their ids
+        condition, values = f"{condition} AND work_orders.id IN ({listed})", [*values, *ids]
+        if query.is_by_word:
+            source = _source(query, 0)
+            condition += " AND work_order_search.rowid BETWEEN ? AND ?"
+            values += [min(ids, default=0), max(ids, default=0)]
+        rows = session.connection.execute(f"{_select(source)} WHERE {condition}", values).fetchall()
+        found = sorted(map(_work_order, rows), key=lambda work_order: ids.index(work_order.id))
+        return Page(found, total, _excerpts(session.connection, query, found))
+
+
+def _conditions(user: User, query: Query) -> Tuple[str, List[object]]:
+    """Return the SQL condition, and the values bound in it, of what the query asks for and the user may see."""
+    return where(
+        (
+            (True, "work_orders.deleted_at IS NULL", ()),
+            (users.scope(user, Action.VIEW) is not Scope.ALL, "requester_id = ?", [user.id]),
+            *_filter_conditions(query.filter),
+            (query.is_by_word, "work_order_search MATCH ?", [_match_expression(query.text)]),
+            *((True, *_contains(term)) for term in _terms_without_index(query)),
+        )
+    )
+
+
+def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[object]]]:
+    person = "(SELECT id FROM users WHERE username = ?)"
+    return (
+        (filter.status == UNFINISHED, "urgency < 4", ()),
+        (filter.status not in (None, UNFINISHED), "status = ?", [filter.status]),
+        (filter.priority, "priority = ?", [filter.priority]),
+        (filter.requester, f"requester_id = {person}", [filter.requester]),
+        (filter.assignee == NOBODY, "assignee_id IS NULL", ()),
+        (filter.assignee not in (None, NOBODY), f"assignee_id = {person}", [filter.assignee]),
+        (filter.due, "due_at IS NOT NULL", ()),
+        (filter.due is Due.OVERDUE, "urgency < 4 AND due_rank < ?", [now()]),
+        (filter.due is Due.THIS_WEEK, "due_rank >= ? AND due_rank < ?", _this_week()),
+    )
+
+
+def _this_week() -> Tuple[str, str]:
+    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    monday = today - timedelta(days=today.weekday())
+    return utc_text(monday), utc_text(monday + timedelta(days=7))
+
+
+def _source(query: Query, total: int) -> str:
+    """Return the table to read from, given how many rows match; without a hint SQLite would sort or read too much.
+
+    Where more rows match than we count, walking the order's index meets them soon; fewer are faster to sort.
+    """
+    if query.is_by_word:
+        return "work_order_search CROSS JOIN work_orders ON work_orders.id = work_order_search.rowid"
+    if query.filter.due and query.sort is Sort.URGENCY:
+        return "work_orders INDEXED BY work_orders_with_due_by_urgency"
+    return _ORDERS[query.sort].source if total > COUNTED_AT_MOST else "work_orders"
+
+
+def _count(connection: sqlite3.Connection, query: Query, condition: str, values: Sequence[object]) -> int:
+    (total,) = connection.execute(
+        f"""
+        SELECT count(*) FROM (SELECT 1 FROM {_source(query, 0)} WHERE {condition} LIMIT {COUNTED_AT_MOST + 1})
+        """,
+        values,
+    ).fetchone()
+    return int(total)
+
+
+def _read(
+    connection: sqlite3.Connection,
+    query: Query,
+    total: int,
+    condition: str,
+    values: Sequence[object],
+    limit: int,
+    after: Optional[WorkOrder] = None,
+    seen: AbstractSet[int] = frozenset(),
+) -> List[WorkOrder]:
+    """Return up to `limit` of the rows in the query's order that follow `after`, without the ids in `seen`."""
+    order = _ORDERS[query.sort]
+    # The full-text index yields its rows by rowid, from anywhere on, but does not know that this is the id.
+    row_id = "work_order_search.rowid" if query.is_by_word else "work_orders.id"
+    columns = [row_id if column == "id" else f"work_orders.{column}" for column in order.columns]
+    if after:
+        comparison = "<" if order.direction else ">"
+        condition += f" AND ({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
+        values = [*values, *_key(after, order.columns)]
+    order_by = ", ".join(f"{column} {order.direction}" for column in columns)
+    cursor = connection.execute(f"{_select(_source(query, total))} WHERE {condition} ORDER BY {order_by}", values)
+    found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
+    cursor.close()
+    return found
+
+
+def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
+    """Return the work order's values in these columns, as the database stores them."""
+    values = (getattr(work_order, column) for column in columns)
+    return [utc_text(value) if isinstance(value, datetime) else value for value in values]
+
+
+# Searching text
+
+
+def _match_expression(text: str) -> str:
+    """Return what asks the full-text index for each word or beginning of a word, each quoted and so no syntax."""
+    words = (word.replace('"', '""') for word in text.split() if any(map(str.isalnum, word)))
+    return " ".join(f'"{word}"*' for word in words)
+
+
+def _terms_without_index(query: Query) -> List[str]:
+    """Return what has to be looked for in the text itself, since the index knows nothing but words."""
+    if query.as_substring:
+        return [query.text]
+    return [word for word in query.text.split() if not word.isalnum()]
+
+
+def _contains(term: str) -> Tuple[str, List[str]]:
+    """Return the condition that a work order's text contains the term, and its values; capitals don't matter."""
+    if term.isascii():  # LIKE knows no other capitals, but is quick
+        test, value = "{} LIKE ? ESCAPE '!'", "%" + re.sub("([!%_])", r"!\1", term) + "%"
+    else:
+        test, value = "instr(casefold({}), ?)", term.casefold()
+    condition = f"""
+        ({test.format("work_orders.title")} OR {test.format("work_orders.description")} OR EXISTS (
+            SELECT 1 FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'comment' AND {test.format("note")}
+        ))
+    """
+    return condition, [value] * 3
+
+
+def _excerpts(connection: sqlite3.Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, str]:
+    """Return for each work order that a search found the place that matched, the match in square brackets."""
+    if not (query.text and found):
+        return {}
+    terms = [query.text] if query.as_substring else query.text.split()
+    rows = connection.execute(
+        f"SELECT id, title, description, comments FROM work_order_texts WHERE id IN ({', '.join('?' * len(found))})",
+        [work_order.id for work_order in found],
+    ).fetchall()
+    return {
+        row["id"]: _excerpt(
+            (("title", row["title"]), ("description", row["description"]), ("comment", row["comments"])), terms
+        )
+        for row in rows
+    }
+
+
+def _excerpt(texts: Sequence[Tuple[str, str]], terms: Sequence[str]) -> str:
+    pattern = "|".join(re.escape(_without_accents(term)) for term in terms)
+    for beginning in (r"(?<![^\W_])", ""):  # the beginning of a word rather than what stands in the middle of one
+        for place, text in texts:
+            match = re.search(f"{beginning}(?:{pattern})", _without_accents(text), re.IGNORECASE)
+            if match:
+                before, middle, after = text[: match.start()], text[slice(*match.span())], text[match.end() :]
+                before = f"...{before[-30:]}" if len(before) > 33 else before
+                after = f"{after[:30]}..." if len(after) > 33 else after
+                return f"{place}: {before}[{middle}]{after}".replace("\n", " ")
+    return ""
+
+
+def _without_accents(text: str) -> str:
+    """Return the text as the full-text index compares it, each character in its old place."""
+    if text.isascii():
+        return text
+    parts = (unicodedata.normalize("NFD", character) for character in text)
+    return "".join(part[0] if "\u0300" <= part[-1] <= "\u036f" else character for part, character in zip(parts, text))
+
+
+# History, news and counts
+
+
+def history(
+    session: Session, work_order_id: int, after: Optional[HistoryEntry] = None, limit: int = -1
+) -> List[HistoryEntry]:
+    """Return up to `limit` (-1: all) changes and comments that follow `after`, oldest first.
+
+    Raises NotFoundError; admins see the history of a deleted work order too.
+    """
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
+        rows = session.connection.execute(
+            f"""
+            {_SELECT_HISTORY}
+            WHERE work_order_id = ? AND work_order_history.id > ? ORDER BY work_order_history.id LIMIT ?
+            """,
+            (work_order_id, after.id if after else 0, limit),
+        ).fetchall()
+    return list(map(_history_entry, rows))
+
+
+def news(session: Session, limit: int) -> Tuple[int, List[Tuple[WorkOrder, HistoryEntry]]]:
     """Return how many work orders, one's own or assigned, others have changed since this was last asked.
 
-    With it come the up to `limit` ones that were changed last, each with its latest change.
+    The second value has up to `limit` of them, latest change first, each with that change.
     """
-    with transaction(connection):
-        user = users.authorize(connection, session, Action.VIEW)
-        rows = connection.execute(
+    with transaction(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        rows = session.connection.execute(
             """
-            SELECT max(work_order_history.id), changed_at, username, field, old_value, new_value, note, work_order_id
+            SELECT max(work_order_history.id) AS id, changed_at, username, field, old_value, new_value, note,
+                work_order_id
             FROM work_order_history
             JOIN users ON users.id = user_id
             JOIN work_orders ON work_orders.id = work_order_id
@@ -630,241 +853,100 @@ def news(
             """,
             {"me": user.id, "sees_all": users.scope(user, Action.VIEW) is Scope.ALL},
         ).fetchall()
-        connection.execute(
+        session.connection.execute(
             "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history) WHERE id = ?",
             (user.id,),
         )
-        latest = [(_visible(connection, user, row[7]), _history_entry(row[:7])) for row in rows[:limit]]
+        latest = [(_visible(session, user, row["work_order_id"]), _history_entry(row)) for row in rows[:limit]]
     return len(rows), latest
 
 
-def list_deleted(
-    connection: sqlite3.Connection, session: Session, after: Optional[WorkOrder], limit: int
-) -> List[WorkOrder]:
-    """Return up to `limit` deleted work orders behind `after`, the latest deletion first.
-
-    Raises PermissionDeniedError to all but admins.
-    """
-    with snapshot(connection):
-        users.authorize(connection, session, Action.RESTORE)
-        rows = connection.execute(
-            f"""
-            {_select()}
-            WHERE deleted_at IS NOT NULL AND (deleted_at, work_orders.id) < (?, ?)
-            ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?
+def summary(session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:
+    """Return for each status and priority how many work orders there are, and how many of them are one's own."""
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.SUMMARY)
+        rows = session.connection.execute(
+            """
+            SELECT status, priority, sum(total) AS total, sum(CASE requester_id WHEN ? THEN total ELSE 0 END) AS own
+            FROM work_order_counts GROUP BY status, priority
             """,
-            (_stored(after.deleted_at) if after and after.deleted_at else _NEVER, after.id if after else 0, limit),
+            (user.id,),
         ).fetchall()
-    return list(map(_work_order, rows))
+    return {(Status(row["status"]), Priority(row["priority"])): (row["total"], row["own"]) for row in rows}
 
 
-def get_deleted(connection: sqlite3.Connection, session: Session, work_order_id: int) -> WorkOrder:
-    """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
-    with snapshot(connection):
-        users.authorize(connection, session, Action.RESTORE)
-        return _deleted(connection, work_order_id)
+# Words
 
 
-def restore(connection: sqlite3.Connection, session: Session, work_order_id: int) -> None:
-    """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
-    with transaction(connection):
-        user = users.authorize(connection, session, Action.RESTORE)
-        order = _deleted(connection, work_order_id)
-        at = now()
-        connection.execute("UPDATE work_orders SET deleted_at = NULL, updated_at = ? WHERE id = ?", (at, order.id))
-        _record(connection, order.id, user, at, "restored")
-        users.release_work_orders(connection, user)
-        users.audit(connection, user.id, "work order restored", f"#{order.id}")
+def local_time(moment: datetime) -> str:
+    """Return the moment in local time to the minute; the last second of a day is the day."""
+    local = moment.astimezone()
+    is_a_day = (local.hour, local.minute, local.second) == (23, 59, 59)
+    return local.strftime("%Y-%m-%d" if is_a_day else "%Y-%m-%d %H:%M")
 
 
-def _deleted(connection: sqlite3.Connection, work_order_id: int) -> WorkOrder:
-    order = _find(connection, work_order_id)
-    if order is None or order.deleted_at is None:
-        raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
-    return order
+def duration(seconds: float) -> str:
+    """Return a length of time in its two largest units: 12m, 5h 12m, 3d 4h."""
+    minutes = int(seconds) // 60
+    if minutes < 60:
+        return f"{minutes}m"
+    if minutes < 24 * 60:
+        return f"{minutes // 60}h {minutes % 60}m"
+    return f"{minutes // 1440}d {minutes % 1440 // 60}h"
 
 
-def person(connection: sqlite3.Connection, session: Session, text: str, or_nobody: bool = False) -> str:
-    """Return the username that a filter means: of an account, of oneself for `me`, or `any`, or `nobody`.
-
-    Raises InvalidInputError; to those who see only their own work orders it does not tell which accounts there are.
-    """
-    if text.lower() == "any" or (text.lower() == NOBODY and or_nobody):
-        return text.lower()
-    own_account = users.account(connection, session)
-    if text.lower() != "me" and users.scope(own_account, Action.VIEW) is not Scope.ALL:
-        return users.valid_username(text)
-    return users.named(connection, session, text).username
+def age(moment: datetime) -> str:
+    """Return how long ago the moment was."""
+    return duration((datetime.now(timezone.utc) - moment).total_seconds())
 
 
-def delete(connection: sqlite3.Connection, session: Session, work_order_id: int) -> None:
-    """Put the work order out of everybody's sight; nothing of it is lost.
-
-    Raises NotFoundError, PermissionDeniedError.
-    """
-    with transaction(connection):
-        user, current = _changeable(connection, session, Action.DELETE, work_order_id)
-        at = now()
-        connection.execute("UPDATE work_orders SET deleted_at = ?, updated_at = ? WHERE id = ?", (at, at, current.id))
-        _record(connection, current.id, user, at, "deleted")
-        users.audit(connection, user.id, "work order deleted", f"#{current.id}")
+def quantity(count: int) -> str:
+    """Return a number of work orders in words; above COUNTED_AT_MOST it was not counted."""
+    number = f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count or 'no'}"
+    return f"{number} work order{'' if count == 1 else 's'}"
 
 
-def _select(source: str = "work_orders") -> str:
-    return f"""
-        SELECT work_orders.id, work_orders.title, work_orders.description, priority, status, requester_id,
-            requesters.username, assignees.username, work_orders.created_at, updated_at, resolved_at, due_at,
-            deleted_at, urgency
-        FROM {source}
-        LEFT JOIN users AS requesters ON requesters.id = requester_id
-        LEFT JOIN users AS assignees ON assignees.id = assignee_id
-    """
+def describe_due(work_order: WorkOrder) -> str:
+    """Return on which day the work order is due, in local time, or for how long it has been overdue."""
+    if not work_order.due_at:
+        return ""
+    return f"overdue {age(work_order.due_at)}" if work_order.is_overdue else local_time(work_order.due_at)[:10]
 
 
-def _work_order(row: Sequence[Any]) -> WorkOrder:
-    return WorkOrder(
-        id=row[0],
-        title=row[1],
-        description=row[2],
-        priority=Priority(row[3]),
-        status=Status(row[4]),
-        requester_id=row[5],
-        requester=row[6],
-        assignee=row[7],
-        created_at=datetime.fromisoformat(row[8]),
-        updated_at=datetime.fromisoformat(row[9]),
-        resolved_at=datetime.fromisoformat(row[10]) if row[10] else None,
-        due_date=datetime.fromisoformat(row[11]) if row[11] else None,
-        deleted_at=datetime.fromisoformat(row[12]) if row[12] else None,
-        urgency=row[13],
+def describe_query(query: Query) -> str:
+    """Return in words which work orders the query asks for; nothing if for all."""
+    text = [f'containing "{query.text}"{" anywhere" * query.as_substring}'] if query.text else []
+    return ", ".join((*text, *_describe_filter(query.filter)))
+
+
+def _describe_filter(filter: Filter) -> List[str]:
+    words = (
+        (filter.status, f"{filter.status}"),
+        (filter.priority, f"priority {filter.priority}"),
+        (filter.requester, f"requester {filter.requester}"),
+        (filter.assignee, f"assignee {filter.assignee}"),
+        (filter.due, f"{'due ' * (filter.due is Due.THIS_WEEK)}{filter.due}"),
     )
+    return [text for value, text in words if value]
 
 
-_SELECT_HISTORY = """
-    SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
-    FROM work_order_history JOIN users ON users.id = user_id
-"""
+def describe_entry(entry: HistoryEntry) -> str:
+    """Return who changed what when, in local time, followed by the text that goes with it."""
+    what = "commented" if entry.field == "comment" else entry.field
+    if entry.new_value is not None:
+        old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
+        what = f'{entry.field} from "{old}" to "{new}"'
+    return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
 
 
-def _history_entry(row: Sequence[Any]) -> HistoryEntry:
-    return HistoryEntry(row[0], datetime.fromisoformat(row[1]), *row[2:])
+def describe_release(count: int, username: str) -> str:
+    """Return what to add about the work orders that have lost their assignee, if there are any."""
+    if not count:
+        return ""
+    were, have = ("was", "has") if count == 1 else ("were", "have")
+    return f" {quantity(count)} that {were} assigned to {username} now {have} no assignee."
 
 
-def _find(connection: sqlite3.Connection, work_order_id: int) -> Optional[WorkOrder]:
-    row = connection.execute(_select() + "WHERE work_orders.id = ?", (work_order_id,)).fetchone()
-    return _work_order(row) if row else None
-
-
-def _visible(connection: sqlite3.Connection, user: User, work_order_id: int, even_deleted: bool = False) -> WorkOrder:
-    order = _find(connection, work_order_id)
-    if order is None or not permitted(user, Action.VIEW, order) or (order.deleted_at and not even_deleted):
-        raise NotFoundError(f"There is no work order #{work_order_id}.")
-    return order
-
-
-def _changeable(
-    connection: sqlite3.Connection, session: Session, action: Action, work_order_id: int
-) -> Tuple[User, WorkOrder]:
-    """Return who acts and the work order as both stand now, if the action is permitted."""
-    user = users.authorize(connection, session, Action.VIEW)
-    current = _visible(connection, user, work_order_id)
-    if not permitted(user, action, current):
-        if users.scope(user, action) is Scope.OWN_UNFINISHED:
-            raise users.PermissionDeniedError(
-                f"Work order #{current.id} is finished ({current.status}); reopen it first."
-            )
-        users.deny(user, action)
-    return user, current
-
-
-_UPDATES = {
-    "title": "UPDATE work_orders SET title = :new, updated_at = :now WHERE id = :id",
-    "description": "UPDATE work_orders SET description = :new, updated_at = :now WHERE id = :id",
-    "priority": "UPDATE work_orders SET priority = :new, updated_at = :now WHERE id = :id",
-    "status": """
-        UPDATE work_orders SET status = :new, updated_at = :now,
-            resolved_at = CASE WHEN :new = 'Resolved' THEN :now END
-        WHERE id = :id
-    """,
-    "due date": "UPDATE work_orders SET due_at = :new, updated_at = :now WHERE id = :id",
-    "assignee": """
-        UPDATE work_orders SET assignee_id = (SELECT id FROM users WHERE username = :new), updated_at = :now
-        WHERE id = :id
-    """,
-    "requester": """
-        UPDATE work_orders SET requester_id = (SELECT id FROM users WHERE username = :new), updated_at = :now
-        WHERE id = :id
-    """,
-}
-
-
-def _change(
-    connection: sqlite3.Connection,
-    session: Session,
-    action: Action,
-    shown: WorkOrder,
-    field: str,
-    new: Union[str, Priority, datetime, None],
-    note: str = "",
-) -> bool:
-    """Change one field and return whether it had another value; inside a transaction.
-
-    Raises ConflictError if it is no longer as it was shown; changes of other fields don't matter.
-    """
-    user, current = _changeable(connection, session, action, shown.id)
-    attribute = field.replace(" ", "_")
-    old = getattr(current, attribute)
-    if old != getattr(shown, attribute):
-        raise _conflict(connection, current.id, field, old)
-    if old == new:
-        return False
-    at = now()
-    stored = _stored(new) if isinstance(new, datetime) else new
-    connection.execute(_UPDATES[field], {"new": stored, "now": at, "id": current.id})
-    _record(connection, current.id, user, at, field, _told(field, old), _told(field, new), note)
-    return True
-
-
-def _told(field: str, value: Union[str, Priority, datetime, None]) -> str:
-    """Return a field's value as the history tells it; a moment stays UTC, ISO 8601."""
-    if value is None:
-        return NOBODY if field == "assignee" else "none"
-    return _stored(value) if isinstance(value, datetime) else str(value)
-
-
-def _conflict(
-    connection: sqlite3.Connection, work_order_id: int, field: str, value: Union[str, Priority, datetime, None]
-) -> ConflictError:
-    row = connection.execute(
-        """
-        SELECT username FROM work_order_history JOIN users ON users.id = user_id
-        WHERE work_order_id = ? AND field = ? ORDER BY work_order_history.id DESC LIMIT 1
-        """,
-        (work_order_id, field),
-    ).fetchone()
-    username = row[0] if row else "another program"
-    told = local_time(value) if isinstance(value, datetime) else _told(field, value)
-    short = told if len(told) <= 200 else f"{told[:200]}..."
-    return ConflictError(
-        f'The {field} is "{short}" now: {username} changed it in the meantime. Nothing was saved; '
-        "what you typed is offered when you choose the same option again."
-    )
-
-
-def _record(
-    connection: sqlite3.Connection,
-    work_order_id: int,
-    user: User,
-    at: str,
-    field: str,
-    old: Optional[str] = None,
-    new: Optional[str] = None,
-    note: str = "",
-) -> None:
-    connection.execute(
-        """
-        INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value, note)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
-        """,
-        (work_order_id, user.id, at, field, old, new, note),
-    )
+def describe_value(field: str, text: str) -> str:
+    """Return a value that the history stores as the person sees it: a moment in local time."""
+    return FIELDS[field].describe(text) if text != FIELDS[field].none else text

@@ -4,12 +4,10 @@ It fills two databases, one with 1,000 work orders and one with MANY (1,000,000)
 each function that a screen waits for on both, and prints the two times and their ratio. It is no test.
 """
 
-import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Callable, Dict
@@ -20,7 +18,7 @@ import database
 import users
 import work_order
 from users import Role, Session
-from work_order import Due, Priority, Selection, Sort, Status
+from work_order import Due, Filter, Priority, Query, Sort, Status
 
 FEW, MANY = 1_000, 1_000_000
 CALLS = 5
@@ -70,54 +68,46 @@ def fill(path: Path, number: int) -> None:
     connection.close()
 
 
-def actions(connection: sqlite3.Connection, anna: Session, uma: Session) -> Dict[str, Callable[[], object]]:
+def actions(anna: Session, uma: Session) -> Dict[str, Callable[[], object]]:
     """Return what is measured, by name."""
 
-    def listed(session: Session, selection: Selection) -> Callable[[], object]:
-        return lambda: work_order.list_after(connection, session, selection, None, 20)
+    def listed(session: Session, filter: Filter = Filter(), sort: Sort = Sort.URGENCY) -> Callable[[], object]:
+        return lambda: work_order.read_page(session, Query(filter, sort), (), 20)
 
-    def searched(session: Session, text: str) -> Callable[[], object]:
-        def search() -> None:
-            selection = work_order.search(connection, session, text)
-            found = work_order.list_after(connection, session, selection, None, 20)
-            work_order.count(connection, session, selection)
-            work_order.excerpts(connection, session, selection, [order.id for order in found])
+    def counted(filter: Filter = Filter()) -> Callable[[], object]:
+        return lambda: work_order.read_page(anna, Query(filter), (), 0)
 
-        return search
+    def searched(session: Session, text: str, sort: Sort = Sort.NEWEST) -> Callable[[], object]:
+        return lambda: work_order.read_page(session, work_order.search(session, text)._replace(sort=sort), (), 20)
 
-    middle = work_order.list_after(connection, anna, Selection(), None, 500)[-1]
-    own = work_order.list_after(connection, uma, Selection(status=work_order.UNFINISHED), None, 1)[0]
+    first_25_pages = work_order.read_page(anna, Query(), (), 500).work_orders
+    (own,) = work_order.read_page(uma, Query(Filter(status=work_order.UNFINISHED)), (), 1).work_orders
     return {
-        "open": lambda: work_order.get(connection, anna, 500),
-        "history": lambda: work_order.history(connection, anna, 500),
-        "create": lambda: work_order.create(connection, uma, "Printer jams", "Tray 2", Priority.HIGH),
-        "comment": lambda: work_order.comment(connection, uma, own.id, "Still so"),
-        "summary": lambda: work_order.summary(connection, anna),
-        "news": lambda: work_order.news(connection, uma, 5),
-        **{f"list by {sort}": listed(anna, Selection(sort=sort)) for sort in Sort},
-        "list, page 26": lambda: work_order.list_after(connection, anna, Selection(), middle, 20),
-        "list of a user": listed(uma, Selection()),
-        "filter status": listed(anna, Selection(status=Status.OPEN)),
-        "filter unfinished": listed(anna, Selection(status=work_order.UNFINISHED)),
-        "filter priority": listed(anna, Selection(priority=Priority.HIGH)),
-        "filter requester": listed(anna, Selection(requester="user7")),
-        "filter assignee": listed(anna, Selection(assignee=work_order.NOBODY)),
-        "filter overdue": listed(anna, Selection(due=Due.OVERDUE)),
-        "filter this week": listed(anna, Selection(due=Due.THIS_WEEK)),
-        "filter all": listed(anna, Selection(Status.OPEN, Priority.HIGH, assignee="anna")),
-        **{
-            f"filter, by {sort}": listed(anna, Selection(assignee="anna", status=Status.OPEN, sort=sort))
-            for sort in Sort
-        },
-        "filter rare, by newest": listed(anna, Selection(requester="anna", sort=Sort.NEWEST)),
-        "count all": lambda: work_order.count(connection, anna, Selection()),
-        "count overdue": lambda: work_order.count(connection, anna, Selection(due=Due.OVERDUE)),
+        "open": lambda: work_order.get(anna, 500),
+        "history": lambda: work_order.history(anna, 500),
+        "create": lambda: work_order.create(uma, "Printer jams", "Tray 2", Priority.HIGH),
+        "comment": lambda: work_order.comment(uma, own.id, "Still so"),
+        "summary": lambda: work_order.summary(anna),
+        "news": lambda: work_order.news(uma, 5),
+        **{f"list by {sort}": listed(anna, sort=sort) for sort in Sort},
+        "list, page 26": lambda: work_order.read_page(anna, Query(), first_25_pages, 20),
+        "list of a user": listed(uma),
+        "filter status": listed(anna, Filter(status=Status.OPEN)),
+        "filter unfinished": listed(anna, Filter(status=work_order.UNFINISHED)),
+        "filter priority": listed(anna, Filter(priority=Priority.HIGH)),
+        "filter requester": listed(anna, Filter(requester="user7")),
+        "filter assignee": listed(anna, Filter(assignee=users.NOBODY)),
+        "filter overdue": listed(anna, Filter(due=Due.OVERDUE)),
+        "filter this week": listed(anna, Filter(due=Due.THIS_WEEK)),
+        "filter all": listed(anna, Filter(Status.OPEN, Priority.HIGH, assignee="anna")),
+        **{f"filter, by {sort}": listed(anna, Filter(assignee="anna", status=Status.OPEN), sort) for sort in Sort},
+        "filter rare, by newest": listed(anna, Filter(requester="anna"), Sort.NEWEST),
+        "count all": counted(),
+        "count overdue": counted(Filter(due=Due.OVERDUE)),
         "search rare": searched(anna, "number 777"),
         "search common": searched(anna, "printer"),
         "search of a user": searched(uma, "printer"),
-        "search, by urgency": lambda: work_order.list_after(
-            connection, anna, replace(work_order.search(connection, anna, "printer"), sort=Sort.URGENCY), None, 20
-        ),
+        "search, by urgency": searched(anna, "printer", Sort.URGENCY),
         "search substring": searched(anna, "inte"),
         "search nothing": searched(anna, "xyzzy"),
     }
@@ -128,7 +118,7 @@ def measure(path: Path) -> Dict[str, float]:
     connection = database.connect(path)
     anna, uma = (users.log_in(connection, name, PASSWORD) for name in ("anna", "user7"))
     medians = {}
-    for name, action in actions(connection, anna, uma).items():
+    for name, action in actions(anna, uma).items():
         times = []
         for _ in range(CALLS):
             start = time.perf_counter()

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 try:
     import pty
@@ -21,10 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import database  # noqa: E402
+import main  # noqa: E402
 import users  # noqa: E402
 import work_order  # noqa: E402
 from users import Role, Session  # noqa: E402
-from work_order import Priority, WorkOrder  # noqa: E402
+from work_order import Priority, Query, WorkOrder  # noqa: E402
 
 PASSWORD = "battery horse 9"
 PATIENCE_SECONDS = 60
@@ -51,6 +52,22 @@ class Ended(NamedTuple):
     code: int
 
 
+def _numbers_by_label(screen: Type[main.Screen] = main.Screen) -> Dict[str, str]:
+    numbers = {option.label: str(option.number) for option in getattr(screen, "MENU", ())}
+    for subclass in screen.__subclasses__():
+        for label, number in _numbers_by_label(subclass).items():
+            assert numbers.setdefault(label, number) == number, f"{label} has two numbers"
+    return numbers
+
+
+NUMBERS = _numbers_by_label()
+
+
+def typed(answer: object) -> str:
+    """Return what a person types for an answer: for the label of a menu's option its number."""
+    return NUMBERS.get(str(answer), str(answer))
+
+
 @functools.cache
 def _database_with_people() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +92,7 @@ class DatabaseTestCase(unittest.TestCase):
         self.path.write_bytes(_database_with_people())
         self.connection = database.connect(self.path)
         self.addCleanup(self.connection.close)
-        self.anna, self.max, self.uma, self.ugo = (Session(number, 1) for number in (1, 2, 3, 4))
+        self.anna, self.max, self.uma, self.ugo = (Session(self.connection, number, 1) for number in (1, 2, 3, 4))
 
     def session(self, username: str, role: Role, approval: Optional[Tuple[str, str]] = None) -> Session:
         users.register(self.connection, username, PASSWORD, role, approval)
@@ -84,8 +101,18 @@ class DatabaseTestCase(unittest.TestCase):
     def create(
         self, session: Session, title: str = "Printer jams", description: str = "", priority: Priority = Priority.MEDIUM
     ) -> WorkOrder:
-        work_order_id = work_order.create(self.connection, session, title, description, priority)
-        return work_order.get(self.connection, session, work_order_id)
+        return self.get(session, work_order.create(session, title, description, priority))
+
+    def get(self, session: Session, work_order_id: int) -> WorkOrder:
+        return work_order.get(session, work_order_id).work_order
+
+    def run_as(self, username: str, *answers: object, **changes: str) -> str:
+        """Run the program, log in, give the answers up to the end of input, and return what was printed.
+
+        An answer that is the label of a menu's option stands for its number.
+        """
+        answered = ("Log in", username, PASSWORD, *answers)
+        return run(self.path, *answered, arguments=(), program=ROOT / "main.py", **changes).output
 
     def talk(
         self, size: Optional[Tuple[int, int]] = None, busy_seconds: int = database.BUSY_SECONDS, **changes: str
@@ -95,14 +122,12 @@ class DatabaseTestCase(unittest.TestCase):
         self.addCleanup(conversation.close)
         return conversation
 
-    def ids(self, session: Session) -> List[int]:
-        """Return the ids of the list that the person sees, in its order."""
-        return [
-            order.id for order in work_order.list_after(self.connection, session, work_order.Selection(), None, 1000)
-        ]
+    def ids(self, session: Session, query: Query = Query()) -> List[int]:
+        """Return the ids of the whole list that the person sees, in its order."""
+        return [found.id for found in work_order.read_page(session, query, (), 1000).work_orders]
 
     def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
-        return self.connection.execute(sql, values).fetchall()
+        return [tuple(row) for row in self.connection.execute(sql, values)]
 
 
 def environment(path: Optional[Path], **changes: str) -> Dict[str, str]:
@@ -116,10 +141,11 @@ def environment(path: Optional[Path], **changes: str) -> Dict[str, str]:
 
 
 def run(
-    path: Path, *answers: str, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
+    path: Path, *answers: object, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
 ) -> Ended:
-    """Run the program with all answers in its standard input."""
-    return run_bytes(path, "".join(f"{answer}\n" for answer in answers).encode(), arguments, program, **changes)
+    """Run the program with all answers in its standard input; a label stands for its number."""
+    lines = "".join(f"{typed(answer)}\n" for answer in answers)
+    return run_bytes(path, lines.encode(), arguments, program, **changes)
 
 
 def command(program: Path = ROOT / "main.py", busy_seconds: int = database.BUSY_SECONDS) -> List[str]:
@@ -202,15 +228,16 @@ class Conversation:
         seen = ""
         for prompt, answer in zip(prompts_and_answers[::2], prompts_and_answers[1::2]):
             seen += self.expect(prompt)
-            self.send(f"{answer}\n")
+            self.send(f"{typed(answer)}\n")
         return seen
 
     def log_in(self, username: str) -> None:
-        self.answer("Choose an option: ", "2", "Username: ", username, "Password: ", PASSWORD)
+        self.choose("Log in")
+        self.answer("Username: ", username, "Password: ", PASSWORD)
 
-    def choose(self, *numbers: str) -> str:
+    def choose(self, *labels: str) -> str:
         """Choose from one menu after the other."""
-        return "".join(self.answer("Choose an option: ", number) for number in numbers)
+        return "".join(self.answer("Choose an option: ", label) for label in labels)
 
     def send(self, text: str) -> None:
         os.write(self._input, text.encode("utf-8", "surrogateescape"))

@@ -219,13 +219,21 @@ class ExplainTest(unittest.TestCase):
         for words, meaning in (
             ("database is locked", "busy"),
             ("database or disk is full", "disk is full"),
-            ("attempt to write a readonly database", "may not be written"),
+            ("attempt to write a readonly database", "is not writable"),
             ("unable to open database file", "cannot be opened"),
             ("disk I/O error", "disk reported an error"),
             ("database disk image is malformed", "damaged"),
         ):
             with self.subTest(words=words):
                 self.assertIn(meaning, database.explain(sqlite3.OperationalError(words)))
+
+    def test_a_refusal_is_its_own_sentence(self) -> None:
+        refusal = database.BackupError("No backup was made.")
+        self.assertIsInstance(refusal, database.EXPECTED_FAULTS)
+        self.assertEqual(database.explain(refusal), "No backup was made.")
+
+    def test_another_fault_is_told_in_sqlites_words(self) -> None:
+        self.assertIn("(near syntax)", database.explain(sqlite3.DatabaseError("near syntax")))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import unittest
 from typing import Callable, List
 from unittest import mock
 
-from support import PASSWORD, ROOT, DatabaseTestCase, command, environment, run_command
+from support import PASSWORD, ROOT, DatabaseTestCase, environment, run, run_command
 
 import database
 import users
@@ -23,19 +23,19 @@ from users import (
 
 class UsernameTest(unittest.TestCase):
     def test_it_is_folded_to_lower_case(self) -> None:
-        self.assertEqual(users.valid_username("Ada.Love-lace_1"), "ada.love-lace_1")
+        self.assertEqual(users.parse_username("Ada.Love-lace_1"), "ada.love-lace_1")
 
     def test_what_is_no_username_is_refused(self) -> None:
         for bad in ("", "a", "a" * 33, "a b", "ä1", "a\n", "a/b", "\u212aim", "me", "NOBODY", "none", "any"):
             with self.subTest(bad=bad), self.assertRaises(InvalidInputError):
-                users.valid_username(bad)
+                users.parse_username(bad)
 
 
 class PasswordTest(unittest.TestCase):
     def assert_refused(self, *passwords: str) -> None:
         for password in passwords:
             with self.subTest(password=password), self.assertRaises(InvalidInputError):
-                users.valid_password(password, "alice")
+                users.parse_password(password, "alice")
 
     def test_a_good_one_is_taken_whole_with_its_spaces(self) -> None:
         for good in (
@@ -47,10 +47,10 @@ class PasswordTest(unittest.TestCase):
             "83920174",
         ):
             with self.subTest(password=good):
-                self.assertEqual(users.valid_password(good, "alice"), good)
+                self.assertEqual(users.parse_password(good, "alice"), good)
 
     def test_its_length_counts_in_bytes(self) -> None:
-        self.assertEqual(users.valid_password("äöüß", "alice"), "äöüß")
+        self.assertEqual(users.parse_password("äöüß", "alice"), "äöüß")
         self.assert_refused("", "seven77", "äöü", "x7" + "a9b" * 341)
 
     def test_unprintable_characters_are_refused(self) -> None:
@@ -99,9 +99,9 @@ class RegisterTest(DatabaseTestCase):
             users.register(self.connection, "UMA", PASSWORD, Role.USER)
 
     def test_no_other_role_is_had_without_an_active_admin_who_knows_his_password(self) -> None:
-        pending = users.add_user(self.connection, self.anna, "eva", Role.ADMIN)
+        pending = users.add_user(self.anna, "eva", Role.ADMIN)
         users.register(self.connection, "old", PASSWORD, Role.ADMIN, ("anna", PASSWORD))
-        users.deactivate(self.connection, self.anna, "old")
+        users.deactivate(self.anna, "old")
         for approval in (
             None,
             ("anna", "wrong"),
@@ -118,20 +118,18 @@ class RegisterTest(DatabaseTestCase):
     def test_two_first_registrations_at_once_make_one_admin(self) -> None:
         path = self.folder / "new.db"
         database.connect(path, create=True).close()
-        answers = "1\n{}\nbattery horse 9\nadmin\n0\n"
-        outputs: List[str] = []
-
-        def register(name: str) -> None:
-            outputs.append(run_command(command(), answers.format(name).encode(), environment(path)).output)
-
-        threads = [threading.Thread(target=register, args=(name,)) for name in ("ada", "bea", "cleo")]
+        threads = [
+            threading.Thread(target=run, args=(path, "Register", name, PASSWORD, "admin", "0"))
+            for name in ("ada", "bea", "cleo")
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         connection = database.connect(path)
         self.addCleanup(connection.close)
-        self.assertEqual(connection.execute("SELECT count(*) FROM users WHERE role = 'admin'").fetchone(), (1,))
+        (admins,) = connection.execute("SELECT count(*) FROM users WHERE role = 'admin'").fetchone()
+        self.assertEqual(admins, 1)
 
 
 class LogInTest(DatabaseTestCase):
@@ -155,7 +153,7 @@ class LogInTest(DatabaseTestCase):
         users.SCRYPT_LOG_N = 5
         self.addCleanup(setattr, users, "SCRYPT_LOG_N", 4)
         users.log_in(self.connection, "uma", PASSWORD)
-        self.assertEqual(users.account(self.connection, self.uma).username, "uma")
+        self.assertEqual(users.current_user(self.uma).username, "uma")
 
     def test_a_python_without_scrypt_uses_pbkdf2(self) -> None:
         code = (
@@ -198,8 +196,7 @@ class LogInTest(DatabaseTestCase):
                 users.log_in(self.connection, "uma", PASSWORD)
 
     def test_the_audit_log_tells_the_operating_systems_user_and_the_ssh_client(self) -> None:
-        variables = environment(self.path, SSH_CLIENT="192.0.2.7 50000 22")
-        run_command(command(), f"2\numa\n{PASSWORD}\n0\n0\n".encode(), variables)
+        self.run_as("uma", "Log out", "Exit", SSH_CLIENT="192.0.2.7 50000 22")
         log = self.rows("SELECT os_user <> '', ssh_client FROM audit_log ORDER BY id DESC LIMIT 1")
         self.assertEqual(log, [(1, "192.0.2.7")])
 
@@ -243,7 +240,7 @@ class WhileHashingTest(DatabaseTestCase):
     def test_no_password_is_set_on_an_account_that_is_closed_by_then(self) -> None:
         closing = self.meanwhile("UPDATE users SET is_active = 0 WHERE username = 'uma'")
         with closing, self.assertRaises((AuthenticationError, SessionEndedError)):
-            users.change_password(self.connection, self.uma, PASSWORD, "a new horse 7")
+            users.change_password(self.uma, PASSWORD, "a new horse 7")
         self.assertEqual(self.rows("SELECT password_version FROM users WHERE username = 'uma'"), [(1,)])
 
     def test_an_unknown_name_costs_as_much_as_a_wrong_password(self) -> None:
@@ -260,10 +257,10 @@ class WhileHashingTest(DatabaseTestCase):
 class SessionTest(DatabaseTestCase):
     def test_a_new_password_ends_all_sessions_but_the_one_that_set_it(self) -> None:
         other = users.log_in(self.connection, "uma", PASSWORD)
-        users.change_password(self.connection, self.uma, PASSWORD, "a new horse 7")
-        self.assertEqual(users.account(self.connection, self.uma).username, "uma")
+        users.change_password(self.uma, PASSWORD, "a new horse 7")
+        self.assertEqual(users.current_user(self.uma).username, "uma")
         with self.assertRaises(SessionEndedError):
-            users.account(self.connection, other)
+            users.current_user(other)
 
     def test_the_current_password_is_needed_and_the_new_one_must_be_fit_and_new(self) -> None:
         for current, new, error in (
@@ -272,20 +269,20 @@ class SessionTest(DatabaseTestCase):
             (PASSWORD, "short", InvalidInputError),
         ):
             with self.subTest(new=new), self.assertRaises(error):
-                users.change_password(self.connection, self.uma, current, new)
+                users.change_password(self.uma, current, new)
         users.log_in(self.connection, "uma", PASSWORD)
 
     def test_a_one_time_password_opens_nothing_but_its_own_change(self) -> None:
-        one_time = users.add_user(self.connection, self.anna, "mia", Role.ADMIN)
+        one_time = users.add_user(self.anna, "mia", Role.ADMIN)
         mia = users.log_in(self.connection, "mia", one_time)
-        self.assertTrue(users.account(self.connection, mia).must_change_password)
+        self.assertTrue(users.current_user(mia).must_change_password)
         with self.assertRaisesRegex(PermissionDeniedError, "one-time password"):
-            users.list_users(self.connection, mia)
-        users.change_password(self.connection, mia, one_time, "a new horse 7")
-        self.assertEqual(len(users.list_users(self.connection, mia)), 5)
+            users.list_users(mia)
+        users.change_password(mia, one_time, "a new horse 7")
+        self.assertEqual(len(users.list_users(mia)), 5)
 
     def test_one_time_passwords_are_long_and_never_the_same(self) -> None:
-        passwords = {users.reset_password(self.connection, self.anna, "uma") for _ in range(20)}
+        passwords = {users.reset_password(self.anna, "uma") for _ in range(20)}
         self.assertEqual(len(passwords), 20)
         self.assertTrue(all(len(password) >= 16 for password in passwords))
 
@@ -293,12 +290,12 @@ class SessionTest(DatabaseTestCase):
 class ManageUsersTest(DatabaseTestCase):
     def actions(self) -> List[Callable[[Session], object]]:
         return [
-            lambda session: users.list_users(self.connection, session),
-            lambda session: users.add_user(self.connection, session, "new", Role.USER),
-            lambda session: users.change_role(self.connection, session, "ugo", Role.MANAGER),
-            lambda session: users.reset_password(self.connection, session, "ugo"),
-            lambda session: users.deactivate(self.connection, session, "ugo"),
-            lambda session: users.reactivate(self.connection, session, "ugo"),
+            lambda session: users.list_users(session),
+            lambda session: users.add_user(session, "new", Role.USER),
+            lambda session: users.change_role(session, "ugo", Role.MANAGER),
+            lambda session: users.reset_password(session, "ugo"),
+            lambda session: users.deactivate(session, "ugo"),
+            lambda session: users.reactivate(session, "ugo"),
         ]
 
     def test_only_admins_manage_users(self) -> None:
@@ -313,46 +310,46 @@ class ManageUsersTest(DatabaseTestCase):
 
     def test_an_admin_who_is_demoted_or_deactivated_is_refused_at_once(self) -> None:
         other = self.session("eva", Role.ADMIN, ("anna", PASSWORD))
-        users.change_role(self.connection, self.anna, "eva", Role.MANAGER)
+        users.change_role(self.anna, "eva", Role.MANAGER)
         for action in self.actions():
             with self.assertRaises(PermissionDeniedError):
                 action(other)
-        users.deactivate(self.connection, self.anna, "eva")
+        users.deactivate(self.anna, "eva")
         for action in self.actions():
             with self.assertRaises(SessionEndedError):
                 action(other)
 
     def test_the_last_active_admin_is_neither_demoted_nor_deactivated(self) -> None:
         self.session("eva", Role.ADMIN, ("anna", PASSWORD))
-        users.deactivate(self.connection, self.anna, "eva")
+        users.deactivate(self.anna, "eva")
         with self.assertRaisesRegex(PermissionDeniedError, "last active admin"):
-            users.change_role(self.connection, self.anna, "anna", Role.USER)
+            users.change_role(self.anna, "anna", Role.USER)
         with self.assertRaisesRegex(PermissionDeniedError, "last active admin"):
-            users.deactivate(self.connection, self.anna, "anna")
-        users.reactivate(self.connection, self.anna, "eva")
-        users.change_role(self.connection, self.anna, "anna", Role.USER)
+            users.deactivate(self.anna, "anna")
+        users.reactivate(self.anna, "eva")
+        users.change_role(self.anna, "anna", Role.USER)
 
     def test_a_session_does_not_outlive_a_deactivation(self) -> None:
-        users.deactivate(self.connection, self.anna, "uma")
-        users.reactivate(self.connection, self.anna, "uma")
+        users.deactivate(self.anna, "uma")
+        users.reactivate(self.anna, "uma")
         with self.assertRaises(SessionEndedError):
-            users.account(self.connection, self.uma)
+            users.current_user(self.uma)
 
     def test_a_deactivated_admin_may_be_demoted(self) -> None:
         self.session("eva", Role.ADMIN, ("anna", PASSWORD))
-        users.deactivate(self.connection, self.anna, "eva")
-        users.change_role(self.connection, self.anna, "eva", Role.USER)
+        users.deactivate(self.anna, "eva")
+        users.change_role(self.anna, "eva", Role.USER)
         self.assertEqual(users.find(self.connection, "eva").role, Role.USER)
 
     def test_unknown_names_and_what_stands_already_are_refused(self) -> None:
         for call in (
-            lambda: users.change_role(self.connection, self.anna, "ghost", Role.USER),
-            lambda: users.change_role(self.connection, self.anna, "uma", Role.USER),
-            lambda: users.reset_password(self.connection, self.anna, "ghost"),
-            lambda: users.deactivate(self.connection, self.anna, "ghost"),
-            lambda: users.reactivate(self.connection, self.anna, "uma"),
-            lambda: users.add_user(self.connection, self.anna, "uma", Role.USER),
-            lambda: users.add_user(self.connection, self.anna, "me", Role.USER),
+            lambda: users.change_role(self.anna, "ghost", Role.USER),
+            lambda: users.change_role(self.anna, "uma", Role.USER),
+            lambda: users.reset_password(self.anna, "ghost"),
+            lambda: users.deactivate(self.anna, "ghost"),
+            lambda: users.reactivate(self.anna, "uma"),
+            lambda: users.add_user(self.anna, "uma", Role.USER),
+            lambda: users.add_user(self.anna, "me", Role.USER),
         ):
             with self.assertRaises(InvalidInputError):
                 call()
@@ -362,6 +359,65 @@ class ManageUsersTest(DatabaseTestCase):
             action(self.anna)
         events = [row[0] for row in self.rows("SELECT event FROM audit_log WHERE id > 9 AND user_id = 1")]
         self.assertEqual(events, ["user added", "role changed", "password reset", "deactivated", "reactivated"])
+
+
+class PeopleTest(DatabaseTestCase):
+    def test_me_is_oneself_and_nobody_is_none_in_any_case_of_letters(self) -> None:
+        self.assertEqual(users.parse_assignee(self.max, "Me"), "max")
+        self.assertIsNone(users.parse_assignee(self.max, "NOBODY"))
+        self.assertEqual(users.parse_requester(self.max, "ME"), "max")
+        self.assertEqual(users.parse_requester(self.max, "UMA"), "uma")
+        self.assertEqual(users.parse_user(self.anna, "me").username, "anna")
+        self.assertEqual(users.parse_user(self.anna, "Uma").username, "uma")
+
+    def test_only_those_who_may_act_on_the_answer_have_it_parsed(self) -> None:
+        for text in ("me", "nobody", "uma", "max", "ghost"):
+            for parse in (users.parse_assignee, users.parse_requester, users.parse_user):
+                with self.subTest(text=text, parse=parse), self.assertRaises(PermissionDeniedError):
+                    parse(self.uma, text)
+            with self.subTest(text=text), self.assertRaises(PermissionDeniedError):
+                users.parse_user(self.max, text)
+
+    def test_who_is_demoted_has_nothing_parsed_any_more(self) -> None:
+        parsers = (users.parse_assignee, users.parse_requester)
+        for parse in parsers:
+            parse(self.max, "me")
+        users.change_role(self.anna, "max", Role.USER)
+        for parse in parsers:
+            with self.subTest(parse=parse), self.assertRaises(PermissionDeniedError):
+                parse(self.max, "me")
+
+    def test_an_admin_who_is_demoted_has_no_user_parsed_any_more(self) -> None:
+        eva = self.session("eva", Role.ADMIN, ("anna", PASSWORD))
+        users.parse_user(eva, "uma")
+        users.change_role(self.anna, "eva", Role.MANAGER)
+        with self.assertRaises(PermissionDeniedError):
+            users.parse_user(eva, "uma")
+
+    def test_whose_session_has_ended_has_nothing_parsed_any_more(self) -> None:
+        users.deactivate(self.anna, "max")
+        for parse in (users.parse_assignee, users.parse_requester, users.parse_user, users.parse_person):
+            with self.subTest(parse=parse), self.assertRaises(SessionEndedError):
+                parse(self.max, "me")
+
+    def test_unknown_and_deactivated_people_are_refused(self) -> None:
+        users.deactivate(self.anna, "ugo")
+        for parse, text in (
+            (users.parse_assignee, "ghost"),
+            (users.parse_assignee, "uma"),
+            (users.parse_requester, "ghost"),
+            (users.parse_requester, "ugo"),
+            (users.parse_user, "ghost"),
+            (users.parse_person, "ghost"),
+        ):
+            with self.subTest(parse=parse, text=text), self.assertRaises(InvalidInputError):
+                parse(self.anna, text)
+        self.assertFalse(users.parse_user(self.anna, "ugo").is_active)
+
+    def test_a_filter_tells_a_user_nothing_about_accounts(self) -> None:
+        self.assertEqual(
+            [users.parse_person(self.uma, text) for text in ("ME", "Ugo", "ghost")], ["uma", "ugo", "ghost"]
+        )
 
 
 if __name__ == "__main__":
