@@ -5,13 +5,15 @@
 
 import contextlib
 import os
+import re
 import sqlite3
 import sys
+import time
 import unicodedata
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
@@ -48,6 +50,7 @@ _PASSING_FAULTS = (
     ),
     ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
     ("disk I/O error", "The disk reported an error. Nothing was saved."),
+    ("interrupted", "Interrupted."),
 )
 _DAMAGE = ("malformed", "not a database")
 
@@ -233,7 +236,7 @@ _DAILY_WORK = (
     CREATE TRIGGER work_orders_count_new AFTER INSERT ON work_orders WHEN new.deleted_at IS NULL
     BEGIN
         INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
-            ON CONFLICT DO UPDATE SET total = total + 1;
+            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
     END
     """,
     """
@@ -249,7 +252,7 @@ _DAILY_WORK = (
         WHEN new.deleted_at IS NULL
     BEGIN
         INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
-            ON CONFLICT DO UPDATE SET total = total + 1;
+            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
     END
     """,
     """
@@ -318,8 +321,153 @@ _GUESSING = (
     "CREATE INDEX audit_log_by_event ON audit_log (event, id)",
 )
 
+# What is indexed of one work order is bounded, so that no change of it holds the write lock for long. The text as it
+# was indexed before a note is the text without that note and what came after it.
+_TRUST = (
+    "DROP TRIGGER work_orders_count_new",
+    """
+    CREATE TRIGGER work_orders_count_new AFTER INSERT ON work_orders WHEN new.deleted_at IS NULL
+    BEGIN
+        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
+            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
+    END
+    """,
+    "DROP TRIGGER work_orders_count_in",
+    """
+    CREATE TRIGGER work_orders_count_in AFTER UPDATE OF requester_id, status, priority, deleted_at ON work_orders
+        WHEN new.deleted_at IS NULL
+    BEGIN
+        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
+            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
+    END
+    """,
+    "DROP TRIGGER work_orders_index_new",
+    "DROP TRIGGER work_orders_index_change",
+    "DROP TRIGGER work_order_comments_index",
+    "DROP TABLE work_order_search",
+    "DROP VIEW work_order_texts",
+    "CREATE INDEX work_order_notes ON work_order_history (work_order_id, id) WHERE note <> ''",
+    """
+    CREATE VIEW work_order_texts AS
+        SELECT id, title, description, coalesce((
+            SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
+                SELECT note FROM work_order_history
+                WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
+            )
+        ), '') AS notes
+        FROM work_orders
+    """,
+    """
+    CREATE VIRTUAL TABLE work_order_search USING fts5 (
+        title, description, notes, content = 'work_order_texts', content_rowid = 'id',
+        tokenize = 'unicode61 remove_diacritics 2'
+    )
+    """,
+    "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
+    """
+    CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
+    BEGIN
+        INSERT INTO work_order_search (rowid, title, description, notes)
+            VALUES (new.id, new.title, new.description, '');
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_index_change AFTER UPDATE OF title, description ON work_orders
+    BEGIN
+        INSERT INTO work_order_search (work_order_search, rowid, title, description, notes)
+            SELECT 'delete', id, old.title, old.description, notes FROM work_order_texts WHERE id = old.id;
+        INSERT INTO work_order_search (rowid, title, description, notes)
+            SELECT id, title, description, notes FROM work_order_texts WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_order_notes_index AFTER INSERT ON work_order_history WHEN new.note <> ''
+    BEGIN
+        INSERT INTO work_order_search (work_order_search, rowid, title, description, notes)
+            SELECT 'delete', id, title, description, coalesce((
+                SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
+                    SELECT note FROM work_order_history
+                    WHERE work_order_id = new.work_order_id AND note <> '' AND id < new.id ORDER BY id
+                )
+            ), '')
+            FROM work_orders WHERE id = new.work_order_id;
+        INSERT INTO work_order_search (rowid, title, description, notes)
+            SELECT id, title, description, notes FROM work_order_texts WHERE id = new.work_order_id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_order_notes_are_bounded BEFORE INSERT ON work_order_history
+        WHEN new.note <> '' AND length(new.note) + (
+            SELECT coalesce(sum(length(note)), 0) FROM work_order_history
+            WHERE work_order_id = new.work_order_id AND note <> ''
+        ) > 200000
+    BEGIN SELECT RAISE(ABORT, 'The comments and notes of a work order have at most 200,000 characters.'); END
+    """,
+    """
+    CREATE TRIGGER work_order_notes_have_no_nul BEFORE INSERT ON work_order_history
+        WHEN instr(new.note, char(0)) > 0
+    BEGIN SELECT RAISE(ABORT, 'A text has no NUL.'); END
+    """,
+    """
+    CREATE TRIGGER work_orders_have_no_nul BEFORE INSERT ON work_orders
+        WHEN instr(new.title || new.description, char(0)) > 0
+    BEGIN SELECT RAISE(ABORT, 'A text has no NUL.'); END
+    """,
+    """
+    CREATE TRIGGER work_orders_get_no_nul BEFORE UPDATE OF title, description ON work_orders
+        WHEN instr(new.title || new.description, char(0)) > 0
+    BEGIN SELECT RAISE(ABORT, 'A text has no NUL.'); END
+    """,
+    # Failures are counted by name and client; a client is the host's account and the SSH client's address.
+    "ALTER TABLE password_failures RENAME TO password_failures_of_all_clients",
+    """
+    CREATE TABLE password_failures (
+        name_hash TEXT NOT NULL,
+        client TEXT NOT NULL,
+        failures INTEGER NOT NULL CHECK (failures > 0),
+        last_failed_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', last_failed_at) IS last_failed_at),
+        PRIMARY KEY (name_hash, client)
+    ) WITHOUT ROWID
+    """,
+    """
+    INSERT INTO password_failures
+        SELECT name_hash, '', failures, last_failed_at FROM password_failures_of_all_clients
+    """,
+    "DROP TABLE password_failures_of_all_clients",
+    "CREATE INDEX password_failures_by_time ON password_failures (last_failed_at)",
+    """
+    CREATE TABLE login_clients (
+        user_id INTEGER NOT NULL REFERENCES users (id),
+        client TEXT NOT NULL,
+        last_login_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', last_login_at) IS last_login_at),
+        PRIMARY KEY (user_id, client)
+    ) WITHOUT ROWID
+    """,
+    """
+    INSERT INTO login_clients
+        SELECT user_id, os_user || ' ' || ssh_client, max(recorded_at) FROM audit_log
+        WHERE event = 'logged in' AND user_id IS NOT NULL GROUP BY 1, 2
+    """,
+    "ALTER TABLE audit_log ADD COLUMN subject_id INTEGER REFERENCES users (id)",
+    "DROP TRIGGER audit_log_is_never_changed",
+    """
+    UPDATE audit_log SET subject_id =
+            (SELECT id FROM users WHERE username = substr(subject, 1, instr(subject || ' ', ' ') - 1))
+        WHERE event IN (
+            'registered', 'registration approved', 'approval failed', 'logged in', 'login failed', 'password changed',
+            'password reset', 'password set from outside', 'email changed', 'user added', 'role changed',
+            'deactivated', 'reactivated', 'unlocked'
+        )
+    """,
+    """
+    CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
+    BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END
+    """,
+    "CREATE INDEX audit_log_by_subject ON audit_log (subject_id, id)",
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING)
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -328,7 +476,7 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+def migrate(connection: "Connection", migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
     """Run the missing migrations, each in one transaction with its version number, after a backup of what was there.
 
     One that fails changes nothing; two programs that start at once run each of them once.
@@ -348,11 +496,10 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] 
                 connection.execute(f"PRAGMA user_version = {version + 1}")
 
 
-def _back_up_before_migration(connection: sqlite3.Connection, version: int) -> None:
-    path = _path(connection)
-    reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)  # what holds the lock cannot be copied from
+def _back_up_before_migration(connection: "Connection", version: int) -> None:
+    reader = open_file(connection.path)  # what holds the lock cannot be copied from
     try:
-        back_up(reader, path.with_name(f"{path.name}.version-{version}.{_timestamp()}"))
+        back_up(reader, connection.path.with_name(f"{connection.path.name}.version-{version}.{_timestamp()}"))
     finally:
         reader.close()
 
@@ -366,7 +513,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
     Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS.
     """
-    connection.execute("BEGIN IMMEDIATE")
+    _begin_immediate(connection)
     with _ended_by_commit(connection):
         yield
 
@@ -377,6 +524,38 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN")
     with _ended_by_commit(connection):
         yield
+
+
+@contextmanager
+def limited(connection: sqlite3.Connection, seconds: float, sentence: str) -> Iterator[None]:
+    """Stop what is read inside when it takes longer than that many seconds, and raise ApplicationError(sentence)."""
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error) and time.monotonic() > deadline:
+            raise ApplicationError(sentence) from error
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _begin_immediate(connection: sqlite3.Connection) -> None:
+    """Try again every 1 to 2 ms: SQLite's own waiting backs off up to 100 ms, so that the newest would always win."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if "is locked" not in str(error) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.001 + os.urandom(1)[0] / 256_000)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
 
 @contextmanager
@@ -400,36 +579,84 @@ def default_path() -> Path:
     return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
 
 
-def connect(path: Path, create: bool = False) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection that knows its file: the path, and which file that was when it was opened."""
+
+    path: Path
+    file: Tuple[int, int]
+
+
+def connect(path: Path, create: bool = False) -> Connection:
     """Open the database at the newest schema version; with `create`, make a missing one, for its owner alone.
 
     Raises DatabaseFileError for a file that is not a sound database of this program, and leaves it as it was, and
     ApplicationError where Python's SQLite lacks what the schema needs.
     """
     _check_sqlite()
-    if create:
-        _create_file(path)
+    if create and not path.exists():
+        _create(path)
     _check_header(path)
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        connection.row_factory = sqlite3.Row
-        connection.create_function("casefold", 1, str.casefold, deterministic=True)
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cell_size_check = ON")
-        connection.execute("PRAGMA synchronous = EXTRA")
-        _check_content(connection, path)
-        connection.execute("PRAGMA journal_mode = DELETE")
-        migrate(connection)
+        connection = open_file(path)
+        try:
+            _check_content(connection)
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        connection.close()
         if any(words in str(error) for words, _ in _PASSING_FAULTS):
             raise
         reason = " ".join(str(error).split())
+        # An OperationalError is about what the program asked for, not about the file's content.
+        if isinstance(error, sqlite3.OperationalError) and not any(words in reason for words in _DAMAGE):
+            raise DatabaseFileError(f"{path} cannot be used ({reason}). It was left as it was.") from error
         raise DatabaseFileError(f"{path} is damaged ({reason}). Restore it from a backup.") from error
+    return connection
+
+
+def open_file(path: Path) -> Connection:
+    """Open and configure a connection to an existing file, whatever it contains. Raises sqlite3.Error."""
+    connection: Connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, factory=Connection
+    )
+    connection.row_factory = sqlite3.Row
+    connection.path, connection.file = path, _identity(path)
+    try:
+        for pragma in ("foreign_keys = ON", "cell_size_check = ON", "synchronous = EXTRA"):
+            connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def is_in_place(connection: Connection) -> bool:
+    """Return whether the connection's path still leads to the file that was opened."""
+    return _identity(connection.path) == connection.file
+
+
+def _identity(path: Path) -> Tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def _create(path: Path) -> None:
+    """Build a new database under another name and publish it whole, so that nobody ever meets half of one."""
+    try:
+        with _partial(path) as partial:
+            connection = open_file(partial)
+            try:
+                migrate(connection)
+            finally:
+                connection.close()
+            with contextlib.suppress(FileExistsError):  # another program that started now was faster
+                _publish(partial, path)
+    except OSError as error:
+        raise DatabaseFileError(f"{path} cannot be created: {error.strerror}.") from error
 
 
 def _check_sqlite() -> None:
@@ -441,15 +668,6 @@ def _check_sqlite() -> None:
             f"This Python's SQLite {sqlite3.sqlite_version} is older than 3.34 or lacks the full-text search FTS5; "
             "use another Python."
         )
-
-
-def _create_file(path: Path) -> None:
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise DatabaseFileError(f"{path} cannot be created: {error.strerror}.") from error
 
 
 def _check_header(path: Path) -> None:
@@ -467,7 +685,9 @@ def _check_header(path: Path) -> None:
     except OSError as error:
         raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
     if not header:
-        return
+        raise DatabaseFileError(
+            f"{path} is empty. If it was your database, restore a backup; to start with a new one, remove it."
+        )
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
         raise DatabaseFileError(f"{path} is not a database, or is damaged. It was left as it was.")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
@@ -480,80 +700,76 @@ def _check_header(path: Path) -> None:
         )
 
 
-def _check_content(connection: sqlite3.Connection, path: Path) -> None:
+def _check_content(connection: Connection) -> None:
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
+    if connection.path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
         (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if problem != "ok":
             raise sqlite3.DatabaseError(problem)
+    connection.execute("PRAGMA journal_mode = DELETE")
 
 
 # Backup and check
 
 
-def new_backup_path(connection: sqlite3.Connection) -> Path:
+def new_backup_path(connection: Connection) -> Path:
     """Return where the next backup of the database goes: a dated name in backups/ beside it.
 
     Raises BackupError if that folder is a link or cannot be made.
     """
-    path = _path(connection)
-    folder = path.with_name("backups")
+    folder = connection.path.with_name("backups")
     try:
         if folder.is_symlink():
             raise BackupError(f"{folder} is a symbolic link; no backup was made.")
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise BackupError(f"{folder} cannot be created: {error.strerror}. No backup was made.") from error
-    return folder / f"{path.stem}-{_timestamp()}.db"
+    return folder / f"{connection.path.stem}-{_timestamp()}.db"
 
 
-def back_up(
-    connection: sqlite3.Connection, target: Path, progress: Optional[Callable[[int, int, int], None]] = None
-) -> None:
-    """Write a copy of the database to a new file, for its owner alone, check it and flush it to the disk.
+def back_up(connection: Connection, target: Path) -> Path:
+    """Write a copy of the database to a new file, for its owner alone, and return its path once it is on the disk.
 
-    Others go on reading; what they write waits until the pages are copied. `progress` is called with SQLite's status,
-    the pages left and all pages. Raises BackupError if the file exists, or the copy cannot be written or is not sound;
-    then there is no such file.
+    Where the target exists, a number is added to its name. The copy is checked before it gets that name. Others can
+    read while the pages are copied, but what they save waits. Raises BackupError if the copy cannot be written or is
+    not sound; then there is no new file.
     """
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        try:
-            _copy(connection, partial, progress)
-            os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o600))  # so that no file is ever replaced
-            partial.replace(target)
-            _flush(target.parent)
-        finally:
-            partial.unlink(missing_ok=True)
+        _remove_dead_partials(target.parent)
+        with _partial(target) as partial:
+            _copy(connection, partial)
+            copy = open_file(partial)
+            try:
+                problems = find_problems(copy)
+            finally:
+                copy.close()
+            if problems:
+                raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
+            _flush(partial)
+            for path in (target, *(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(2, 1000))):
+                with contextlib.suppress(FileExistsError):
+                    _publish(partial, path)
+                    return path
+            raise BackupError(f"{target} and many names like it are taken. No backup was made.")
     except OSError as error:
         raise BackupError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
 
 
-def _copy(
-    connection: sqlite3.Connection, target: Path, progress: Optional[Callable[[int, int, int], None]] = None
-) -> None:
-    """Copy the database to the empty file, and check and flush the copy. Raises BackupError if it is not sound."""
+def check(connection: Connection) -> List[str]:
+    """Return what is wrong with the database: an empty list if it is sound.
 
-    def step(status: int, remaining: int, total: int) -> None:
-        # SQLite has waited for the others already; Python would retry forever.
-        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
-            raise sqlite3.OperationalError("database is locked")
-        if progress:
-            progress(status, remaining, total)
-
-    copy = sqlite3.connect(target, isolation_level=None)
+    It looks at a copy, so that others wait no longer than for a backup. Raises BackupError where there is no room.
+    """
     try:
-        with snapshot(connection):
-            # An open read keeps others from committing, which would make SQLite restart the copy.
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
-        problems = find_problems(copy)
-    finally:
-        copy.close()
-    if problems:
-        raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
-    _flush(target)
+        with _partial(connection.path) as partial:
+            _copy(connection, partial)
+            copy = open_file(partial)
+            try:
+                return find_problems(copy) or find_differences(copy)
+            finally:
+                copy.close()
+    except OSError as error:
+        raise BackupError(f"There is no room for a copy to check: {error.strerror}.") from error
 
 
 def find_problems(connection: sqlite3.Connection) -> List[str]:
@@ -566,9 +782,91 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
     ]
 
 
-def _path(connection: sqlite3.Connection) -> Path:
-    _, _, path = connection.execute("PRAGMA database_list").fetchone()
-    return Path(path)
+def find_differences(connection: sqlite3.Connection) -> List[str]:
+    """Return where the full-text index and the counters differ from the work orders: an empty list if nowhere."""
+    problems = []
+    try:
+        connection.execute("INSERT INTO work_order_search (work_order_search, rank) VALUES ('integrity-check', 1)")
+    except sqlite3.DatabaseError:
+        problems.append("The full-text index differs from the texts.")
+    rows = connection.execute(
+        """
+        SELECT requester_id, status, priority, sum(total) AS counter, sum(found) AS found FROM (
+            SELECT requester_id, status, priority, total, 0 AS found FROM work_order_counts
+            UNION ALL
+            SELECT requester_id, status, priority, 0, count(*) FROM work_orders WHERE deleted_at IS NULL
+                GROUP BY 1, 2, 3
+        ) GROUP BY 1, 2, 3 HAVING sum(total) <> sum(found)
+        """
+    ).fetchall()
+    for requester_id, status, priority, counter, found in rows:
+        which = f"requester {requester_id}, {status}, priority {priority}"
+        problems.append(f"The counter of {which} is {counter}, but there are {found} work orders.")
+    return problems
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database to the empty file. It prints nothing: a stopped terminal would hold up everybody."""
+
+    def step(status: int, *_: int) -> None:
+        # SQLite has waited for the others already; Python would retry forever.
+        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
+            raise sqlite3.OperationalError("database is locked")
+
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        with snapshot(connection):
+            # An open read keeps others from committing, which would make SQLite restart the copy.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
+    finally:
+        copy.close()
+
+
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """Make an empty file beside the target, for its owner alone, and remove it in the end."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        yield partial
+    finally:
+        for path in (partial, partial.with_name(f"{partial.name}-journal")):
+            path.unlink(missing_ok=True)
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Give the finished file its name, whole and on the disk. Raises FileExistsError rather than replace a file."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if target.exists():
+            raise FileExistsError(f"{target} exists") from None
+        partial.rename(target)
+    _flush(target.parent)
+
+
+def _remove_dead_partials(folder: Path) -> None:
+    """Remove what programs that were killed have left unfinished."""
+    for path in folder.glob(".*.partial*"):
+        match = re.fullmatch(r"\..+\.(\d+)\.partial(-journal)?", path.name)
+        if match and not _is_running(int(match[1])):
+            with contextlib.suppress(OSError):  # on Windows one that is still open
+                path.unlink()
+
+
+def _is_running(process_id: int) -> bool:
+    if os.name == "nt":
+        return False  # os.kill would end the process there
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
 
 
 def _timestamp() -> str:

@@ -51,6 +51,14 @@ VERSION = "1.0.0"
 # Windows has no SIGHUP and no SIGQUIT.
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
+# Keys of readline that bring back what somebody else cut or recorded (yank, macros), that search a history that does
+# not exist (which ends the process in readline 8.2), that list the host's files or accounts, or that change the keys.
+UNSAFE_KEYS = (
+    *(r"\C-y", r"\ey", r"\e\C-y", r"\e.", r"\e_", r"\C-x(", r"\C-x)", r"\C-xe"),
+    *(r"\C-r", r"\C-s", r"\ep", r"\en", r"\C-o"),
+    *(r"\e&", r"\e?", r"\e*", r"\e=", r"\e/", r"\e~", r"\e$", r"\e@", r"\e!", r"\e{"),
+    *(r"\C-x\C-r", r"\e\C-j", r"\e\C-m", r"\ex"),
+)
 ROWS_PER_PAGE = 20
 FIRST_FEW = 5
 BOLD_RED, YELLOW = "1;31", "33"
@@ -89,14 +97,17 @@ def prepare_terminal() -> None:
             return
         readline.set_auto_history(False)
         readline.set_completer(lambda *_: None)  # the default one lists files
+        readline.parse_and_bind("set editing-mode emacs")
+        for keys in UNSAFE_KEYS:
+            readline.parse_and_bind(f'"{keys}": abort')
 
 
-def read_line(prompt: str, initial: str = "") -> str:
+def read_line(prompt: str, initial: str = "", may_idle: bool = False) -> str:
     """Return one line without space around it; where the terminal can, it starts from `initial`.
 
-    Raises Cancelled at Ctrl-C, EOFError at the end of input.
+    Raises Cancelled at Ctrl-C, EOFError at the end of input, IdleError if nobody types anything unless they `may_idle`.
     """
-    return _read(prompt, initial=initial).strip()
+    return _read(prompt, initial=initial, may_idle=may_idle).strip()
 
 
 def read_password(prompt: str) -> str:
@@ -112,30 +123,65 @@ def read_text(prompt: str, initial: str = "") -> str:
     offered, lines, continues = initial.split("\n"), [], False
     while offered or continues:
         initial_line = offered.pop(0) if offered else ""
-        line = _read(prompt, initial=initial_line)
+        # A space after a backslash at the end makes it stand for itself.
+        line = _read(prompt, initial=f"{initial_line} " if initial_line.endswith("\\") else initial_line)
         continues = line.endswith("\\")
         if line or not initial_line:
-            lines.append(line[:-1] if continues else line)
+            lines.append(line[:-1] if continues else re.sub(r"\\\s+$", r"\\", line))
         prompt = "> "
     return "\n".join(lines).strip()
 
 
-def _read(prompt: str, hidden: bool = False, initial: str = "") -> str:
+def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool = False) -> str:
     while True:
-        deadline = time.monotonic() + (idle_seconds() or math.inf)
+        deadline = Deadline(0 if may_idle else idle_seconds())
         try:
             with _listening_for_signals(deadline):
-                line = _read_from_terminal(prompt, hidden, initial) if sys.stdin.isatty() else _read_from_file(prompt)
+                if not sys.stdin.isatty():
+                    line = _read_from_file(prompt)
+                else:
+                    line = _read_hidden(prompt, deadline) if hidden else _read_from_terminal(prompt, initial)
         except KeyboardInterrupt:
             print()
             raise Cancelled from None
-        _check_idle(deadline)  # without an alarm signal, the deadline can only be checked once the answer is in
+        deadline.check()  # without an alarm signal, the deadline can only be checked once the answer is in
         if len(line) > LONGEST_LINE:
             print_error(f"That line is too long; a line has at most {LONGEST_LINE:,} characters.")
         elif "\0" in line or any("\ud800" <= character <= "\udfff" for character in line):
             print_error(f"That is not text in the terminal's encoding ({sys.stdin.encoding}).")
         else:
             return line
+
+
+class Deadline:
+    """When a session ends for which nobody presses a key: so many seconds after the last one, or never for 0."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds or math.inf
+        self._activity = self._last_activity()
+        self.extend()
+
+    def extend(self) -> None:
+        """Start again: a key was pressed."""
+        self._moment = time.monotonic() + self._seconds
+
+    def check(self) -> None:
+        """Raise IdleError if the moment has passed."""
+        activity = self._last_activity()
+        if activity != self._activity:
+            self._activity = activity
+            self.extend()
+        if time.monotonic() > self._moment:
+            print()
+            minutes = f"{self._seconds / 60:g} minute{'' if self._seconds == 60 else 's'}"
+            raise IdleError(f"Nothing was typed for {minutes}.")
+
+    @staticmethod
+    def _last_activity() -> object:
+        """Return what changes with the keys: the edited line, and when the terminal was read (on Linux to 8 s)."""
+        editor = _line_editor()
+        is_terminal = sys.stdin.isatty()
+        return editor and editor.get_line_buffer(), is_terminal and os.fstat(sys.stdin.fileno()).st_atime_ns
 
 
 def idle_seconds() -> float:
@@ -146,38 +192,26 @@ def idle_seconds() -> float:
     return float(minutes) * 60
 
 
-def _check_idle(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        print()
-        raise IdleError(f"You are logged out: nothing was typed for {idle_seconds() / 60:g} minutes.")
-
-
 @contextmanager
-def _listening_for_signals(deadline: float) -> Iterator[None]:
-    """Let Ctrl-C, a termination signal and the deadline interrupt the block.
-
-    Outside it, Ctrl-C does nothing, so it never interrupts a save.
-    """
-    before = {number: signal.signal(number, _end) for number in ENDING_SIGNALS}
+def _listening_for_signals(deadline: Deadline) -> Iterator[None]:
+    """Let Ctrl-C and the deadline interrupt the block; outside it, Ctrl-C does nothing, so it interrupts no save."""
     signal.signal(signal.SIGINT, _interrupt)
     if hasattr(signal, "setitimer"):
         # The tick also delivers a signal that arrived just before the wait began.
-        signal.signal(signal.SIGALRM, lambda *_: _check_idle(deadline))
+        signal.signal(signal.SIGALRM, lambda *_: deadline.check())
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
-        _stop_listening(before)
+        _stop_listening()
     except BaseException:
-        _stop_listening(before)  # again, if it was interrupted
+        _stop_listening()  # again, if it was interrupted
         raise
 
 
-def _stop_listening(handlers: Dict[int, Any]) -> None:
+def _stop_listening() -> None:
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def _interrupt(*_: object) -> None:
@@ -186,12 +220,21 @@ def _interrupt(*_: object) -> None:
 
 
 def _end(signal_number: int, _: object) -> None:
+    signal.signal(signal_number, signal.SIG_DFL)  # the next one ends the program at once
     raise SystemExit(128 + signal_number)
 
 
-def _read_from_terminal(prompt: str, hidden: bool, initial: str) -> str:
-    if hidden:
-        return _read_hidden(prompt)
+@contextmanager
+def interruptible(connection: database.Connection) -> Iterator[None]:
+    """Let Ctrl-C stop what is read inside, with sqlite3.OperationalError."""
+    signal.signal(signal.SIGINT, lambda *_: connection.interrupt())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _read_from_terminal(prompt: str, initial: str) -> str:
     editor = _line_editor()
     if editor:
         # A Ctrl-C that comes while a hook runs would be lost.
@@ -206,12 +249,25 @@ def _read_from_terminal(prompt: str, hidden: bool, initial: str) -> str:
         raise error.__cause__ or error from None
 
 
+def can_offer(text: str) -> bool:
+    """Return whether the text can be put into the line to be edited, where the person sees it."""
+    if not (_line_editor() and sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    import locale
+
+    try:
+        text.encode(locale.nl_langinfo(locale.CODESET))  # what readline goes by, whatever Python's UTF-8 mode is
+    except UnicodeEncodeError:
+        return False
+    return text.replace("\n", "").isprintable()  # what is not would reach the terminal as it is
+
+
 def _line_editor() -> Any:
     """Return the readline module if prepare_terminal found it useful."""
     return sys.modules.get("readline")
 
 
-def _read_hidden(prompt: str) -> str:
+def _read_hidden(prompt: str, deadline: Deadline) -> str:
     """Return a line that is not shown while it is typed; what was typed or pasted ahead is kept."""
     if termios is None:
         import getpass
@@ -222,6 +278,7 @@ def _read_hidden(prompt: str) -> str:
         print(prompt, end="", flush=True)
         while True:
             key = os.read(sys.stdin.fileno(), 1)
+            deadline.extend()
             if key in (b"\n", b"\r"):
                 break
             if key == b"" or (key == b"\x04" and not typed):  # Ctrl-D
@@ -303,8 +360,7 @@ def ask(
 
 def ask_edit(label: str, parse: Callable[[str], str], current: str, read: Callable[[str, str], str] = read_line) -> str:
     """Ask for a text that starts from the current one: in the line where the terminal can, else as the default."""
-    # What is not printable would reach the terminal as it is.
-    if not (_line_editor() and sys.stdin.isatty() and current and current.replace("\n", "").isprintable()):
+    if not (current and can_offer(current)):
         return ask(label, parse, Default(current, current or NONE), lambda prompt: read(prompt, ""))
     initial = current
 
@@ -530,6 +586,11 @@ class Screen:
 
     def refresh(self) -> None:
         """Show the screen afresh; if the database cannot be read, keep the previous options."""
+        if self.session and not database.is_in_place(self.session.connection):
+            path = self.session.connection.path
+            print_error(
+                f"{path} was moved, removed or replaced: what you see is the old file. Start the program again."
+            )
         try:
             self.options = self.show()
         except sqlite3.Error as error:
@@ -577,7 +638,8 @@ def run_screens(start: Screen) -> None:
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
         except SessionEndedError as error:
-            print_error(error)
+            logged_out = "You are logged out. " if screen.session and isinstance(error, IdleError) else ""
+            print_error(f"{logged_out}{error}")
             stack, step = [start], None
         if step is BACK:
             stack = [other for other in stack if other is not screen]
@@ -605,15 +667,11 @@ def choose(screen: Screen) -> Callable[[], Next]:
     by_number = {str(option.number): option for option in screen.options}
     while True:
         try:
-            answer = read_line("Choose an option: ")
+            answer = read_line("Choose an option: ", may_idle=not screen.session)
         except Cancelled:
             answer = "0"
         except EOFError:
             raise SystemExit(0) from None
-        except IdleError:
-            if screen.session:
-                raise
-            continue
         if answer in by_number:
             return partial(by_number[answer].choose, screen)
         if screen.session and re.fullmatch("#[0-9]{1,18}", answer):
@@ -629,6 +687,8 @@ def perform(screen: Screen, run: Callable[[], Next], if_refused: Next = None) ->
         print("Cancelled. Nothing was saved.")
         if isinstance(reason, EOFError):
             raise SystemExit(1) from None
+    except IdleError as error:
+        raise IdleError(f"{error} Nothing of the form was saved.") from None
     except (SessionEndedError, OSError):
         raise
     except database.EXPECTED_FAULTS as fault:
@@ -989,12 +1049,14 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
 
     def read(self, filter: Query, seen: Sequence[WorkOrder], limit: int) -> List[WorkOrder]:
         """Read the page that follows what was seen."""
-        self.page = work_order.read_page(self.session, filter, seen, limit)
+        with interruptible(self.session.connection):
+            self.page = work_order.read_page(self.session, filter, seen, limit)
         return self.page.work_orders
 
     def reread(self, filter: Query, rows: List[WorkOrder]) -> List[WorkOrder]:
         """Read a page that was seen as it is now."""
-        self.page = work_order.reread_page(self.session, filter, rows)
+        with interruptible(self.session.connection):
+            self.page = work_order.reread_page(self.session, filter, rows)
         return self.page.work_orders
 
     def description(self) -> str:
@@ -1258,11 +1320,12 @@ class DataScreen(SessionScreen):
 
     def back_up(self) -> None:
         """Write a copy of the database to the folder of the backups."""
-        path = users.back_up(self.session, _print_progress if sys.stdout.isatty() else None)
+        print("Backing up ...", flush=True)
+        path = users.back_up(self.session)
         print(f"Backed up to {printable(str(path))}.")
 
     def check_database(self) -> None:
-        """Check the database's structure and references."""
+        """Check the database's structure, references, full-text index and counters."""
         print("Checking ...", flush=True)
         problems = users.check_database(self.session)
         for problem in problems:
@@ -1276,10 +1339,6 @@ class DataScreen(SessionScreen):
         Option(6, "Check database", check_database, Action.BACK_UP),
         Option(0, "Back", Screen.go_back),
     )
-
-
-def _print_progress(_: int, remaining: int, total: int) -> None:
-    print(f"\r{100 * (total - remaining) // max(total, 1)} %", end="\n" if remaining == 0 else "", flush=True)
 
 
 # Main menu
@@ -1372,7 +1431,7 @@ class MainScreen(SessionScreen):
 class StartScreen(Screen):
     """What anybody can do."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: database.Connection) -> None:
         self.connection = connection
 
     def show(self) -> Sequence[Option[Any]]:
@@ -1438,6 +1497,8 @@ def main(arguments: Sequence[str]) -> int:
         parse_arguments(arguments)
     prepare_terminal()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _end)
     if hasattr(signal, "SIGTSTP"):
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped prompt would leave the terminal without echo
     try:
@@ -1452,7 +1513,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run() -> int:
-    """Run main, whoever or whatever ends it, and return the exit code."""
+    """Run main, whoever or whatever ends it, give the terminal back as it was, and return the exit code."""
+    is_terminal = termios and sys.stdin and sys.stdin.isatty()
+    before = termios.tcgetattr(sys.stdin) if is_terminal else None
     try:
         code = main(sys.argv[1:])
         sys.stdout.flush()
@@ -1460,6 +1523,9 @@ def run() -> int:
         code = end.code if isinstance(end.code, int) else 0
     except OSError:  # nobody can read what we print: a closed pipe or terminal, a full disk
         code = 1
+    if before:
+        with suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
     try:
         sys.stdout.flush()
     except OSError:

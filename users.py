@@ -12,13 +12,13 @@ import sqlite3
 import string
 import sys
 import unicodedata
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
 from typing import Callable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple, TypeVar
 
 import database
-from database import ApplicationError, now, snapshot, transaction
+from database import ApplicationError, Connection, now, snapshot, transaction, utc_text
 
 T = TypeVar("T")
 
@@ -31,8 +31,10 @@ PBKDF2_ITERATIONS = 600_000
 # Far beyond what we write: a stored hash that asks for more would stop the machine rather than check a password.
 _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000_000
 
-FREE_FAILURES = 5
+# Of a name from one client, and from all clients together that its account has not logged in from lately.
+FREE_FAILURES, FREE_FAILURES_OF_ALL = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
+FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 
 
@@ -56,6 +58,13 @@ class SessionEndedError(ApplicationError):
 
 
 # Input
+
+
+def plain_text(text: str) -> str:
+    """Return the text in Unicode's form NFC, without space around it. Raises InvalidInputError for what is no text."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInputError("A text cannot contain the character NUL or a part of one.")
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def parse_choice(choices: Sequence[T], text: str) -> T:
@@ -168,7 +177,7 @@ class User(NamedTuple):
 class Session:
     """Somebody signed in on a connection, for as long as the account is active and its password stays the same."""
 
-    def __init__(self, connection: sqlite3.Connection, user_id: int, password_version: int) -> None:
+    def __init__(self, connection: Connection, user_id: int, password_version: int) -> None:
         self.connection = connection
         self.user_id = user_id
         self.password_version = password_version
@@ -237,7 +246,7 @@ def _user(row: sqlite3.Row) -> User:
 # People: which account a text means
 
 
-def find(connection: sqlite3.Connection, username: str) -> User:
+def find(connection: Connection, username: str) -> User:
     """Return the account with that username, in any case of letters. Raises InvalidInputError if there is none."""
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
     if row is None:
@@ -245,7 +254,7 @@ def find(connection: sqlite3.Connection, username: str) -> User:
     return _user(row)
 
 
-def find_assignee(connection: sqlite3.Connection, username: str) -> User:
+def find_assignee(connection: Connection, username: str) -> User:
     """Return the account with that username if it can be an assignee: an active manager or admin.
 
     Raises InvalidInputError.
@@ -256,7 +265,7 @@ def find_assignee(connection: sqlite3.Connection, username: str) -> User:
     return user
 
 
-def find_requester(connection: sqlite3.Connection, username: str) -> User:
+def find_requester(connection: Connection, username: str) -> User:
     """Return the account with that username if it can be a requester: an active one. Raises InvalidInputError."""
     user = find(connection, username)
     if not user.is_active:
@@ -321,7 +330,7 @@ def parse_username(text: str) -> str:
     return text.lower()
 
 
-def parse_new_username(connection: sqlite3.Connection, text: str) -> str:
+def parse_new_username(connection: Connection, text: str) -> str:
     """Return the username in lower case if a new account can have it. Raises InvalidInputError."""
     username = parse_username(text)
     if connection.execute("SELECT 1 FROM users WHERE username = ?", (username,)).fetchone():
@@ -329,13 +338,13 @@ def parse_new_username(connection: sqlite3.Connection, text: str) -> str:
     return username
 
 
-def needs_approval(connection: sqlite3.Connection, role: Role) -> bool:
+def needs_approval(connection: Connection, role: Role) -> bool:
     """Return whether an account of this role can only be registered with an admin's name and password."""
     return role is not Role.USER and _has_active_admin(connection)
 
 
 def register(
-    connection: sqlite3.Connection,
+    connection: Connection,
     username: str,
     password: str,
     role: Role,
@@ -353,19 +362,19 @@ def register(
         with transaction(connection):
             approved_by = _approving_admin(connection, approver) if needs_approval(connection, role) else None
             user = _insert(connection, username, password_hash, role, must_change_password=False)
-            audit(connection, user.id, "registered", f"{username} as {role}")
+            audit(connection, user.id, "registered", f"{username} as {role}", user.id)
             if approved_by:
-                _clear_failures(connection, approved_by.username)
-                audit(connection, approved_by.id, "registration approved", f"{username} as {role}")
+                _clear_failures(connection, approved_by.username, _client())
+                audit(connection, approved_by.id, "registration approved", f"{username} as {role}", user.id)
     except AuthenticationError:
         with transaction(connection):
-            asked = _known_name(connection, approval[0]) if approval else NOBODY
-            audit(connection, None, "approval failed", f"{asked} for {username} as {role}")
+            asked, asked_id = _known_name(connection, approval[0]) if approval else (NOBODY, None)
+            audit(connection, None, "approval failed", f"{asked} for {username} as {role}", asked_id)
         raise
     return user
 
 
-def log_in(connection: sqlite3.Connection, username: str, password: str) -> Session:
+def log_in(connection: Connection, username: str, password: str) -> Session:
     """Return a new session for the active account of that name and password.
 
     Raises AuthenticationError, in the same words and after the same work whether the name is unknown, the account is
@@ -377,21 +386,22 @@ def log_in(connection: sqlite3.Connection, username: str, password: str) -> Sess
         if user and user.is_active and find(connection, user.username) == user:
             if new_hash:
                 connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
-            _clear_failures(connection, user.username)
-            audit(connection, user.id, "logged in", user.username)
+            _clear_failures(connection, user.username, _client())
+            _remember_client(connection, user)
+            audit(connection, user.id, "logged in", user.username, user.id)
             return Session(connection, user.id, user.password_version)
-        audit(connection, None, "login failed", _known_name(connection, username))
+        audit(connection, None, "login failed", *_known_name(connection, username))
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
 
 
-def _has_active_admin(connection: sqlite3.Connection) -> bool:
+def _has_active_admin(connection: Connection) -> bool:
     (has_one,) = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_active = 1)"
     ).fetchone()
     return bool(has_one)
 
 
-def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -> User:
+def _approving_admin(connection: Connection, approver: Optional[User]) -> User:
     if (
         approver is None
         or approver.role is not Role.ADMIN
@@ -403,9 +413,7 @@ def _approving_admin(connection: sqlite3.Connection, approver: Optional[User]) -
     return approver
 
 
-def _insert(
-    connection: sqlite3.Connection, username: str, password_hash: str, role: Role, must_change_password: bool
-) -> User:
+def _insert(connection: Connection, username: str, password_hash: str, role: Role, must_change_password: bool) -> User:
     username = parse_new_username(connection, username)
     _clear_failures(connection, username)
     connection.execute(
@@ -418,10 +426,10 @@ def _insert(
     return find(connection, username)
 
 
-def _known_name(connection: sqlite3.Connection, username: str) -> str:
-    """Return the name for the audit log; an unknown one may be a password that was typed a line too early."""
-    row = connection.execute("SELECT username FROM users WHERE username = ?", (username.lower(),)).fetchone()
-    return str(row["username"]) if row else "an unknown name"
+def _known_name(connection: Connection, username: str) -> Tuple[str, Optional[int]]:
+    """Return the name and id for the audit log; an unknown name may be a password that was typed a line too early."""
+    row = connection.execute("SELECT username, id FROM users WHERE username = ?", (username.lower(),)).fetchone()
+    return (row["username"], row["id"]) if row else ("an unknown name", None)
 
 
 # One's own account
@@ -443,7 +451,7 @@ def change_email(session: Session, email: Optional[str]) -> None:
     with transaction(session.connection):
         user = authorize(session, Action.OWN_ACCOUNT)
         session.connection.execute("UPDATE users SET email = ? WHERE id = ?", (email, user.id))
-        audit(session.connection, user.id, "email changed", user.username)
+        audit(session.connection, user.id, "email changed", user.username, user.id)
 
 
 def change_password(session: Session, current: str, new: str) -> None:
@@ -460,12 +468,12 @@ def change_password(session: Session, current: str, new: str) -> None:
     with transaction(connection):
         authorize(session, Action.OWN_ACCOUNT)
         _set_password(connection, user, new_hash, must_change_password=False)
-        _clear_failures(connection, user.username)
-        audit(connection, user.id, "password changed", user.username)
+        _clear_failures(connection, user.username, _client())
+        audit(connection, user.id, "password changed", user.username, user.id)
     session.password_version = user.password_version + 1
 
 
-def set_password(connection: sqlite3.Connection, username: str, password: str) -> User:
+def set_password(connection: Connection, username: str, password: str) -> User:
     """Give the account a new password from outside the menus, for whoever may write the database file; return it.
 
     The account is unlocked, and its sessions end. Raises InvalidInputError.
@@ -475,7 +483,7 @@ def set_password(connection: sqlite3.Connection, username: str, password: str) -
     with transaction(connection):
         _set_password(connection, user, password_hash, must_change_password=False)
         _clear_failures(connection, user.username)
-        audit(connection, None, "password set from outside", user.username)
+        audit(connection, None, "password set from outside", user.username, user.id)
     return user
 
 
@@ -512,7 +520,7 @@ def add_user(session: Session, username: str, role: Role) -> str:
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = _insert(session.connection, username, password_hash, role, must_change_password=True)
-        audit(session.connection, admin.id, "user added", f"{user.username} as {role}")
+        audit(session.connection, admin.id, "user added", f"{user.username} as {role}", user.id)
     return one_time_password
 
 
@@ -529,8 +537,8 @@ def change_role(session: Session, username: str, role: Role) -> int:
             raise InvalidInputError(f"The role of {user.username} is already {role}.")
         _refuse_losing_last_admin(session.connection, user)
         session.connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
-        audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}")
-        return release_work_orders(session.connection, admin)
+        audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
+        return release_work_orders(session.connection, admin, user_id=user.id)
 
 
 def reset_password(session: Session, username: str) -> str:
@@ -545,7 +553,7 @@ def reset_password(session: Session, username: str) -> str:
         user = find(session.connection, username)
         _set_password(session.connection, user, password_hash, must_change_password=True)
         _clear_failures(session.connection, user.username)
-        audit(session.connection, admin.id, "password reset", user.username)
+        audit(session.connection, admin.id, "password reset", user.username, user.id)
     return one_time_password
 
 
@@ -564,8 +572,8 @@ def deactivate(session: Session, username: str) -> int:
         session.connection.execute(
             "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
         )
-        audit(session.connection, admin.id, "deactivated", user.username)
-        return release_work_orders(session.connection, admin)
+        audit(session.connection, admin.id, "deactivated", user.username, user.id)
+        return release_work_orders(session.connection, admin, user_id=user.id)
 
 
 def reactivate(session: Session, username: str) -> None:
@@ -579,7 +587,7 @@ def reactivate(session: Session, username: str) -> None:
         if user.is_active:
             raise InvalidInputError(f"User {user.username} is already active.")
         session.connection.execute("UPDATE users SET is_active = 1 WHERE id = ?", (user.id,))
-        audit(session.connection, admin.id, "reactivated", user.username)
+        audit(session.connection, admin.id, "reactivated", user.username, user.id)
 
 
 def unlock(session: Session, username: str) -> int:
@@ -590,23 +598,29 @@ def unlock(session: Session, username: str) -> int:
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
-        failures, _ = _failures(session.connection, user.username)
-        _clear_failures(session.connection, user.username)
-        audit(session.connection, admin.id, "unlocked", user.username)
+        failures = _clear_failures(session.connection, user.username)
+        audit(session.connection, admin.id, "unlocked", user.username, user.id)
     return failures
 
 
-def release_work_orders(connection: sqlite3.Connection, by: User) -> int:
-    """Unassign unfinished work orders from users who can no longer be assignees; return how many.
+def release_work_orders(
+    connection: Connection, by: User, user_id: Optional[int] = None, work_order_id: Optional[int] = None
+) -> int:
+    """Unassign the unfinished work orders of an account, or one work order, if the assignee can no longer be one.
 
-    To be called inside the transaction that makes them so, or that reopens or restores a work order; each gets a row in
-    its history.
+    To be called inside the transaction that changes the account, or that reopens or restores the work order; each gets
+    a row in its history. Returns how many there are.
     """
+    condition, values = database.where(
+        (
+            (True, "(is_active = 0 OR role = 'user') AND urgency < 4 AND deleted_at IS NULL", ()),
+            (user_id, "assignee_id = ?", [user_id]),
+            (work_order_id, "work_orders.id = ?", [work_order_id]),
+        )
+    )
     rows = connection.execute(
-        """
-        SELECT work_orders.id, username FROM users JOIN work_orders ON assignee_id = users.id
-        WHERE (is_active = 0 OR role = 'user') AND urgency < 4 AND deleted_at IS NULL
-        """
+        f"SELECT work_orders.id, username FROM work_orders JOIN users ON users.id = assignee_id WHERE {condition}",
+        values,
     ).fetchall()
     at = now()
     for row in rows:
@@ -615,7 +629,7 @@ def release_work_orders(connection: sqlite3.Connection, by: User) -> int:
     return len(rows)
 
 
-def _refuse_losing_last_admin(connection: sqlite3.Connection, user: User) -> None:
+def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
     (others,) = connection.execute(
         "SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> ?", (user.id,)
     ).fetchone()
@@ -645,22 +659,24 @@ class AuditFilter(NamedTuple):
     event: Optional[str] = None
 
 
-def audit(connection: sqlite3.Connection, user_id: Optional[int], event: str, subject: str) -> None:
-    """Add a row to the audit log: who, from where, what, on what.
+def audit(
+    connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
+) -> None:
+    """Add a row to the audit log: who, from where, what, on what, and on which account if on one.
 
     To be called inside the transaction that does what the row says.
     """
     connection.execute(
         """
-        INSERT INTO audit_log (recorded_at, user_id, os_user, ssh_client, event, subject)
-        VALUES (?, ?, ?, ?, ?, ?)
+        INSERT INTO audit_log (recorded_at, user_id, os_user, ssh_client, event, subject, subject_id)
+        VALUES (?, ?, ?, ?, ?, ?, ?)
         """,
-        (now(), user_id, _os_user(), ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1], event, subject),
+        (now(), user_id, _os_user(), _ssh_client(), event, subject, subject_id),
     )
 
 
 def record_change(
-    connection: sqlite3.Connection,
+    connection: Connection,
     work_order_id: int,
     by: User,
     at: str,
@@ -691,11 +707,12 @@ def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry]
     An entry is about the account that did it and the account that it was done to. Raises PermissionDeniedError to all
     but admins.
     """
-    about = "? IN (username, substr(subject, 1, instr(subject || ' ', ' ') - 1))"
+    account = "(SELECT id FROM users WHERE username = ?)"
+    about = f"(user_id = {account} OR subject_id = {account})"
     condition, values = database.where(
         (
             (after, "audit_log.id < ?", [after and after.id]),
-            (filter.username, about, [filter.username]),
+            (filter.username, about, [filter.username] * 2),
             (filter.event, "event = ?", [filter.event]),
         )
     )
@@ -725,6 +742,15 @@ def describe_audit_filter(filter: AuditFilter) -> str:
     return ", ".join(value for value in filter if value) or "everything"
 
 
+def _client() -> str:
+    """Return where the person sits: the host's account and the SSH client's address."""
+    return f"{_os_user()} {_ssh_client()}"
+
+
+def _ssh_client() -> str:
+    return ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1]
+
+
 def _os_user() -> str:
     """Return the operating system's name for who runs the program, not what the environment claims it is."""
     try:
@@ -740,26 +766,33 @@ def _os_user() -> str:
 # Backup and check
 
 
-def back_up(session: Session, progress: Optional[Callable[[int, int, int], None]] = None) -> Path:
+def back_up(session: Session) -> Path:
     """Back the database up and return the path of the copy.
 
-    Raises PermissionDeniedError to all but admins, BackupError; see database.back_up for `progress`.
+    Raises PermissionDeniedError to all but admins, BackupError; ApplicationError, which names the copy, where only the
+    audit log could not be written.
     """
     with snapshot(session.connection):
         admin = authorize(session, Action.BACK_UP)
-    target = database.new_backup_path(session.connection)
-    database.back_up(session.connection, target, progress)
-    with transaction(session.connection):
-        audit(session.connection, admin.id, "backed up", target.name)
-    return target
+    path = database.back_up(session.connection, database.new_backup_path(session.connection))
+    try:
+        with transaction(session.connection):
+            audit(session.connection, admin.id, "backed up", path.name)
+    except sqlite3.Error as error:
+        reason = database.explain(error)
+        raise ApplicationError(f"The backup is in {path}, but the audit log has no row about it. {reason}") from error
+    return path
 
 
 def check_database(session: Session) -> List[str]:
-    """Return what is wrong with the database, if anything. Raises PermissionDeniedError to all but admins."""
+    """Return what is wrong with the database, if anything.
+
+    Raises PermissionDeniedError to all but admins, BackupError where there is no room for the copy that is checked.
+    """
     with transaction(session.connection):
         admin = authorize(session, Action.BACK_UP)
         audit(session.connection, admin.id, "database checked", "")
-    return database.find_problems(session.connection)
+    return database.check(session.connection)
 
 
 # Choosing a password
@@ -772,7 +805,7 @@ def parse_password(password: str, username: str, current: Optional[str] = None) 
     what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the
     service's name).
     """
-    if password == current:
+    if current is not None and unicodedata.normalize("NFC", password) == unicodedata.normalize("NFC", current):
         raise InvalidInputError("The new password is the current one; choose another.")
     if not password.isprintable():
         raise InvalidInputError("A password may contain only printable characters.")
@@ -781,8 +814,8 @@ def parse_password(password: str, username: str, current: Optional[str] = None) 
     forms = _forms(password.lower())
     if any(username in form for form in forms):
         raise InvalidInputError("A password must not contain the username.")
-    if any(map(_is_sequence, forms)):
-        raise InvalidInputError("A password must not be a repeated pattern or a run such as 12345678.")
+    if any(_is_predictable(password.lower().translate(substitutions)) for substitutions in _SUBSTITUTIONS):
+        raise InvalidInputError("A password must not be a repeated pattern or a run such as 12345678 or 1qaz2wsx.")
     if not _COMMON_PASSWORDS.isdisjoint(forms) or any("workorder" in re.sub(r"[\W_]", "", form) for form in forms):
         raise InvalidInputError("This password is too common; choose one that nobody would guess.")
     return password
@@ -799,11 +832,53 @@ def _forms(password: str) -> Set[str]:
     return {form.translate(substitutions) for form in stripped for substitutions in _SUBSTITUTIONS}
 
 
-def _is_sequence(text: str) -> bool:
-    """Return whether the text is long enough to be a password and nothing but a repetition or a run."""
-    if len(text) < 8:
-        return False
-    return len(set(text)) < 4 or text in (text + text)[1:-1] or any(text in run or text in run[::-1] for run in _RUNS)
+def _is_predictable(text: str) -> bool:
+    """Return whether a password is too few guesses long: one pattern repeated, two interleaved, or runs and words."""
+    if text in (text + text)[1:-1] or len(set(text)) < 4:
+        return True
+    return _guesses(text) < 8 or max(_guesses(text[::2]), _guesses(text[1::2])) <= _GUESSES_OF_A_RUN
+
+
+def _guesses(text: str) -> int:
+    """Return of how many parts a guesser would make the text: bytes, or runs, words and repetitions in their place."""
+    guesses = position = 0
+    while position < len(text):
+        length, cost = max(
+            (_length_of_run(text, position), _GUESSES_OF_A_RUN),
+            (_length_of_word(text, position), _GUESSES_OF_A_WORD),
+            (_length_of_repetition(text, position), 1),
+            (1, len(text[position].encode())),
+            key=lambda part: (part[0], -part[1]),
+        )
+        position += length
+        guesses += cost
+    return guesses
+
+
+def _length_of_run(text: str, start: int) -> int:
+    """Return the length of the straight walk on a keyboard, keypad or the alphabet that starts there; 0 if under 3."""
+    longest = 0
+    for keys in _KEYS:
+        end, step = start + 1, None
+        while end < len(text) and text[end - 1] in keys and text[end] in keys:
+            (row, column), (next_row, next_column) = keys[text[end - 1]], keys[text[end]]
+            move = (next_row - row, next_column - column)
+            if max(map(abs, move)) > 1 or step not in (None, move):
+                break
+            end, step = end + 1, move
+        longest = max(longest, end - start)
+    return longest if longest >= 3 else 0
+
+
+def _length_of_word(text: str, start: int) -> int:
+    return max((len(word) for word in _COMMON_PASSWORDS if len(word) > 3 and text.startswith(word, start)), default=0)
+
+
+def _length_of_repetition(text: str, start: int) -> int:
+    end = start + 3
+    while end <= len(text) and text[start:end] in text[:start]:
+        end += 1
+    return end - 1 - start if end > start + 3 else 0
 
 
 def _one_time_password() -> str:
@@ -838,21 +913,33 @@ _SUBSTITUTIONS = (
     str.maketrans("!@#$%^&*()", "1234567890"),  # the digits with the shift key held
 )
 _NOT_LETTERS = string.digits + string.punctuation + " "
-# Long enough to hold the longest password.
-_RUNS = (string.digits * 104, string.ascii_lowercase * 41, "qwertyuiopasdfghjklzxcvbnm", "qwertzuiopasdfghjklyxcvbnm")
+
+
+def _places(*rows: str) -> Mapping[str, Tuple[int, int]]:
+    return {key: (row, column) for row, keys in enumerate(rows) for column, key in enumerate(keys)}
+
+
+_KEYS = (
+    _places("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm"),
+    _places("1234567890", "qwertzuiop", "asdfghjkl", "yxcvbnm"),
+    _places("1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"),
+    _places("789", "456", "123", "0"),
+    _places(string.ascii_lowercase),
+)
+_GUESSES_OF_A_RUN, _GUESSES_OF_A_WORD = 2, 3
 
 
 # Checking a password
 
 
-def wait_seconds(failures: int) -> int:
-    """Return how many seconds a name with so many failures has to wait after the last one."""
-    if failures < FREE_FAILURES:
+def wait_seconds(failures: int, free: int = FREE_FAILURES) -> int:
+    """Return how many seconds a name has to wait after the last of so many failures, of which some are free."""
+    if failures < free:
         return 0
-    return min(FIRST_WAIT_SECONDS << min(failures - FREE_FAILURES, 30), LONGEST_WAIT_SECONDS)
+    return min(FIRST_WAIT_SECONDS << min(failures - free, 30), LONGEST_WAIT_SECONDS)
 
 
-def _authenticated(connection: sqlite3.Connection, username: str, password: str) -> Optional[User]:
+def _authenticated(connection: Connection, username: str, password: str) -> Optional[User]:
     """Return the account, active or not, if name and password match and the name need not wait.
 
     The failure is recorded before the hash is computed, so that attempts in parallel don't come cheaper, and undone if
@@ -872,46 +959,107 @@ def _authenticated(connection: sqlite3.Connection, username: str, password: str)
     return _user(row)
 
 
-def _record_failure(connection: sqlite3.Connection, username: str) -> bool:
-    """Count a failure of the name, in a transaction of its own, unless it has to wait; return whether it may try."""
+def _record_failure(connection: Connection, username: str) -> bool:
+    """Count a failure of the name, in a transaction of its own, unless it has to wait; return whether it may try.
+
+    A client from which the account has logged in lately waits only for its own failures, so that nobody else can keep
+    the account's owner out.
+    """
     with transaction(connection):
-        failures, last_failed_at = _failures(connection, username)
-        waited = (datetime.now(timezone.utc) - last_failed_at).total_seconds()
-        if failures < FREE_FAILURES or waited >= wait_seconds(failures):
-            _write_failures(connection, username, failures + 1, now())
-            return True
-        if waited < 0:  # the clock was set back: the wait starts again, and ends
-            _write_failures(connection, username, failures, now())
-    return False
+        _remove_old_failures(connection, username)
+        own_failures, own_wait = _failures(connection, username, _client(), FREE_FAILURES)
+        _, wait = _failures(connection, username, None, FREE_FAILURES_OF_ALL)
+        may_try = own_wait <= 0 and (wait <= 0 or _is_known_client(connection, username))
+        if may_try:
+            _write_failures(connection, username, own_failures + 1, now())
+    return may_try
 
 
-def _undo_failure(connection: sqlite3.Connection, username: str) -> None:
+def _undo_failure(connection: Connection, username: str) -> None:
     with transaction(connection):
-        failures, last_failed_at = _failures(connection, username)
-        _clear_failures(connection, username)
-        if failures > 1:
-            _write_failures(connection, username, failures - 1, database.utc_text(last_failed_at))
+        connection.execute(
+            "DELETE FROM password_failures WHERE name_hash = ? AND client = ? AND failures = 1",
+            (_name_hash(username), _client()),
+        )
+        connection.execute(
+            "UPDATE password_failures SET failures = failures - 1 WHERE name_hash = ? AND client = ?",
+            (_name_hash(username), _client()),
+        )
 
 
-def _clear_failures(connection: sqlite3.Connection, username: str) -> None:
-    connection.execute("DELETE FROM password_failures WHERE name_hash = ?", (_name_hash(username),))
-
-
-def _failures(connection: sqlite3.Connection, username: str) -> Tuple[int, datetime]:
-    row = connection.execute(
-        "SELECT failures, last_failed_at FROM password_failures WHERE name_hash = ?", (_name_hash(username),)
+def _clear_failures(connection: Connection, username: str, client: Optional[str] = None) -> int:
+    """Forget the failures of the name, from one client or from all, and return how many there were."""
+    condition, values = _failures_of(username, client)
+    (failures,) = connection.execute(
+        f"SELECT coalesce(sum(failures), 0) FROM password_failures WHERE {condition}", values
     ).fetchone()
-    return (row["failures"], datetime.fromisoformat(row["last_failed_at"])) if row else (0, datetime.now(timezone.utc))
+    connection.execute(f"DELETE FROM password_failures WHERE {condition}", values)
+    return int(failures)
 
 
-def _write_failures(connection: sqlite3.Connection, username: str, failures: int, last_failed_at: str) -> None:
+def _failures(connection: Connection, username: str, client: Optional[str], free: int) -> Tuple[int, float]:
+    """Return the failures of the name, from one client or from all, and the seconds that it still has to wait."""
+    condition, values = _failures_of(username, client)
+    row = connection.execute(
+        f"""
+        SELECT coalesce(sum(failures), 0) AS failures, max(last_failed_at) AS last_failed_at
+        FROM password_failures WHERE {condition}
+        """,
+        values,
+    ).fetchone()
+    if not row["failures"]:
+        return 0, 0
+    waited = (datetime.now(timezone.utc) - datetime.fromisoformat(row["last_failed_at"])).total_seconds()
+    return row["failures"], wait_seconds(row["failures"], free) - waited
+
+
+def _failures_of(username: str, client: Optional[str]) -> Tuple[str, List[object]]:
+    return database.where(((True, "name_hash = ?", [_name_hash(username)]), (client, "client = ?", [client])))
+
+
+def _write_failures(connection: Connection, username: str, failures: int, last_failed_at: str) -> None:
     connection.execute(
         """
-        INSERT INTO password_failures (name_hash, failures, last_failed_at) VALUES (:name, :failures, :at)
-            ON CONFLICT DO UPDATE SET failures = :failures, last_failed_at = :at
+        INSERT INTO password_failures (name_hash, client, failures, last_failed_at) VALUES (?, ?, ?, ?)
+            ON CONFLICT (name_hash, client)
+            DO UPDATE SET failures = excluded.failures, last_failed_at = excluded.last_failed_at
         """,
-        {"name": _name_hash(username), "failures": failures, "at": last_failed_at},
+        (_name_hash(username), _client(), failures, last_failed_at),
     )
+
+
+def _remove_old_failures(connection: Connection, username: str) -> None:
+    oldest = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
+    connection.execute("DELETE FROM password_failures WHERE last_failed_at < ?", (oldest,))
+    # Where the clock was set back, the wait starts again, and ends.
+    connection.execute(
+        "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now",
+        {"now": now(), "name": _name_hash(username)},
+    )
+
+
+def _remember_client(connection: Connection, user: User) -> None:
+    connection.execute(
+        """
+        INSERT INTO login_clients (user_id, client, last_login_at) VALUES (?, ?, ?)
+            ON CONFLICT (user_id, client) DO UPDATE SET last_login_at = excluded.last_login_at
+        """,
+        (user.id, _client(), now()),
+    )
+
+
+def _is_known_client(connection: Connection, username: str) -> bool:
+    oldest = utc_text(datetime.now(timezone.utc) - CLIENTS_COUNT_FOR)
+    (is_known,) = connection.execute(
+        """
+        SELECT EXISTS (
+            SELECT 1 FROM login_clients
+            WHERE user_id = (SELECT id FROM users WHERE username = ?) AND client = ? AND last_login_at >= ?
+        )
+        """,
+        (username.lower(), _client(), oldest),
+    ).fetchone()
+    return bool(is_known)
 
 
 def _name_hash(username: str) -> str:
@@ -921,12 +1069,12 @@ def _name_hash(username: str) -> str:
 # Storing a password
 
 
-def _password_hash(connection: sqlite3.Connection, user: User) -> str:
+def _password_hash(connection: Connection, user: User) -> str:
     (password_hash,) = connection.execute("SELECT password_hash FROM users WHERE id = ?", (user.id,)).fetchone()
     return str(password_hash)
 
 
-def _set_password(connection: sqlite3.Connection, user: User, password_hash: str, must_change_password: bool) -> None:
+def _set_password(connection: Connection, user: User, password_hash: str, must_change_password: bool) -> None:
     connection.execute(
         """
         UPDATE users SET password_hash = ?, must_change_password = ?, password_version = password_version + 1

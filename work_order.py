@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import unicodedata
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from enum import Enum, IntEnum
 from itertools import islice
@@ -13,6 +14,7 @@ from typing import (
     Dict,
     FrozenSet,
     Generic,
+    Iterator,
     List,
     Mapping,
     NamedTuple,
@@ -23,13 +25,15 @@ from typing import (
 )
 
 import users
-from database import ApplicationError, now, snapshot, transaction, utc_text, where
+from database import ApplicationError, Connection, limited, now, snapshot, transaction, utc_text, where
 from users import NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
 
 UNFINISHED = "unfinished"
 MAXIMUM_TITLE = 120
 MAXIMUM_TEXT = 10_000
+MAXIMUM_NOTES = 200_000  # of a work order, comments and notes together: what each new one has to index again
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
+SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
 COUNTED_AT_MOST = 1_000
 
 V = TypeVar("V")
@@ -214,19 +218,25 @@ def parse_id(text: str) -> int:
 
 
 def parse_title(text: str) -> str:
-    """Return the title on one line, without space around it. Raises InvalidInputError outside 1 to 120 characters."""
-    title = text.strip().replace("\n", " ")
+    """Return the title on one line, in Unicode's form NFC, without space around it.
+
+    Raises InvalidInputError outside 1 to 120 characters, and for NUL.
+    """
+    title = users.plain_text(text).replace("\n", " ")
     if not 1 <= len(title) <= MAXIMUM_TITLE:
         raise InvalidInputError(f"A title has 1 to {MAXIMUM_TITLE} characters; this one has {len(title):,}.")
     return title
 
 
 def parse_text(text: str) -> str:
-    """Return a text without space around it. Raises InvalidInputError above 10,000 characters."""
-    stripped = text.strip()
-    if len(stripped) > MAXIMUM_TEXT:
-        raise InvalidInputError(f"A text has at most {MAXIMUM_TEXT:,} characters; this one has {len(stripped):,}.")
-    return stripped
+    """Return a text in Unicode's form NFC, without space around it.
+
+    Raises InvalidInputError above 10,000 characters, and for NUL.
+    """
+    plain = users.plain_text(text)
+    if len(plain) > MAXIMUM_TEXT:
+        raise InvalidInputError(f"A text has at most {MAXIMUM_TEXT:,} characters; this one has {len(plain):,}.")
+    return plain
 
 
 def parse_optional_text(text: str) -> str:
@@ -243,12 +253,15 @@ def parse_due_date(text: str) -> Optional[datetime]:
         return None
     form = re.fullmatch("2[0-9]{3}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2})?", text)
     try:
-        if form:
-            local = datetime.fromisoformat(text if form[1] else f"{text} 23:59:59")
-            return local.astimezone(timezone.utc)
+        local = datetime.fromisoformat(text if form and form[1] else f"{text} 23:59:59") if form else None
     except ValueError:
-        pass
-    raise InvalidInputError("A due date is written 2026-12-31 or 2026-12-31 17:00, from 2000 to 2999, or none.")
+        local = None
+    if not local:
+        raise InvalidInputError("A due date is written 2026-12-31 or 2026-12-31 17:00, from 2000 to 2999, or none.")
+    moment = local.astimezone(timezone.utc)
+    if moment.astimezone().replace(tzinfo=None) != local:
+        raise InvalidInputError(f"There is no {text} here: the clocks are set forward over it.")
+    return moment
 
 
 # Fields
@@ -387,7 +400,7 @@ def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
     return scope is Scope.ALL or (scope is not Scope.NONE and work_order.requester_id == user.id)
 
 
-def _find(connection: sqlite3.Connection, work_order_id: int) -> Optional[WorkOrder]:
+def _find(connection: Connection, work_order_id: int) -> Optional[WorkOrder]:
     row = connection.execute(_select() + "WHERE work_orders.id = ?", (work_order_id,)).fetchone()
     return _work_order(row) if row else None
 
@@ -422,7 +435,7 @@ def change_status(session: Session, shown: WorkOrder, status: Status, note: str 
         if not _change(session, shown, _STATUS, status, note):
             raise InvalidInputError(f"The status of work order #{shown.id} is already {status}.")
         if shown.status.is_finished and not status.is_finished:
-            users.release_work_orders(session.connection, users.current_user(session))
+            users.release_work_orders(session.connection, users.current_user(session), work_order_id=shown.id)
 
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
@@ -432,6 +445,7 @@ def comment(session: Session, work_order_id: int, text: str) -> None:
         raise InvalidInputError("A comment has at least 1 character.")
     with transaction(session.connection):
         user, current = _changeable(session, Action.COMMENT, work_order_id)
+        _refuse_too_many_notes(session.connection, current.id, text)
         at = now()
         session.connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
         users.record_change(session.connection, current.id, user, at, "comment", note=text)
@@ -469,6 +483,7 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
         raise _conflict(session.connection, current.id, field, old)
     if old == new:
         return False
+    _refuse_too_many_notes(session.connection, current.id, note)
     at = now()
     session.connection.execute(
         f"UPDATE work_orders SET {field.assignment}, updated_at = :now WHERE id = :id",
@@ -479,7 +494,19 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     return True
 
 
-def _conflict(connection: sqlite3.Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
+def _refuse_too_many_notes(connection: Connection, work_order_id: int, note: str) -> None:
+    (length,) = connection.execute(
+        "SELECT coalesce(sum(length(note)), 0) FROM work_order_history WHERE work_order_id = ? AND note <> ''",
+        (work_order_id,),
+    ).fetchone()
+    if note and length + len(note) > MAXIMUM_NOTES:
+        raise InvalidInputError(
+            f"The comments and notes of work order #{work_order_id} would have more than {MAXIMUM_NOTES:,} characters; "
+            "continue in a new work order."
+        )
+
+
+def _conflict(connection: Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
     row = connection.execute(
         """
         SELECT username FROM work_order_history JOIN users ON users.id = user_id
@@ -534,11 +561,11 @@ def restore(session: Session, work_order_id: int) -> None:
             "UPDATE work_orders SET deleted_at = NULL, updated_at = ? WHERE id = ?", (at, deleted.id)
         )
         users.record_change(session.connection, deleted.id, user, at, "restored")
-        users.release_work_orders(session.connection, user)
+        users.release_work_orders(session.connection, user, work_order_id=deleted.id)
         users.audit(session.connection, user.id, "work order restored", f"#{deleted.id}")
 
 
-def _deleted(connection: sqlite3.Connection, work_order_id: int) -> WorkOrder:
+def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
     found = _find(connection, work_order_id)
     if found is None or found.deleted_at is None:
         raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
@@ -610,8 +637,8 @@ def search(session: Session, text: str) -> Query:
     """
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
-    query = Query(text=unicodedata.normalize("NFC", text), sort=Sort.NEWEST)
-    with snapshot(session.connection):
+    query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
+    with _searching(session):
         condition, values = _conditions(users.authorize(session, Action.VIEW), query)
         has_words = _match_expression(query.text) and _read(session.connection, query, 0, condition, values, 1)
     return query if has_words else query._replace(as_substring=True)
@@ -622,11 +649,15 @@ def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: 
 
     It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
     """
-    ids = {work_order.id for work_order in seen}
-    with snapshot(session.connection):
+    with _searching(session):
         condition, values = _conditions(users.authorize(session, Action.VIEW), query)
-        total = _count(session.connection, query, condition, values)
-        found: List[WorkOrder] = []
+        if query.as_substring:
+            found, total = _read_substring(session.connection, query, condition, values, seen)
+            if total <= COUNTED_AT_MOST or not seen:
+                return Page(found[:limit], total, _excerpts(session.connection, query, found[:limit]))
+        else:
+            total = _count(session.connection, query, condition, values)
+        found, ids = [], {work_order.id for work_order in seen}
         for after in (seen[-1], None) if seen else (None,):
             ids |= {work_order.id for work_order in found}
             if total and len(found) < limit:
@@ -639,7 +670,7 @@ def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> P
     """Return a page that was read before with its work orders as they are now, without those that left the list."""
     ids = [work_order.id for work_order in shown]
     listed = ", ".join("?" * len(ids))
-    with snapshot(session.connection):
+    with _searching(session):
         condition, values = _conditions(users.authorize(session, Action.VIEW), query)
         total = _count(session.connection, query, condition, values)
         source = "work_orders NOT INDEXED"  # they are looked up by their ids
@@ -651,6 +682,14 @@ def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> P
         rows = session.connection.execute(f"{_select(source)} WHERE {condition}", values).fetchall()
         found = sorted(map(_work_order, rows), key=lambda work_order: ids.index(work_order.id))
         return Page(found, total, _excerpts(session.connection, query, found))
+
+
+@contextmanager
+def _searching(session: Session) -> Iterator[None]:
+    """Read what is inside in one snapshot; a search that takes too long is stopped with an ApplicationError."""
+    sentence = f"The search was stopped after {SEARCH_SECONDS} seconds; search for whole words or their beginnings."
+    with limited(session.connection, SEARCH_SECONDS, sentence), snapshot(session.connection):
+        yield
 
 
 def _conditions(user: User, query: Query) -> Tuple[str, List[object]]:
@@ -699,7 +738,7 @@ def _source(query: Query, total: int) -> str:
     return _ORDERS[query.sort].source if total > COUNTED_AT_MOST else "work_orders"
 
 
-def _count(connection: sqlite3.Connection, query: Query, condition: str, values: Sequence[object]) -> int:
+def _count(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> int:
     (total,) = connection.execute(
         f"""
         SELECT count(*) FROM (SELECT 1 FROM {_source(query, 0)} WHERE {condition} LIMIT {COUNTED_AT_MOST + 1})
@@ -710,7 +749,7 @@ def _count(connection: sqlite3.Connection, query: Query, condition: str, values:
 
 
 def _read(
-    connection: sqlite3.Connection,
+    connection: Connection,
     query: Query,
     total: int,
     condition: str,
@@ -733,6 +772,23 @@ def _read(
     found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
     cursor.close()
     return found
+
+
+def _read_substring(
+    connection: Connection, query: Query, condition: str, values: Sequence[object], seen: Sequence[WorkOrder]
+) -> Tuple[List[WorkOrder], int]:
+    """Return what matches and was not seen yet, and how many match, up to one more than we count.
+
+    No index answers a substring, so that one pass over the texts has to do. What has moved ahead of the last one seen
+    comes last.
+    """
+    matching = _read(connection, query, 0, condition, values, COUNTED_AT_MOST + 1)
+    ids, order = {work_order.id for work_order in seen}, _ORDERS[query.sort]
+    unseen = [work_order for work_order in matching if work_order.id not in ids]
+    if seen:
+        last = _key(seen[-1], order.columns)
+        unseen.sort(key=lambda row: (_key(row, order.columns) < last) is not bool(order.direction))
+    return unseen, len(matching)
 
 
 def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
@@ -759,34 +815,40 @@ def _terms_without_index(query: Query) -> List[str]:
 
 def _contains(term: str) -> Tuple[str, List[str]]:
     """Return the condition that a work order's text contains the term, and its values; capitals don't matter."""
-    if term.isascii():  # LIKE knows no other capitals, but is quick
-        test, value = "{} LIKE ? ESCAPE '!'", "%" + re.sub("([!%_])", r"!\1", term) + "%"
-    else:
-        test, value = "instr(casefold({}), ?)", term.casefold()
-    condition = f"""
-        ({test.format("work_orders.title")} OR {test.format("work_orders.description")} OR EXISTS (
+    pattern = f"*{''.join(map(_either_case, term))}*"
+    condition = """
+        (work_orders.title GLOB ? OR work_orders.description GLOB ? OR EXISTS (
             SELECT 1 FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'comment' AND {test.format("note")}
+            WHERE work_order_id = work_orders.id AND note <> '' AND note GLOB ?
         ))
     """
-    return condition, [value] * 3
+    return condition, [pattern] * 3
 
 
-def _excerpts(connection: sqlite3.Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, str]:
+def _either_case(character: str) -> str:
+    """Return what matches the character, small or capital, in GLOB, where brackets make anything stand for itself."""
+    if character == "^":  # which would turn the meaning of brackets round
+        return character
+    forms = {character, character.lower(), character.upper()}
+    return f"[{''.join(form for form in forms if len(form) == 1)}]"
+
+
+def _excerpts(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, str]:
     """Return for each work order that a search found the place that matched, the match in square brackets."""
     if not (query.text and found):
         return {}
     terms = [query.text] if query.as_substring else query.text.split()
-    rows = connection.execute(
-        f"SELECT id, title, description, comments FROM work_order_texts WHERE id IN ({', '.join('?' * len(found))})",
-        [work_order.id for work_order in found],
-    ).fetchall()
-    return {
-        row["id"]: _excerpt(
-            (("title", row["title"]), ("description", row["description"]), ("comment", row["comments"])), terms
-        )
-        for row in rows
-    }
+    texts = {row.id: [("title", row.title), ("description", row.description)] for row in found}
+    notes = connection.execute(
+        f"""
+        SELECT work_order_id, field, note FROM work_order_history
+        WHERE work_order_id IN ({", ".join("?" * len(found))}) AND note <> '' ORDER BY id DESC
+        """,
+        list(texts),
+    )
+    for row in notes.fetchall():
+        texts[row["work_order_id"]].append(("comment" if row["field"] == "comment" else "note", row["note"]))
+    return {work_order_id: _excerpt(places, terms) for work_order_id, places in texts.items()}
 
 
 def _excerpt(texts: Sequence[Tuple[str, str]], terms: Sequence[str]) -> str:
@@ -897,7 +959,7 @@ def duration(seconds: float) -> str:
 
 def age(moment: datetime) -> str:
     """Return how long ago the moment was."""
-    return duration((datetime.now(timezone.utc) - moment).total_seconds())
+    return duration(max(0, (datetime.now(timezone.utc) - moment).total_seconds()))
 
 
 def quantity(count: int) -> str:

@@ -63,10 +63,6 @@ class SetUpTest(FileTestCase):
         self.assertRegex(ended.output, r"^Error: This Python's SQLite .* is older than 3\.34 or lacks .* FTS5;")
         self.assertFalse(self.path.exists())
 
-    def test_an_empty_file_is_set_up(self) -> None:
-        self.path.touch()
-        self.assertEqual(set_up(self.path).code, 0)
-
     def test_two_programs_that_start_at_once_both_get_a_sound_database(self) -> None:
         command = [sys.executable, str(ROOT / "database.py")]
         programs = [subprocess.Popen(command, env=environment(self.path), stdout=subprocess.DEVNULL) for _ in range(4)]
@@ -86,6 +82,10 @@ class RefusedFileTest(FileTestCase):
         self.assertEqual(self.path.read_bytes(), before)
         self.assertEqual(list(self.folder.iterdir()), [self.path])
 
+    def test_an_empty_file(self) -> None:
+        self.path.touch()
+        self.assert_refused("is empty. If it was your database, restore a backup; to start with a new one, remove it.")
+
     def test_a_text_file(self) -> None:
         self.path.write_text("not a database\n" * 20)
         self.assert_refused("is not a database")
@@ -102,7 +102,7 @@ class RefusedFileTest(FileTestCase):
 
     def test_a_newer_version(self) -> None:
         self.make()
-        newer = sqlite3.connect(self.path)
+        newer = sqlite3.connect(self.path, isolation_level=None)
         newer.execute("PRAGMA user_version = 999")
         newer.close()
         self.assert_refused("newer version of this program (schema version 999;")
@@ -126,15 +126,15 @@ class RefusedFileTest(FileTestCase):
 
     def test_bytes_in_the_schema_that_are_no_text(self) -> None:
         self.make()
-        self.path.write_bytes(self.path.read_bytes().replace(b"CREATE TABLE users", b"CREATE T\xffBLE users", 1))
+        self.path.write_bytes(self.path.read_bytes().replace(b"CREATE TABLE users", b"CREATE T\xffBLE users"))
         self.assert_refused("damaged")
 
     def test_a_version_that_is_not_the_schemas(self) -> None:
         self.make()
-        wrong = sqlite3.connect(self.path)
+        wrong = sqlite3.connect(self.path, isolation_level=None)
         wrong.execute("PRAGMA user_version = 0")
         wrong.close()
-        self.assert_refused("damaged (table users already exists)")
+        self.assert_refused("cannot be used (table users already exists). It was left as it was.")
 
     def test_a_folder(self) -> None:
         self.path.mkdir()
