@@ -735,7 +735,7 @@ def back_up(connection: Connection, target: Path) -> Path:
     not sound; then there is no new file.
     """
     try:
-        _remove_dead_partials(target.parent)
+        _remove_dead_partials(connection.path.parent)
         with _partial(target) as partial:
             _copy(connection, partial)
             copy = open_file(partial)
@@ -825,7 +825,8 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
 
 @contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    """Make an empty file beside the target, for its owner alone, and remove it in the end."""
+    """Make an empty file beside the target, for its owner alone, and remove it in the end, and dead ones before."""
+    _remove_dead_partials(target.parent)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
@@ -858,8 +859,9 @@ def _remove_dead_partials(folder: Path) -> None:
 
 
 def _is_running(process_id: int) -> bool:
-    if os.name == "nt":
-        return False  # os.kill would end the process there
+    # On Windows, os.kill would end the process; what has our own number was left by one that had it before us.
+    if os.name == "nt" or process_id == os.getpid():
+        return False
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

@@ -134,6 +134,7 @@ def read_text(prompt: str, initial: str = "") -> str:
 
 def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool = False) -> str:
     while True:
+        _check_ending()
         deadline = Deadline(0 if may_idle else idle_seconds())
         try:
             with _listening_for_signals(deadline):
@@ -142,6 +143,7 @@ def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool =
                 else:
                     line = _read_hidden(prompt, deadline) if hidden else _read_from_terminal(prompt, initial)
         except KeyboardInterrupt:
+            _check_ending()
             print()
             raise Cancelled from None
         deadline.check()  # without an alarm signal, the deadline can only be checked once the answer is in
@@ -166,7 +168,8 @@ class Deadline:
         self._moment = time.monotonic() + self._seconds
 
     def check(self) -> None:
-        """Raise IdleError if the moment has passed."""
+        """Raise IdleError if the moment has passed, SystemExit after a termination signal."""
+        _check_ending()
         activity = self._last_activity()
         if activity != self._activity:
             self._activity = activity
@@ -219,9 +222,26 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _end(signal_number: int, _: object) -> None:
-    signal.signal(signal_number, signal.SIG_DFL)  # the next one ends the program at once
-    raise SystemExit(128 + signal_number)
+class Ending:
+    """What a termination signal runs: it ends the program at once, or at the next prompt where that is impossible."""
+
+    number = 0
+
+    def __call__(self, number: int, _: object) -> None:
+        # First of all: no call works while the exception of another signal's handler is on its way.
+        self.number = number
+        self.check()
+
+    def check(self) -> None:
+        """Raise SystemExit if the signal has come."""
+        if self.number:
+            raise SystemExit(128 + self.number)
+
+
+def _check_ending() -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(handler, Ending):
+        handler.check()
 
 
 @contextmanager
@@ -257,7 +277,7 @@ def can_offer(text: str) -> bool:
 
     try:
         text.encode(locale.nl_langinfo(locale.CODESET))  # what readline goes by, whatever Python's UTF-8 mode is
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, LookupError):
         return False
     return text.replace("\n", "").isprintable()  # what is not would reach the terminal as it is
 
@@ -577,6 +597,7 @@ class Screen:
     """What a person sees above a menu: show() prints it and returns the options of the menu that are open."""
 
     MENU: ClassVar[Sequence[Option[Any]]]
+    connection: database.Connection
     session: Optional[Session] = None
     options: Sequence[Option[Any]] = ()
 
@@ -586,8 +607,8 @@ class Screen:
 
     def refresh(self) -> None:
         """Show the screen afresh; if the database cannot be read, keep the previous options."""
-        if self.session and not database.is_in_place(self.session.connection):
-            path = self.session.connection.path
+        if not database.is_in_place(self.connection):
+            path = self.connection.path
             print_error(
                 f"{path} was moved, removed or replaced: what you see is the old file. Start the program again."
             )
@@ -614,6 +635,7 @@ class SessionScreen(Screen):
 
     def __init__(self, session: Session) -> None:
         self.session: Session = session
+        self.connection = session.connection
 
     def show(self) -> Sequence[Option[Any]]:
         """Print the heading; the options that the user's role may choose are open."""
@@ -692,6 +714,7 @@ def perform(screen: Screen, run: Callable[[], Next], if_refused: Next = None) ->
     except (SessionEndedError, OSError):
         raise
     except database.EXPECTED_FAULTS as fault:
+        _check_ending()  # SQLite discards an exception that is raised while it calls back
         print_error(explain(fault))
         # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
         if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
@@ -1382,7 +1405,12 @@ class MainScreen(SessionScreen):
 
     def search_work_orders(self) -> Next:
         """Open the list of what contains a text."""
-        return ListScreen(self.session, ask("Search for", partial(work_order.search, self.session)))
+        return ListScreen(self.session, ask("Search for", self.search))
+
+    def search(self, text: str) -> Query:
+        """Return the query for what contains the text; Ctrl-C leaves it."""
+        with interruptible(self.session.connection):
+            return work_order.search(self.session, text)
 
     def show_summary(self) -> None:
         """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
@@ -1497,8 +1525,9 @@ def main(arguments: Sequence[str]) -> int:
         parse_arguments(arguments)
     prepare_terminal()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ending = Ending()
     for number in ENDING_SIGNALS:
-        signal.signal(number, _end)
+        signal.signal(number, ending)
     if hasattr(signal, "SIGTSTP"):
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped prompt would leave the terminal without echo
     try:

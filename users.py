@@ -777,7 +777,7 @@ def back_up(session: Session) -> Path:
     path = database.back_up(session.connection, database.new_backup_path(session.connection))
     try:
         with transaction(session.connection):
-            audit(session.connection, admin.id, "backed up", path.name)
+            audit(session.connection, admin.id, "backed up", database.printable(path.name))
     except sqlite3.Error as error:
         reason = database.explain(error)
         raise ApplicationError(f"The backup is in {path}, but the audit log has no row about it. {reason}") from error
@@ -833,26 +833,29 @@ def _forms(password: str) -> Set[str]:
 
 
 def _is_predictable(text: str) -> bool:
-    """Return whether a password is too few guesses long: one pattern repeated, two interleaved, or runs and words."""
+    """Return whether a password is one pattern repeated, two runs interleaved, or little more than runs and words."""
     if text in (text + text)[1:-1] or len(set(text)) < 4:
         return True
-    return _guesses(text) < 8 or max(_guesses(text[::2]), _guesses(text[1::2])) <= _GUESSES_OF_A_RUN
+    parts = _parts(text)
+    halves = max(len(_parts(text[::2])), len(_parts(text[1::2])))
+    is_mostly_runs = 2 * parts.count(_SINGLE) < len(text)
+    return halves == 1 or (is_mostly_runs and sum(guesses for _, guesses in parts) < 8)
 
 
-def _guesses(text: str) -> int:
-    """Return of how many parts a guesser would make the text: bytes, or runs, words and repetitions in their place."""
-    guesses = position = 0
+def _parts(text: str) -> List[Tuple[int, int]]:
+    """Return the parts of which a guesser would make the text, each with its length and how many guesses it counts."""
+    parts: List[Tuple[int, int]] = []
+    position = 0
     while position < len(text):
-        length, cost = max(
-            (_length_of_run(text, position), _GUESSES_OF_A_RUN),
-            (_length_of_word(text, position), _GUESSES_OF_A_WORD),
+        possible = (
+            (_length_of_run(text, position), 2),
+            (_length_of_word(text, position), 3),
             (_length_of_repetition(text, position), 1),
-            (1, len(text[position].encode())),
-            key=lambda part: (part[0], -part[1]),
+            _SINGLE,
         )
-        position += length
-        guesses += cost
-    return guesses
+        parts.append(max(possible, key=lambda part: (part[0], -part[1])))
+        position += parts[-1][0]
+    return parts
 
 
 def _length_of_run(text: str, start: int) -> int:
@@ -926,7 +929,7 @@ _KEYS = (
     _places("789", "456", "123", "0"),
     _places(string.ascii_lowercase),
 )
-_GUESSES_OF_A_RUN, _GUESSES_OF_A_WORD = 2, 3
+_SINGLE = (1, 1)  # a character that is part of no run, word or repetition
 
 
 # Checking a password
