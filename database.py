@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import math
 import os
 import re
 import sqlite3
@@ -17,6 +18,7 @@ from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
+YIELD_SECONDS = 0.003  # for which who has just written lets the others try first
 PAGES_PER_STEP = 10_000  # of a backup: 40 MB
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
 # quick_check reads the whole file: 16 MiB take the blink of an eye, while a large database must still open at once.
@@ -36,6 +38,10 @@ class BackupError(ApplicationError):
 
 class DatabaseFileError(ApplicationError):
     """The database file is missing, foreign, damaged or from a newer version; it was left as it was."""
+
+
+class TookTooLongError(ApplicationError):
+    """What was being read took so long that it would have held others up; it was stopped."""
 
 
 EXPECTED_FAULTS = (ApplicationError, sqlite3.Error)
@@ -321,7 +327,8 @@ _GUESSING = (
     "CREATE INDEX audit_log_by_event ON audit_log (event, id)",
 )
 
-# What is indexed of one work order is bounded, so that no change of it holds the write lock for long. The text as it
+# What is indexed of one work order is bounded, so that no change of it holds the write lock for long; a note counts as
+# at least 100 characters, because many short ones take as long. The text as it
 # was indexed before a note is the text without that note and what came after it.
 _TRUST = (
     "DROP TRIGGER work_orders_count_new",
@@ -363,6 +370,8 @@ _TRUST = (
         tokenize = 'unicode61 remove_diacritics 2'
     )
     """,
+    # What is indexed at once stays in memory until the commit: writing it out in between would take longer.
+    "INSERT INTO work_order_search (work_order_search, rank) VALUES ('hashsize', 16777216)",
     "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
     """
     CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
@@ -397,8 +406,8 @@ _TRUST = (
     """,
     """
     CREATE TRIGGER work_order_notes_are_bounded BEFORE INSERT ON work_order_history
-        WHEN new.note <> '' AND length(new.note) + (
-            SELECT coalesce(sum(length(note)), 0) FROM work_order_history
+        WHEN new.note <> '' AND max(length(new.note), 100) + (
+            SELECT coalesce(sum(max(length(note), 100)), 0) FROM work_order_history
             WHERE work_order_id = new.work_order_id AND note <> ''
         ) > 200000
     BEGIN SELECT RAISE(ABORT, 'The comments and notes of a work order have at most 200,000 characters.'); END
@@ -466,8 +475,25 @@ _TRUST = (
     "CREATE INDEX audit_log_by_subject ON audit_log (subject_id, id)",
 )
 
+_WORKING_DAY = (
+    """
+    ALTER TABLE work_orders ADD COLUMN category TEXT
+        CHECK (length(category) BETWEEN 1 AND 40 AND instr(category, char(0)) = 0)
+    """,
+    """
+    CREATE INDEX work_orders_by_category_urgency ON work_orders (category, urgency, created_at, id)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    ALTER TABLE work_orders ADD COLUMN is_finished INTEGER
+        GENERATED ALWAYS AS (status IN ('Resolved', 'Cancelled')) VIRTUAL
+    """,
+    "DROP INDEX work_orders_by_due",
+    "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank, id) WHERE deleted_at IS NULL",
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST)
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST, _WORKING_DAY)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -508,7 +534,7 @@ def _back_up_before_migration(connection: "Connection", version: int) -> None:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: "Connection") -> Iterator[None]:
     """Commit everything written inside when the block ends, or nothing if it raises.
 
     Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS.
@@ -528,32 +554,40 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def limited(connection: sqlite3.Connection, seconds: float, sentence: str) -> Iterator[None]:
-    """Stop what is read inside when it takes longer than that many seconds, and raise ApplicationError(sentence)."""
+    """Stop what is read inside when it takes longer than that many seconds, and raise TookTooLongError(sentence)."""
     deadline = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
     try:
         yield
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error) and time.monotonic() > deadline:
-            raise ApplicationError(sentence) from error
+            raise TookTooLongError(sentence) from error
         raise
     finally:
         connection.set_progress_handler(None, 0)
 
 
-def _begin_immediate(connection: sqlite3.Connection) -> None:
-    """Try again every 1 to 2 ms: SQLite's own waiting backs off up to 100 ms, so that the newest would always win."""
-    deadline = time.monotonic() + BUSY_SECONDS
+def _begin_immediate(connection: "Connection") -> None:
+    """Begin to write, in a fair order: SQLite's own waiting backs off, so that whoever came last would win.
+
+    Whoever has waited longer tries again sooner, from every 10 ms on down to 0.3 ms, and whoever has just written lets
+    the others try first.
+    """
+    began = time.monotonic()
+    if began - connection.last_begun < 1:
+        time.sleep(YIELD_SECONDS)
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         while True:
+            waited = time.monotonic() - began
             try:
                 connection.execute("BEGIN IMMEDIATE")
+                connection.last_begun = time.monotonic()
                 return
             except sqlite3.OperationalError as error:
-                if "is locked" not in str(error) or time.monotonic() >= deadline:
+                if "is locked" not in str(error) or waited >= BUSY_SECONDS:
                     raise
-            time.sleep(0.001 + os.urandom(1)[0] / 256_000)
+            time.sleep(max(0.0003, 0.010 * (0.5 + os.urandom(1)[0] / 256) * math.exp(-waited / 0.15)))
     finally:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
@@ -580,10 +614,14 @@ def default_path() -> Path:
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows its file: the path, and which file that was when it was opened."""
+    """A connection that knows its file: the path, and which file that was when it was opened.
+
+    `last_begun` is when it last began to write, in seconds of the monotonic clock.
+    """
 
     path: Path
     file: Tuple[int, int]
+    last_begun = -math.inf
 
 
 def connect(path: Path, create: bool = False) -> Connection:

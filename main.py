@@ -17,6 +17,7 @@ import sys
 import time
 import unicodedata
 from contextlib import closing, contextmanager, suppress
+from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import (
@@ -27,9 +28,9 @@ from typing import (
     Generic,
     Iterator,
     List,
+    NamedTuple,
     Optional,
     Sequence,
-    Tuple,
     TypeVar,
     Union,
     cast,
@@ -39,8 +40,21 @@ import database
 import users
 import work_order
 from database import ApplicationError, explain, printable
-from users import ANY, NOBODY, NONE, Action, AuditEntry, AuditFilter, Role, Session, SessionEndedError, User
-from work_order import UNFINISHED, Details, Due, Field, Filter, HistoryEntry, Priority, Query, Sort, Status, WorkOrder
+from users import ANY, ME, NOBODY, NONE, Action, AuditEntry, AuditFilter, Role, Session, SessionEndedError, User
+from work_order import (
+    UNFINISHED,
+    Details,
+    Due,
+    Field,
+    Filter,
+    HistoryEntry,
+    Priority,
+    Query,
+    Sort,
+    Status,
+    StatusCount,
+    WorkOrder,
+)
 
 try:
     import termios
@@ -60,8 +74,11 @@ UNSAFE_KEYS = (
     *(r"\C-x\C-r", r"\e\C-j", r"\e\C-m", r"\ex"),
 )
 ROWS_PER_PAGE = 20
-FIRST_FEW = 5
+MORE = "    ... more in Show history"
+ROOM_FOR_TEXTS = 6  # lines of a work order's screen, at least, for its description, comments and notes
 BOLD_RED, YELLOW = "1;31", "33"
+# https://invisible-island.net/xterm/ctlseqs/ctlseqs.html#h2-Bracketed-Paste-Mode
+PASTE_ON, PASTE_OFF, PASTE_BEGINS, PASTE_ENDS = "\x1b[?2004h", "\x1b[?2004l", b"\x1b[200~", b"\x1b[201~"
 
 F = TypeVar("F")
 S_contra = TypeVar("S_contra", bound="Screen", contravariant=True)
@@ -98,6 +115,7 @@ def prepare_terminal() -> None:
         readline.set_auto_history(False)
         readline.set_completer(lambda *_: None)  # the default one lists files
         readline.parse_and_bind("set editing-mode emacs")
+        readline.parse_and_bind(f"set enable-bracketed-paste {'on' if _is_capable_terminal() else 'off'}")
         for keys in UNSAFE_KEYS:
             readline.parse_and_bind(f'"{keys}": abort')
 
@@ -110,7 +128,7 @@ def read_line(prompt: str, initial: str = "", may_idle: bool = False) -> str:
     return _read(prompt, initial=initial, may_idle=may_idle).strip()
 
 
-def read_password(prompt: str) -> str:
+def read_password(prompt: str, _: str = "") -> str:
     """Return one line with its spaces, not shown while it is typed. Raises as read_line does."""
     return _read(prompt, hidden=True)
 
@@ -128,6 +146,7 @@ def read_text(prompt: str, initial: str = "") -> str:
         continues = line.endswith("\\")
         if line or not initial_line:
             lines.append(line[:-1] if continues else re.sub(r"\\\s+$", r"\\", line))
+        continues = continues or bool((line or len(lines) > 1) and _is_pasted_further())
         prompt = "> "
     return "\n".join(lines).strip()
 
@@ -228,9 +247,10 @@ class Ending:
     number = 0
 
     def __call__(self, number: int, _: object) -> None:
-        # First of all: no call works while the exception of another signal's handler is on its way.
-        self.number = number
-        self.check()
+        if not self.number:
+            # First of all: no call works while the exception of another signal's handler is on its way.
+            self.number = number
+            self.check()
 
     def check(self) -> None:
         """Raise SystemExit if the signal has come."""
@@ -282,6 +302,25 @@ def can_offer(text: str) -> bool:
     return text.replace("\n", "").isprintable()  # what is not would reach the terminal as it is
 
 
+def _takes_paste_whole() -> bool:
+    """Return whether text that is pasted in one go arrives as one answer (bracketed paste)."""
+    editor = _line_editor()
+    return _is_capable_terminal() and bool(editor) and "libedit" not in (editor.__doc__ or "")
+
+
+def _is_capable_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _is_pasted_further() -> bool:
+    """Return whether more input is waiting on a terminal that cannot tell what is pasted from what is typed."""
+    if not sys.stdin.isatty() or _takes_paste_whole() or os.name == "nt":
+        return False
+    import select
+
+    return bool(select.select([sys.stdin], [], [], 0.05)[0])
+
+
 def _line_editor() -> Any:
     """Return the readline module if prepare_terminal found it useful."""
     return sys.modules.get("readline")
@@ -293,15 +332,15 @@ def _read_hidden(prompt: str, deadline: Deadline) -> str:
         import getpass
 
         return getpass.getpass(prompt)
-    typed = bytearray()
+    typed, is_pasted = bytearray(), False
     with _unechoed_keys():
         print(prompt, end="", flush=True)
         while True:
             key = os.read(sys.stdin.fileno(), 1)
             deadline.extend()
-            if key in (b"\n", b"\r"):
+            if key in (b"\n", b"\r") and not is_pasted:
                 break
-            if key == b"" or (key == b"\x04" and not typed):  # Ctrl-D
+            if key == b"" or (key == b"\x04" and not typed and not is_pasted):  # Ctrl-D
                 print()
                 raise EOFError
             if key == b"\x15":  # Ctrl-U
@@ -311,6 +350,10 @@ def _read_hidden(prompt: str, deadline: Deadline) -> str:
                     pass
             else:
                 typed += key
+            if typed.endswith((PASTE_BEGINS, PASTE_ENDS)):
+                is_pasted = typed.endswith(PASTE_BEGINS)
+                del typed[-len(PASTE_ENDS) :]
+                typed = typed if is_pasted else bytearray(typed.rstrip(b"\r\n"))
     print()
     return typed.decode(sys.stdin.encoding, "surrogateescape")
 
@@ -326,8 +369,10 @@ def _unechoed_keys() -> Iterator[None]:
     silent[3] &= ~(termios.ECHO | termios.ICANON)
     try:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+        print(PASTE_ON * _is_capable_terminal(), end="", flush=True)
         yield
     finally:
+        print(PASTE_OFF * _is_capable_terminal(), end="", flush=True)
         with suppress(termios.error):  # the terminal may be gone
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
@@ -355,19 +400,24 @@ class Default(Generic[T]):
         self.text = str(value) if text is None else text
 
 
+Reader = Callable[[str, str], str]
+
+
 def ask(
     label: str,
     parse: Callable[[str], T],
     default: Optional[Default[T]] = None,
-    read: Callable[[str], str] = read_line,
+    read: Reader = read_line,
+    initial: str = "",
 ) -> T:
     """Ask until the answer can be parsed, and return what it means; an empty one takes the default.
 
-    `parse` raises users.InvalidInputError for a wrong answer. Raises Cancelled for an empty answer without a default.
+    `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can. Raises
+    Cancelled for an empty answer without a default.
     """
     prompt = f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: "
     while True:
-        answer = read(prompt)
+        answer = read(prompt, initial)
         if not answer and default:
             return default.value
         if not answer:
@@ -376,27 +426,42 @@ def ask(
             return parse(answer)
         except users.InvalidInputError as error:
             print_error(error)
+            initial = answer if read is not read_password and can_offer(answer) else ""
 
 
-def ask_edit(label: str, parse: Callable[[str], str], current: str, read: Callable[[str, str], str] = read_line) -> str:
+def ask_text(label: str, parse: Callable[[str], str], default: Optional[Default[str]] = None) -> str:
+    """Ask for a text of any number of lines, as ask does."""
+    print("End a line with \\ for more.")
+    return ask(label, parse, default, read_text)
+
+
+def ask_edit(label: str, parse: Callable[[str], str], current: str, read: Reader = read_line) -> str:
     """Ask for a text that starts from the current one: in the line where the terminal can, else as the default."""
-    if not (current and can_offer(current)):
-        return ask(label, parse, Default(current, current or NONE), lambda prompt: read(prompt, ""))
-    initial = current
-
-    def read_draft(prompt: str) -> str:
-        nonlocal initial
-        initial = read(prompt, initial)
-        return initial
-
-    return ask(label, parse, read=read_draft)
+    if current and can_offer(current):
+        return ask(label, parse, read=read, initial=current)
+    return ask(label, parse, Default(current, current or NONE), read)
 
 
-def ask_choice(label: str, choices: Sequence[T], default: Optional[Default[T]] = None) -> T:
-    """Show the choices numbered and ask for one, by number, name or the beginning of its name."""
+def ask_choice(
+    label: str,
+    choices: Sequence[T],
+    default: Optional[Default[T]] = None,
+    parse: Optional[Callable[[str], T]] = None,
+    describe: Callable[[T], str] = str,
+) -> T:
+    """Show the choices numbered and ask for one, by number, or by name as `parse` understands it.
+
+    Without `parse`, the beginning of a choice's name will do.
+    """
     for number, choice in enumerate(choices, 1):
-        print(f"  {number}. {choice}")
-    return ask(label, partial(users.parse_choice, choices), default)
+        print(*wrap(f"{number}. {describe(choice)}", hanging="   "), sep="\n")
+
+    def parse_answer(text: str) -> T:
+        if parse and text not in map(str, range(1, len(choices) + 1)):
+            return parse(text)
+        return users.parse_choice(choices, text)
+
+    return ask(label, parse_answer, default)
 
 
 def ask_filter_choice(label: str, choices: Sequence[T]) -> Optional[T]:
@@ -431,8 +496,9 @@ def confirm(consequence: str) -> None:
 
 
 def print_error(error: object) -> None:
-    """Print the one line that says what is wrong."""
-    print(f"Error: {printable(str(error))}")
+    """Print what is wrong, in one line or, on a terminal, in as many as it takes."""
+    text = f"Error: {printable(str(error))}"
+    print(*(wrap(text, indent="") if sys.stdout.isatty() else [text]), sep="\n")
 
 
 def cell_width(text: str) -> int:
@@ -501,7 +567,8 @@ def coloured(text: str, colour: str) -> str:
 class Column(Generic[T]):
     """A column of a table, at most `max_width` cells wide.
 
-    On a narrow terminal, columns are dropped by `rank`, lowest first, and a `stretch` column shrinks to `min_width`.
+    On a narrow terminal, columns are dropped by `rank`, lowest first, and a `stretch` column shrinks to `min_width`; it
+    begins with what is to be said `if_dropped` of those that were.
     """
 
     def __init__(
@@ -513,17 +580,21 @@ class Column(Generic[T]):
         min_width: int = 18,
         max_width: int = 999,
         colour: Optional[Callable[[T], str]] = None,
+        if_dropped: Callable[[T], str] = lambda _: "",
     ) -> None:
-        self.heading, self.text, self.rank, self.colour = heading, text, rank, colour
+        self.heading, self.text, self.rank, self.colour, self.if_dropped = heading, text, rank, colour, if_dropped
         self.stretch, self.min_width, self.max_width = stretch, min_width, max_width
 
-    def cell(self, row: T, width: int) -> str:
+    def cell(self, row: T, width: int, dropped: Sequence["Column[T]"]) -> str:
         """Return the row's cell, that many cells of the terminal wide."""
-        text = fit(printable(self.text(row)), width)
+        prefix = "".join(column.if_dropped(row) for column in dropped) if self.stretch else ""
+        text = fit(prefix + printable(self.text(row)), width)
         return coloured(text, self.colour(row)) if self.colour else text
 
 
-def print_table(columns: Sequence[Column[T]], rows: Sequence[T], below: Callable[[T], str] = lambda _: "") -> None:
+def print_table(
+    columns: Sequence[Column[T]], rows: Sequence[T], below: Callable[[T], Sequence[str]] = lambda _: ()
+) -> None:
     """Print the rows under the columns' headings, with what stands `below` each, no wider than the terminal.
 
     That holds from 40 columns on; what does not fit is cut, and the least important columns are left out.
@@ -536,15 +607,17 @@ def print_table(columns: Sequence[Column[T]], rows: Sequence[T], below: Callable
         if column.stretch:
             widths[column] = min(widths[column], room - sum(widths[each] + 2 for each in shown if each is not column))
     print("  ".join(fit(column.heading, widths[column]) for column in shown).rstrip())
+    dropped = [column for column in columns if column not in shown]
     for row in rows:
-        print("  ".join(column.cell(row, widths[column]) for column in shown).rstrip())
-        if below(row):
-            print(*wrap(below(row), indent="    ", hanging="  "), sep="\n")
+        print("  ".join(column.cell(row, widths[column], dropped) for column in shown).rstrip())
+        for text in below(row):
+            print(*wrap(text, indent="    ", hanging="  "), sep="\n")
 
 
 def _shown_columns(columns: Sequence[Column[T]], widths: Dict[Column[T], int], room: int) -> List[Column[T]]:
     def min_width(column: Column[T]) -> int:
-        return min(widths[column], column.min_width) if column.stretch else widths[column]
+        least = column.min_width if room >= 80 else 18
+        return min(widths[column], least) if column.stretch else widths[column]
 
     shown = list(columns)
     for column in sorted(columns, key=lambda column: column.rank):
@@ -579,12 +652,19 @@ class Option(Generic[S_contra]):
         label: str,
         run: Union[Callable[[S_contra], Next], Callable[[Session], "SessionScreen"]],
         needs: Optional[Action] = None,
+        saves: bool = True,
     ) -> None:
-        self.number, self.label, self.run, self.needs = number, label, run, needs
+        self.number, self.label, self.run, self.needs, self.saves = number, label, run, needs, saves
 
     def choose(self, screen: S_contra) -> Next:
-        """Run the handler, or return the screen that the option opens."""
-        return self.run(screen.session if isinstance(self.run, type) else screen)  # type: ignore[arg-type]
+        """Run the handler, or return the screen that the option opens; leaving what saves nothing needs no words."""
+        try:
+            return self.run(screen.session if isinstance(self.run, type) else screen)  # type: ignore[arg-type]
+        except Cancelled:
+            if self.saves:
+                raise
+            print("Cancelled.")
+            return None
 
     def is_open_to(self, user: User) -> bool:
         """Return whether the user's role may choose it; a submenu is open if any of its options is."""
@@ -600,6 +680,7 @@ class Screen:
     connection: database.Connection
     session: Optional[Session] = None
     options: Sequence[Option[Any]] = ()
+    menu_columns = 1
 
     def show(self) -> Sequence[Option[Any]]:
         """Print the screen and return the options that are open."""
@@ -609,15 +690,26 @@ class Screen:
         """Show the screen afresh; if the database cannot be read, keep the previous options."""
         if not database.is_in_place(self.connection):
             path = self.connection.path
-            print_error(
-                f"{path} was moved, removed or replaced: what you see is the old file. Start the program again."
-            )
+            print_error(f"{path} was moved, removed or replaced: you are seeing the old file. Start the program again.")
         try:
             self.options = self.show()
         except sqlite3.Error as error:
             if not self.options:
                 raise
             print_error(explain(error))
+
+    def print_menu(self) -> None:
+        """Print the options that are open, in as many columns as the screen says if they are not too wide."""
+        lines = [f"  {option.number}. {option.label}{self.detail(option)}" for option in self.options]
+        width, rows = max(map(len, lines)) + 2, -(-len(lines) // self.menu_columns)
+        if width * self.menu_columns > terminal_size().columns:
+            rows = len(lines)
+        for row in range(rows):
+            print("".join(f"{line:<{width}}" for line in lines[row::rows]).rstrip())
+
+    def detail(self, _: Option[Any]) -> str:
+        """Return what stands behind the label of an option."""
+        return ""
 
     def go_back(self) -> Next:
         """Leave the screen."""
@@ -682,23 +774,26 @@ def _below(stack: List[Screen], screen: Screen) -> List[Screen]:
 def choose(screen: Screen) -> Callable[[], Next]:
     """Print the screen's menu and return what the chosen option does; Ctrl-C is 0, and #12 opens work order 12.
 
-    Raises SystemExit(0) at the end of input.
+    An empty answer does nothing, upon which the screen is shown again. Raises SystemExit(0) at the end of input.
     """
-    for option in screen.options:
-        print(f"  {option.number}. {option.label}")
+    screen.print_menu()
     by_number = {str(option.number): option for option in screen.options}
+    prompt = "Choose an option or #ID: " if screen.session else "Choose an option: "
     while True:
         try:
-            answer = read_line("Choose an option: ", may_idle=not screen.session)
+            answer = read_line(prompt, may_idle=not screen.session)
         except Cancelled:
             answer = "0"
         except EOFError:
             raise SystemExit(0) from None
+        if not answer:
+            return lambda: None
         if answer in by_number:
             return partial(by_number[answer].choose, screen)
         if screen.session and re.fullmatch("#[0-9]{1,18}", answer):
             return partial(WorkOrderScreen, screen.session, int(answer[1:]))
-        print_error(f"Choose one of the numbers {', '.join(by_number)}.")
+        ids = ", or # and the ID of a work order" if screen.session else ""
+        print_error(f"Choose one of the numbers {', '.join(by_number)}{ids}.")
 
 
 def perform(screen: Screen, run: Callable[[], Next], if_refused: Next = None) -> Next:
@@ -784,30 +879,43 @@ class Pager(Generic[F, T]):
 
 
 class PagedScreen(SessionScreen, Generic[F, T]):
-    """A list that is shown by pages, with a table's columns or as print_rows does."""
+    """A list that is shown by pages, with a table's columns or as print_rows does.
+
+    Where the screen that is shown next takes no more than so many `lines_below`, a short list is printed at once.
+    """
 
     initial_filter: Any = None
     columns: ClassVar[Sequence[Column[Any]]] = ()
     empty_message = "Nothing to show."
-    stays_if_short = True
+    lines_below: Optional[int] = None
 
     def __init__(self, session: Session, filter: Optional[F] = None) -> None:
         super().__init__(session)
         self.pager: Pager[F, T] = Pager(self.initial_filter if filter is None else filter, self.read, self.reread)
 
     def show(self) -> Sequence[Option[Any]]:
-        """Print the page; the options to turn it are open where there is such a page.
-
-        A list that does not stay if it is short has no options if all of it fits on a page.
-        """
-        self.print_page(self.pager.rows(self.page_size()))
-        if not (self.stays_if_short or self.pager.has_next() or self.pager.number):
+        """Print the page; what can do nothing now is not among the options. A list that is printed at once has none."""
+        rows = self.pager.rows(self.page_size())
+        self.is_empty = not rows
+        self.print_page(rows)
+        is_all = not (self.pager.has_next() or self.pager.number)
+        if is_all and self.lines_below is not None and self.fits(len(rows) + self.lines_below):
             return ()
-        is_open: Dict[object, bool] = {
+        return [option for option in self.MENU if self.can_do(option.run)]
+
+    def fits(self, lines: int) -> bool:
+        """Return whether so many lines with a description fit the terminal, or there is none."""
+        return not sys.stdout.isatty() or lines + 3 <= terminal_size().lines
+
+    def can_do(self, run: object) -> bool:
+        """Return whether there is something to do for a handler now."""
+        can_do: Dict[object, bool] = {
             PagedScreen.next_page: self.pager.has_next(),
             PagedScreen.previous_page: self.pager.number > 0,
+            PagedScreen.clear_filter: self.pager.filter != self.initial_filter,
+            SessionScreen.open_work_order: not self.is_empty,
         }
-        return [option for option in self.MENU if is_open.get(option.run, True)]
+        return can_do.get(run, True)
 
     def print_page(self, rows: Sequence[T]) -> None:
         """Print what is shown and the rows."""
@@ -827,7 +935,11 @@ class PagedScreen(SessionScreen, Generic[F, T]):
 
     def page_size(self) -> int:
         """Return how many rows fit above a menu, or 20 where there is no terminal."""
-        return max(5, terminal_size().lines - 11) if sys.stdout.isatty() else ROWS_PER_PAGE
+        return max(5, terminal_size().lines - 10 - self.description_lines()) if sys.stdout.isatty() else ROWS_PER_PAGE
+
+    def description_lines(self) -> int:
+        """Return how many lines the description takes at most."""
+        return 1 if terminal_size().columns >= 60 else 2
 
     def read(self, filter: F, seen: Sequence[T], limit: int) -> List[T]:
         """Return up to `limit` rows that follow those already seen."""
@@ -876,16 +988,23 @@ class WorkOrderScreen(SessionScreen):
         return self.details.work_order
 
     def show(self) -> Sequence[Option[Any]]:
-        """Print the work order, if it is not on the screen already."""
-        details = work_order.get(self.session, self.id)
-        print_title(details.work_order)
-        if details != self.details:
-            print_fields(details.work_order)
-            if details.latest_comment:
-                print(f"  Comments:   {details.comments}, the latest:")
-                print(*wrap(work_order.describe_entry(details.latest_comment), indent="    ", hanging="    "), sep="\n")
-        self.details = details
-        return [option for option in self.MENU if not option.needs or option.needs in details.actions]
+        """Print the work order so that it fits the terminal with its whole menu, in two columns if need be."""
+        self.details = work_order.get(self.session, self.id)
+        options = [option for option in self.MENU if self.is_open(option, self.details)]
+        lines = [*title_lines(self.work_order), *field_lines(self.work_order)]
+        # What was just done, a blank line, and the prompt.
+        room = terminal_size().lines - len(lines) - len(options) - 4
+        self.menu_columns = 2 if sys.stdout.isatty() and room < ROOM_FOR_TEXTS and terminal_size().columns >= 50 else 1
+        room += len(options) // 2 if self.menu_columns == 2 else 0
+        print("", *lines, *text_lines(self.details, room if sys.stdout.isatty() else 1_000_000), sep="\n")
+        return options
+
+    @staticmethod
+    def is_open(option: Option[Any], details: Details) -> bool:
+        """Return whether the person may choose the option now, and it would do something."""
+        if option.run == WorkOrderScreen.take and details.is_mine and details.work_order.status is not Status.OPEN:
+            return False
+        return not option.needs or option.needs in details.actions
 
     @contextmanager
     def draft(self, **values: object) -> Iterator[None]:
@@ -913,8 +1032,7 @@ class WorkOrderScreen(SessionScreen):
         """Give the work order another status, with a note."""
         drafted, note = self.drafts.get("status"), self.drafts.get("note", "")
         status = ask_choice("Status", tuple(Status), Default(drafted) if drafted else None)
-        label = "Note" if note else "Note (optional)"
-        note = ask(label, work_order.parse_optional_text, Default(note), read_text)
+        note = ask_text("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note))
         with self.draft(status=status, note=note):
             work_order.change_status(self.session, self.work_order, status, note)
         print(f"Work order #{self.id} is now {status}.")
@@ -922,10 +1040,18 @@ class WorkOrderScreen(SessionScreen):
     def add_comment(self) -> None:
         """Add a comment to the history."""
         drafted = self.drafts.get("comment")
-        comment = ask("Comment", work_order.parse_text, Default(drafted) if drafted else None, read_text)
+        comment = ask_text("Comment", work_order.parse_text, Default(drafted) if drafted else None)
         with self.draft(comment=comment):
             work_order.comment(self.session, self.id, comment)
         print(f"Comment on work order #{self.id} added.")
+
+    def take(self) -> None:
+        """Assign the work order to oneself, and start it."""
+        assignee = self.work_order.assignee
+        if assignee and self.details and not self.details.is_mine:
+            confirm(f"Work order #{self.id} is assigned to {assignee}; you would take it from them.")
+        is_changed = work_order.take(self.session, self.work_order)
+        print(f"Work order #{self.id} is now yours." if is_changed else "Nothing changed.")
 
     def edit_title(self) -> None:
         """Give the work order another title."""
@@ -935,6 +1061,7 @@ class WorkOrderScreen(SessionScreen):
     def edit_description(self) -> None:
         """Give the work order another description."""
         current = self.initial(work_order.DESCRIPTION)
+        print("End a line with \\ for more.")
         description = ask_edit("Description", work_order.parse_optional_text, current, read_text)
         self.save(work_order.DESCRIPTION, description, f"Description of work order #{self.id} saved.")
 
@@ -943,19 +1070,33 @@ class WorkOrderScreen(SessionScreen):
         priority = ask_choice("Priority", tuple(Priority), Default(self.initial(work_order.PRIORITY)))
         self.save(work_order.PRIORITY, priority, f"Priority of work order #{self.id} is now {priority}.")
 
+    def change_category(self) -> None:
+        """Give the work order another category, or none."""
+        category = ask_category(self.session, self.initial(work_order.CATEGORY))
+        self.save(
+            work_order.CATEGORY, category, f"Category of work order #{self.id} is now {printable(category or NONE)}."
+        )
+
     def assign(self) -> None:
         """Give the work order to a manager or admin, or to nobody."""
-        drafted = self.drafted(work_order.ASSIGNEE)
-        parse = partial(users.parse_assignee, self.session)
-        assignee = ask("Assignee (a manager or admin, me, or nobody)", parse, drafted)
+        assignees = users.list_assignees(self.session)
+        unfinished = {assignee.username: assignee.unfinished for assignee in assignees}
+        assignee = ask_choice(
+            "Assignee",
+            (*unfinished, None),
+            self.drafted(work_order.ASSIGNEE),
+            partial(users.parse_assignee, self.session),
+            lambda name: f"{name} ({unfinished[name]:,} unfinished)" if name else NOBODY,
+        )
         done = f"Work order #{self.id} is now assigned to {assignee or NOBODY}."
         self.save(work_order.ASSIGNEE, assignee, done)
 
     def set_due_date(self) -> None:
         """Say until when the work order has to be finished."""
-        label = "Due date (YYYY-MM-DD, YYYY-MM-DD HH:MM, or none)"
+        label = "Due date (2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)"
         due_at = ask(label, work_order.parse_due_date, self.drafted(work_order.DUE_DATE))
-        done = f"Due date of work order #{self.id} is now {work_order.local_time(due_at) if due_at else NONE}."
+        past = ", which is in the past" if due_at and due_at < datetime.now(timezone.utc) else ""
+        done = f"Due date of work order #{self.id} is now {work_order.local_time(due_at) if due_at else NONE}{past}."
         self.save(work_order.DUE_DATE, due_at, done)
 
     def drafted(self, field: Field[V]) -> Optional[Default[V]]:
@@ -972,7 +1113,7 @@ class WorkOrderScreen(SessionScreen):
         self.save(work_order.REQUESTER, requester, f"Requester of work order #{self.id} is now {requester}.")
 
     def show_history(self) -> Next:
-        """Print every change and comment, oldest first; a long history by pages."""
+        """Print every change and comment, newest first; a long history by pages."""
         return HistoryScreen(self.session, self.id)
 
     def delete(self) -> Next:
@@ -985,58 +1126,141 @@ class WorkOrderScreen(SessionScreen):
     MENU: ClassVar[Sequence[Option["WorkOrderScreen"]]] = (
         Option(1, "Change status", change_status, Action.CHANGE_STATUS),
         Option(2, "Add comment", add_comment, Action.COMMENT),
-        Option(3, "Edit title", edit_title, Action.EDIT),
-        Option(4, "Edit description", edit_description, Action.EDIT),
+        Option(3, "Take", take, Action.ASSIGN),
+        Option(4, "Assign", assign, Action.ASSIGN),
         Option(5, "Change priority", change_priority, Action.EDIT),
-        Option(6, "Assign", assign, Action.ASSIGN),
-        Option(7, "Set due date", set_due_date, Action.SET_DUE_DATE),
-        Option(8, "Change requester", change_requester, Action.CHANGE_REQUESTER),
-        Option(9, "Show history", show_history, Action.VIEW),
-        Option(10, "Delete", delete, Action.DELETE),
+        Option(6, "Set due date", set_due_date, Action.SET_DUE_DATE),
+        Option(7, "Edit title", edit_title, Action.EDIT),
+        Option(8, "Edit description", edit_description, Action.EDIT),
+        Option(9, "Change category", change_category, Action.EDIT),
+        Option(10, "Change requester", change_requester, Action.CHANGE_REQUESTER),
+        Option(11, "Show history", show_history, Action.VIEW),
+        Option(12, "Delete", delete, Action.DELETE),
         Option(0, "Back", Screen.go_back),
     )
 
 
-class HistoryScreen(PagedScreen[int, HistoryEntry]):
-    """The history of a work order, whose id is the filter."""
+class HistoryLine(NamedTuple):
+    """A line of a history as it is printed: its text, its number, and the entry that it belongs to, if to one."""
+
+    text: str
+    number: int
+    entry: Optional[HistoryEntry]
+
+
+class HistoryScreen(PagedScreen[int, HistoryLine]):
+    """All that was written about a work order, whose id is the filter: by lines, so that a page always fits.
+
+    The description comes first, then the history, newest first.
+    """
 
     needs = Action.VIEW
-    stays_if_short = False
+    lines_below = 24
 
-    def read(self, filter: int, seen: Sequence[HistoryEntry], limit: int) -> List[HistoryEntry]:
-        """Return the entries that follow those already seen."""
-        return work_order.history(self.session, filter, seen[-1] if seen else None, limit)
+    def read(self, filter: int, seen: Sequence[HistoryLine], limit: int) -> List[HistoryLine]:
+        """Return the lines that follow those already seen."""
+        last = seen[-1] if seen else None
+        lines = [] if last and last.entry else self.first_lines(filter)
+        if last:
+            lines = (_history_lines(last.entry) if last.entry else lines)[last.number + 1 :]
+        for entry in work_order.history(self.session, filter, last and last.entry, limit):
+            lines += _history_lines(entry)
+        return lines[:limit]
+
+    def first_lines(self, work_order_id: int) -> List[HistoryLine]:
+        """Return the lines of the description, if there is one, and all fields of a deleted work order."""
+        row = work_order.get_with_deleted(self.session, work_order_id)
+        texts = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
+        texts += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
+        return [HistoryLine(text, number, None) for number, text in enumerate(texts)]
 
     def description(self) -> str:
         """Return whose history it is."""
-        return f"History of work order #{self.pager.filter}"
+        return f"History of work order #{self.pager.filter}, newest first"
 
-    def print_rows(self, rows: Sequence[HistoryEntry]) -> None:
-        """Print each entry with its text."""
-        for entry in rows:
-            print(*wrap(work_order.describe_entry(entry), hanging="    "), sep="\n")
+    def print_rows(self, rows: Sequence[HistoryLine]) -> None:
+        """Print the lines."""
+        for line in rows:
+            print(line.text)
+
+    def page_size(self) -> int:
+        """Return how many lines fit, or 200 where there is no terminal."""
+        return max(5, terminal_size().lines - 7) if sys.stdout.isatty() else 200
 
 
-def print_title(row: WorkOrder) -> None:
-    """Print the number and the title of a work order."""
-    print("", *wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    "), sep="\n")
+def _history_lines(entry: HistoryEntry) -> List[HistoryLine]:
+    lines = wrap(work_order.describe_entry(entry), hanging="    ")
+    return [HistoryLine(text, number, entry) for number, text in enumerate(lines)]
 
 
-def print_fields(row: WorkOrder) -> None:
-    """Print everything but the title of a work order."""
-    print(f"  Status:     {row.status}")
-    print(f"  Priority:   {coloured(str(row.priority), priority_colour(row))}")
-    print(f"  Requester:  {row.requester}")
-    print(f"  Assignee:   {row.assignee or NOBODY}")
-    if row.due_at:
-        overdue = f", {work_order.describe_due(row)}" * row.is_overdue
-        print(f"  Due:        {coloured(work_order.local_time(row.due_at) + overdue, due_colour(row))}")
-    print(f"  Created:    {work_order.local_time(row.created_at)}")
-    print(f"  Changed:    {work_order.local_time(row.updated_at)}")
-    if row.resolved_at:
-        print(f"  Resolved:   {work_order.local_time(row.resolved_at)}")
-    if row.description:
-        print("  Description:", *wrap(row.description, indent="    "), sep="\n")
+def title_lines(row: WorkOrder) -> List[str]:
+    """Return the number and the title of a work order."""
+    return wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    ")
+
+
+def field_lines(row: WorkOrder) -> List[str]:
+    """Return everything but the texts of a work order, in two columns where the terminal is wide enough."""
+    late = f", {work_order.describe_due(row)}" * row.is_overdue
+    due = work_order.local_time(row.due_at) + late if row.due_at else NONE
+    last = ("Resolved", row.resolved_at) if row.resolved_at else ("Changed", row.updated_at)
+    left = (
+        ("Status", str(row.status), ""),
+        ("Requester", row.requester, ""),
+        ("Category", printable(row.category or NONE), ""),
+        ("Created", work_order.local_time(row.created_at), ""),
+    )
+    right = (
+        ("Priority", str(row.priority), priority_colour(row)),
+        ("Assignee", row.assignee or NOBODY, ""),
+        ("Due", due, due_colour(row)),
+        (last[0], work_order.local_time(last[1]), ""),
+    )
+    half, columns = 38, terminal_size().columns
+    is_wide = max(cell_width(value) for _, value, _ in left) <= half - 15 and (
+        max(cell_width(value) for _, value, _ in right) <= columns - half - 14
+    )
+    if is_wide:
+        cells = [f"  {name + ':':<11} {fit(value, half - 15)} " for name, value, _ in left]
+        return [
+            f"{cell}{name + ':':<11} {coloured(value, colour)}" for cell, (name, value, colour) in zip(cells, right)
+        ]
+    fields = [field for pair in zip(left, right) for field in pair]
+    if terminal_size().lines < 30:
+        fields = fields[:-2]  # the history has the times too
+    return [
+        coloured(line, colour)
+        for name, value, colour in fields
+        for line in wrap(f"{name + ':':<11} {value}", hanging=" " * 12)
+    ]
+
+
+def text_lines(details: Details, room: int) -> List[str]:
+    """Return the description and the latest comments and notes, newest first, cut where the room ends and saying so."""
+    description = wrap(details.work_order.description, indent="    ") if details.work_order.description else []
+    notes = [work_order.describe_entry(entry) for entry in details.notes]
+    entries = [line for note in notes for line in wrap(note, hanging="    ")]
+    if len(description) + len(entries) + 2 > room:  # then each begins in the line that says whose it is
+        entries = [line for note in notes for line in wrap(note.replace("\n", " "), hanging="    ")]
+    if len(notes) == work_order.LATEST_NOTES:
+        entries.append(MORE)
+    if room < ROOM_FOR_TEXTS:  # then the latest comment or note is what matters most
+        return _cut([*entries, *description], room)
+    entries = ["  Latest comments and notes:", *entries] if entries else []
+    description = ["  Description:", *description] if description else []
+    # Where there is not enough room for both, the latest comment or note has the half of it.
+    description = _cut(description, max(room - len(entries), room // 2))
+    return [*description, *_cut(entries, room - len(description))]
+
+
+def _cut(lines: List[str], room: int) -> List[str]:
+    return lines if len(lines) <= room else [*lines[: max(0, room - 1)], MORE]
+
+
+def ask_category(session: Session, current: Optional[str]) -> Optional[str]:
+    """Show the categories in use and ask for one, or for a new one from those who may name it."""
+    choices = (*work_order.categories(session), None)
+    parse = partial(work_order.parse_category, session)
+    return ask_choice("Category", choices, Default(current, current or NONE), parse, lambda name: name or NONE)
 
 
 def priority_colour(row: WorkOrder) -> str:
@@ -1054,6 +1278,11 @@ def due_colour(row: WorkOrder) -> str:
 # Lists of work orders
 
 
+def late_mark(row: WorkOrder) -> str:
+    """Return what a title begins with where there is no room for the due date."""
+    return "overdue: " if row.is_overdue else ""
+
+
 class ListScreen(PagedScreen[Query, WorkOrder]):
     """The work orders that a query finds."""
 
@@ -1063,11 +1292,11 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
         Column("ID", lambda row: str(row.id)),
         Column("Priority", lambda row: str(row.priority), colour=priority_colour),
         Column("Status", lambda row: str(row.status)),
-        Column("Title", lambda row: row.title, stretch=True),
+        Column("Title", lambda row: row.title, stretch=True, min_width=30),
         Column("Requester", lambda row: row.requester, rank=1, max_width=14),
         Column("Assignee", lambda row: row.assignee or NOBODY, rank=3, max_width=14),
         Column("Age", lambda row: work_order.age(row.created_at), rank=2),
-        Column("Due", work_order.describe_due, rank=4, colour=due_colour),
+        Column("Due", work_order.describe_due, rank=4, colour=due_colour, if_dropped=late_mark),
     )
 
     def read(self, filter: Query, seen: Sequence[WorkOrder], limit: int) -> List[WorkOrder]:
@@ -1083,36 +1312,53 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
         return self.page.work_orders
 
     def description(self) -> str:
-        """Return how many work orders are shown, which, in which order, and on which page."""
+        """Return how many work orders are shown, which, how many are overdue, the order, and the page."""
         query, total = self.pager.filter, work_order.quantity(self.page.total)
         words = work_order.describe_query(query)
         which = f"{total[0].upper()}{total[1:]}{': ' if words else ''}{words}"
-        return f"{which}, sorted by {query.sort} (page {self.pager.number + 1})"
+        overdue = (
+            f", {work_order.number_of(self.page.overdue)} overdue" if self.page.overdue and not query.filter.due else ""
+        )
+        is_counted = self.page.total <= work_order.COUNTED_AT_MOST
+        pages = f" of {max(1, -(-self.page.total // self.page_size()), self.pager.number + 1)}" if is_counted else ""
+        return f"{which}{overdue}, {query.sort.description} (page {self.pager.number + 1}{pages})"
 
     def print_rows(self, rows: Sequence[WorkOrder]) -> None:
         """Print the work orders, each with the place where a search matched."""
-        print_table(self.columns, rows, below=lambda row: self.page.excerpts.get(row.id, ""))
+        print_table(self.columns, rows, below=lambda row: self.below(row.id))
+
+    def below(self, work_order_id: int) -> Sequence[str]:
+        """Return what stands below a row, each cut to a line."""
+        texts = (text.replace("\n", " ") for text in self.page.below.get(work_order_id, []))
+        return [fit(printable(text), terminal_size().columns - 6).rstrip() for text in texts]
 
     def page_size(self) -> int:
-        """Return how many rows fit; what a search found takes two lines."""
-        size = super().page_size()
-        return size // 2 if self.pager.filter.text and sys.stdout.isatty() else size
+        """Return how many rows fit; what a search found takes two lines, and what others have changed about three."""
+        size, query = super().page_size(), self.pager.filter
+        lines = 3 if query.filter.changed else 2 if query.text else 1
+        return max(2, size // lines) if sys.stdout.isatty() else size
+
+    def description_lines(self) -> int:
+        """Return how many lines the description takes at most."""
+        longest = f"100 work orders: , 10 overdue, {self.pager.filter.sort.description} (page 9 of 9)"
+        return len(wrap(work_order.describe_query(self.pager.filter) + longest, indent=""))
 
     def filter(self) -> None:
-        """Narrow the list down; each answer may be left empty for any."""
-        narrowed = Filter(
-            status=ask_filter_choice("Status", (*Status, UNFINISHED)),
-            priority=ask_filter_choice("Priority", tuple(Priority)),
-            requester=ask_filter("Requester", partial(users.parse_person, self.session)),
-            assignee=ask_filter("Assignee", partial(users.parse_assignee_filter, self.session)),
-            due=ask_filter_choice("Due", tuple(Due)),
-        )
+        """Narrow the list down by one thing; what it was filtered by before stays."""
+        what = ask_choice("Filter by", tuple(FILTERS))
+        narrowed = self.pager.filter.filter._replace(**{what: FILTERS[what](self.session)})
         self.pager.narrow(self.pager.filter._replace(filter=narrowed))
 
     def sort(self) -> None:
         """Put the list into another order."""
         sort = ask_choice("Sort by", tuple(Sort), Default(Sort.URGENCY))
         self.pager.narrow(self.pager.filter._replace(sort=sort))
+
+    def can_do(self, run: object) -> bool:
+        """Return whether there is something to do for a handler now."""
+        if run == ListScreen.clear_filter:
+            return self.pager.filter.filter != Filter()
+        return super().can_do(run)
 
     def clear_filter(self) -> None:
         """Remove the filter; what was searched for and the order stay."""
@@ -1121,10 +1367,74 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
     MENU: ClassVar[Sequence[Option["ListScreen"]]] = (
         Option(1, "Next page", PagedScreen.next_page),
         Option(2, "Previous page", PagedScreen.previous_page),
-        Option(3, "Open a work order", SessionScreen.open_work_order),
-        Option(4, "Filter", filter),
-        Option(5, "Sort", sort),
+        Option(3, "Open work order", SessionScreen.open_work_order, saves=False),
+        Option(4, "Filter", filter, saves=False),
+        Option(5, "Sort", sort, saves=False),
         Option(6, "Clear filter", clear_filter),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+# By the name of a filter's field: what asks for its value.
+FILTERS: Dict[str, Callable[[Session], Any]] = {
+    "status": lambda _: ask_filter_choice("Status", (*Status, UNFINISHED)),
+    "priority": lambda _: ask_filter_choice("Priority", tuple(Priority)),
+    "category": lambda session: ask_filter_choice("Category", (*work_order.categories(session), NONE)),
+    "requester": lambda session: ask_filter("Requester", partial(users.parse_person, session)),
+    "assignee": lambda session: ask_filter("Assignee", partial(users.parse_assignee_filter, session)),
+    "due": lambda _: ask_filter_choice("Due", tuple(Due)),
+}
+
+
+class MyWorkScreen(SessionScreen):
+    """What waits for somebody, by number."""
+
+    heading = "My work"
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the heading; the counts stand behind the options."""
+        self.work = work_order.my_work(self.session)
+        return super().show()
+
+    def detail(self, option: Option[Any]) -> str:
+        """Return how many work orders the option opens."""
+        work = self.work
+        counts = (0, work.assigned, work.unassigned, work.overdue, work.due_this_week, work.requested, work.changed)
+        late = work.assigned_overdue if option.number == 1 else 0
+        overdue = f", {work_order.number_of(late)} overdue" if late else ""
+        return f": {work_order.number_of(counts[option.number])}{overdue}" if option.number else ""
+
+    def assigned(self) -> Next:
+        """Open the list of what is assigned to oneself."""
+        return ListScreen(self.session, Query(work_order.assigned_to(users.current_user(self.session).username)))
+
+    def unassigned(self) -> Next:
+        """Open the list of what is assigned to nobody."""
+        return ListScreen(self.session, Query(work_order.UNASSIGNED))
+
+    def overdue(self) -> Next:
+        """Open the list of what is overdue."""
+        return ListScreen(self.session, Query(work_order.OVERDUE, Sort.DUE))
+
+    def due_this_week(self) -> Next:
+        """Open the list of what is due this week and unfinished."""
+        return ListScreen(self.session, Query(work_order.DUE_THIS_WEEK, Sort.DUE))
+
+    def requested(self) -> Next:
+        """Open the list of one's own unfinished work orders."""
+        return ListScreen(self.session, Query(work_order.requested_by(users.current_user(self.session).username)))
+
+    def changed(self) -> Next:
+        """Open the list of what others have changed since the last login, with what they changed."""
+        return ListScreen(self.session, Query(work_order.CHANGED, Sort.CHANGED))
+
+    MENU: ClassVar[Sequence[Option["MyWorkScreen"]]] = (
+        Option(1, "Assigned to me", assigned, Action.ASSIGN),
+        Option(2, "Unassigned", unassigned, Action.ASSIGN),
+        Option(3, "Overdue", overdue, Action.VIEW),
+        Option(4, "Due this week", due_this_week, Action.VIEW),
+        Option(5, "Requested by me", requested, Action.VIEW),
+        Option(6, "Changed by others", changed, Action.VIEW),
         Option(0, "Back", Screen.go_back),
     )
 
@@ -1180,11 +1490,19 @@ class UsersScreen(SessionScreen):
         print_one_time_password(one_time_password, username)
 
     def change_role(self) -> None:
-        """Give an account another role."""
+        """Give an account another role, after a question if that takes rights away."""
         user = self.ask_user()
-        role = ask_choice("Role", tuple(Role), Default(Role.USER))
+        role = ask_choice("Role", tuple(Role), Default(user.role))
+        if role is user.role:
+            print("Nothing changed.")
+            return
+        if tuple(Role).index(role) < tuple(Role).index(user.role):
+            count = users.count_assigned(self.session, user) if role is Role.USER else 0
+            text = f"User {user.username} will be {role.with_article} and no longer {user.role.with_article}."
+            confirm(f"{text}{work_order.describe_loss(count)}")
         released = users.change_role(self.session, user.username, role)
-        print(f"User {user.username} is now {role}.{work_order.describe_release(released, user.username)}")
+        release = work_order.describe_release(released, user.username)
+        print(f"{user.username} is now {role.with_article}.{release}")
 
     def reset_password(self) -> None:
         """Replace an account's password with a one-time password and show that."""
@@ -1197,7 +1515,8 @@ class UsersScreen(SessionScreen):
     def deactivate(self) -> None:
         """Deactivate an account."""
         user = self.ask_user()
-        confirm(f"User {user.username} will be logged out and can no longer log in.")
+        consequence = work_order.describe_loss(users.count_assigned(self.session, user))
+        confirm(f"User {user.username} will be logged out and can no longer log in.{consequence}")
         released = users.deactivate(self.session, user.username)
         print(f"User {user.username} deactivated.{work_order.describe_release(released, user.username)}")
 
@@ -1234,7 +1553,7 @@ class UserListScreen(PagedScreen[None, User]):
 
     heading = "Users"
     needs = Action.MANAGE_USERS
-    stays_if_short = False
+    lines_below = 12
     columns: ClassVar[Sequence[Column[User]]] = (
         Column("Username", lambda user: user.username, stretch=True),
         Column("Role", lambda user: str(user.role)),
@@ -1257,16 +1576,45 @@ def print_one_time_password(one_time_password: str, username: str) -> None:
 # Data and audit
 
 
+class AuditEntryScreen(SessionScreen):
+    """An entry of the audit log, whole."""
+
+    heading = "Audit log entry"
+    needs = Action.AUDIT
+
+    def __init__(self, session: Session, entry: AuditEntry) -> None:
+        super().__init__(session)
+        self.entry = entry
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the entry."""
+        options = super().show()
+        for name, value in (
+            ("ID", str(self.entry.id)),
+            ("When", work_order.local_time(self.entry.recorded_at)),
+            ("Account", self.entry.username or "-"),
+            ("Event", self.entry.event),
+            ("Subject", self.entry.subject),
+            ("System user", self.entry.os_user),
+            ("SSH client", self.entry.ssh_client or "-"),
+        ):
+            print(*wrap(f"{name + ':':<13}{value}", hanging=" " * 13), sep="\n")
+        return options
+
+    MENU: ClassVar[Sequence[Option["AuditEntryScreen"]]] = (Option(0, "Back", Screen.go_back),)
+
+
 class AuditScreen(PagedScreen[AuditFilter, AuditEntry]):
     """What was done, newest first."""
 
     initial_filter = AuditFilter()
     needs = Action.AUDIT
     columns: ClassVar[Sequence[Column[AuditEntry]]] = (
+        Column("ID", lambda entry: str(entry.id)),
         Column("When", lambda entry: work_order.local_time(entry.recorded_at)),
         Column("Account", lambda entry: entry.username or "-", max_width=20),
         Column("Event", lambda entry: entry.event),
-        Column("Subject", lambda entry: entry.subject, stretch=True, min_width=38),
+        Column("Subject", lambda entry: entry.subject, stretch=True, min_width=20),
         Column("System user", lambda entry: entry.os_user, rank=2, max_width=14),
         Column("SSH client", lambda entry: entry.ssh_client, rank=1),
     )
@@ -1286,10 +1634,16 @@ class AuditScreen(PagedScreen[AuditFilter, AuditEntry]):
         event = ask_filter_choice("Event", users.audit_events(self.session))
         self.pager.narrow(AuditFilter(username, event))
 
+    def show_entry(self) -> Next:
+        """Ask for an entry's ID and show the whole of it."""
+        entry = ask("Entry ID", lambda text: users.get_audit_entry(self.session, work_order.parse_id(text)))
+        return AuditEntryScreen(self.session, entry)
+
     MENU: ClassVar[Sequence[Option["AuditScreen"]]] = (
         Option(1, "Next page", PagedScreen.next_page),
         Option(2, "Previous page", PagedScreen.previous_page),
-        Option(4, "Filter", filter),
+        Option(3, "Show entry", show_entry, saves=False),
+        Option(4, "Filter", filter, saves=False),
         Option(6, "Clear filter", PagedScreen.clear_filter),
         Option(0, "Back", Screen.go_back),
     )
@@ -1314,10 +1668,8 @@ class DeletedScreen(PagedScreen[None, WorkOrder]):
         return work_order.list_deleted(self.session, seen[-1] if seen else None, limit)
 
     def open_deleted(self) -> Next:
-        """Print a deleted work order and its history."""
+        """Show a deleted work order and its history."""
         deleted = work_order.get_deleted(self.session, ask("Work order ID", work_order.parse_id))
-        print_title(deleted)
-        print_fields(deleted)
         return HistoryScreen(self.session, deleted.id)
 
     def restore(self) -> None:
@@ -1327,11 +1679,17 @@ class DeletedScreen(PagedScreen[None, WorkOrder]):
         print(f"Work order #{work_order_id} restored.")
         self.pager.narrow(None)
 
+    def can_do(self, run: object) -> bool:
+        """Return whether there is something to do for a handler now."""
+        return super().can_do(run) and not (
+            self.is_empty and run in (DeletedScreen.open_deleted, DeletedScreen.restore)
+        )
+
     MENU: ClassVar[Sequence[Option["DeletedScreen"]]] = (
         Option(1, "Next page", PagedScreen.next_page),
         Option(2, "Previous page", PagedScreen.previous_page),
-        Option(3, "Open a work order", open_deleted),
-        Option(4, "Restore a work order", restore),
+        Option(3, "Open work order", open_deleted, saves=False),
+        Option(4, "Restore work order", restore),
         Option(0, "Back", Screen.go_back),
     )
 
@@ -1372,35 +1730,29 @@ class MainScreen(SessionScreen):
 
     heading = "Main menu: {user.username} ({user.role})"
 
-    def print_news(self) -> None:
-        """Print what others changed since the last login and, for those who assign, what waits for them."""
+    def show(self) -> Sequence[Option[Any]]:
+        """Print who is signed in, and in a line what waits for them."""
+        options = super().show()
         user = users.current_user(self.session)
-        total, changed = work_order.news(self.session, FIRST_FEW)
-        print(f"\nNew since your last login: {work_order.quantity(total)}")
-        for row, entry in changed:
-            print(f"  {fit(printable(f'#{row.id} {row.status}: {row.title}'), terminal_size().columns - 2).rstrip()}")
-            print(*wrap(work_order.describe_entry(entry), indent="      "), sep="\n")
-        if not users.may(user, Action.ASSIGN):
-            return
-        self.print_waiting("Unassigned", Filter(status=UNFINISHED, assignee=NOBODY))
-        self.print_waiting("Overdue", Filter(due=Due.OVERDUE))
-        self.print_waiting("Assigned to you", Filter(status=UNFINISHED, assignee=user.username))
-
-    def print_waiting(self, heading: str, filter: Filter) -> None:
-        """Print how many work orders pass the filter, and the first few."""
-        page = work_order.read_page(self.session, Query(filter), (), FIRST_FEW)
-        print(f"{heading}: {work_order.quantity(page.total)}")
-        for row in page.work_orders:
-            priority = f"  {row.priority!s:<8}  "
-            title = fit(printable(f"#{row.id} {row.title}"), terminal_size().columns - len(priority)).rstrip()
-            print(coloured(priority, priority_colour(row)) + title)
+        try:
+            waiting = work_order.describe_my_work(work_order.my_work(self.session), user)
+        except database.TookTooLongError as error:
+            waiting = str(error)
+        print(*wrap(waiting), sep="\n")
+        return options
 
     def create_work_order(self) -> None:
-        """Create a work order of one's own."""
+        """Create a work order of one's own or, for managers and admins, of a requester."""
+        user = users.current_user(self.session)
         title = ask("Title", work_order.parse_title)
-        description = ask("Description (optional)", work_order.parse_optional_text, Default(""), read_text)
+        description = ask_text("Description (optional)", work_order.parse_optional_text, Default(""))
         priority = ask_choice("Priority", tuple(Priority), Default(Priority.MEDIUM))
-        work_order_id = work_order.create(self.session, title, description, priority)
+        category = requester = None
+        if users.may(user, Action.NAME_CATEGORY) or work_order.categories(self.session):
+            category = ask_category(self.session, None)
+        if users.may(user, Action.CHANGE_REQUESTER) and users.has_others(self.session):
+            requester = ask("Requester", partial(users.parse_requester, self.session), Default(user.username, ME))
+        work_order_id = work_order.create(self.session, title, description, priority, category, requester)
         print(f"Work order #{work_order_id} created.")
 
     def search_work_orders(self) -> Next:
@@ -1415,25 +1767,17 @@ class MainScreen(SessionScreen):
     def show_summary(self) -> None:
         """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
         counts = work_order.summary(self.session)
-
-        def number(row: Tuple[Status, int], priorities: Sequence[Priority]) -> int:
-            status, whose = row
-            return sum(counts.get((status, priority), (0, 0))[whose] for priority in priorities)
-
-        def cell(row: Tuple[Status, int], priorities: Sequence[Priority]) -> str:
-            return f"{number(row, priorities):,}"
-
-        every = tuple(Priority)
-        longest = max(number((status, 0), every) for status in Status) or 1
-        total, own = (sum(numbers[whose] for numbers in counts.values()) for whose in (0, 1))
-        print(f"Summary of all work orders: {total:,}, {own:,} of them yours")
-        columns: Sequence[Column[Tuple[Status, int]]] = (
-            Column("Status", lambda row: "  yours" if row[1] else str(row[0])),
-            *(Column(str(priority), partial(cell, priorities=(priority,))) for priority in Priority),
-            Column("Total", partial(cell, priorities=every), rank=2),
-            Column("", lambda row: bar(number(row, every) / longest), rank=1),
+        total, own = sum(count.total for count in counts), sum(count.own for count in counts)
+        longest = max(count.total for count in counts) or 1
+        print(f"Summary of all work orders: {total:,}, {own:,} requested by you")
+        columns: Sequence[Column[StatusCount]] = (
+            Column("Status", lambda count: str(count.status)),
+            *(Column(str(priority), partial(_cell, priority=priority)) for priority in Priority),
+            Column("Total", lambda count: f"{count.total:,}", rank=3),
+            Column("Yours", lambda count: f"{count.own:,}", rank=2),
+            Column("", lambda count: bar(count.total / longest), rank=1),
         )
-        print_table(columns, [(status, whose) for status in Status for whose in (0, 1)])
+        print_table(columns, counts)
 
     def log_out(self) -> Next:
         """End the session."""
@@ -1443,14 +1787,19 @@ class MainScreen(SessionScreen):
     MENU: ClassVar[Sequence[Option["MainScreen"]]] = (
         Option(1, "Create work order", create_work_order, Action.CREATE),
         Option(2, "View work orders", ListScreen, Action.VIEW),
-        Option(3, "Update work order", SessionScreen.open_work_order, Action.VIEW),
-        Option(4, "Search work orders", search_work_orders, Action.VIEW),
-        Option(5, "Summary", show_summary, Action.SUMMARY),
-        Option(6, "My account", AccountScreen),
-        Option(8, "Manage users", UsersScreen),
-        Option(9, "Data and audit", DataScreen),
+        Option(3, "Update work order", SessionScreen.open_work_order, Action.VIEW, saves=False),
+        Option(4, "Search work orders", search_work_orders, Action.VIEW, saves=False),
+        Option(5, "My work", MyWorkScreen),
+        Option(6, "Summary", show_summary, Action.SUMMARY),
+        Option(8, "My account", AccountScreen),
+        Option(9, "Manage users", UsersScreen),
+        Option(10, "Data and audit", DataScreen),
         Option(0, "Log out", log_out),
     )
+
+
+def _cell(count: StatusCount, priority: Priority) -> str:
+    return f"{count.by_priority[priority]:,}"
 
 
 # Start menu
@@ -1469,11 +1818,12 @@ class StartScreen(Screen):
 
     def register(self) -> None:
         """Create an account; an admin approves those of managers and admins, except the first."""
-        if not users.needs_approval(self.connection, Role.ADMIN):
+        is_first = not users.needs_approval(self.connection, Role.ADMIN)
+        if is_first:
             print("There is no admin yet: register as admin to become the first.")
         username = ask("Username", partial(users.parse_new_username, self.connection))
         password = ask_new_password("Password", username)
-        role = ask_choice("Role", tuple(Role), Default(Role.USER))
+        role = ask_choice("Role", tuple(Role), Default(Role.ADMIN if is_first else Role.USER))
         approval = None
         if users.needs_approval(self.connection, role):
             print(f"An admin has to approve a new {role}.")
@@ -1491,13 +1841,11 @@ class StartScreen(Screen):
             print("That was a one-time password. Choose one of your own.")
             users.change_password(session, password, ask_new_password("New password", user.username, password))
             print("Password changed.")
-        main_screen = MainScreen(session)
-        perform(main_screen, main_screen.print_news)
-        return main_screen
+        return MainScreen(session)
 
     MENU: ClassVar[Sequence[Option["StartScreen"]]] = (
         Option(1, "Register", register),
-        Option(2, "Log in", log_in),
+        Option(2, "Log in", log_in, saves=False),
         Option(0, "Exit", Screen.go_back),
     )
 

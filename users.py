@@ -102,6 +102,11 @@ class Role(str, Enum):
     MANAGER = "manager"
     ADMIN = "admin"
 
+    @property
+    def with_article(self) -> str:
+        """The role in a sentence: a user, an admin."""
+        return f"{'an' if self is Role.ADMIN else 'a'} {self}"
+
     def __str__(self) -> str:
         return self.value
 
@@ -112,7 +117,8 @@ class Action(Enum):
     CREATE = "create a work order"
     VIEW = "see work orders"
     CHANGE_STATUS = "change the status"
-    EDIT = "edit the title, description or priority"
+    EDIT = "edit the title, description, priority or category"
+    NAME_CATEGORY = "name a new category"
     CHANGE_REQUESTER = "change the requester"
     COMMENT = "comment"
     ASSIGN = "assign a work order"
@@ -143,6 +149,7 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.VIEW: (Scope.OWN, Scope.ALL, Scope.ALL),
         Action.CHANGE_STATUS: (Scope.OWN, Scope.ALL, Scope.ALL),
         Action.EDIT: (Scope.OWN_UNFINISHED, Scope.ALL, Scope.ALL),
+        Action.NAME_CATEGORY: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.CHANGE_REQUESTER: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.COMMENT: (Scope.OWN, Scope.ALL, Scope.ALL),
         Action.ASSIGN: (Scope.NONE, Scope.ALL, Scope.ALL),
@@ -175,12 +182,16 @@ class User(NamedTuple):
 
 
 class Session:
-    """Somebody signed in on a connection, for as long as the account is active and its password stays the same."""
+    """Somebody signed in on a connection, for as long as the account is active and its password stays the same.
 
-    def __init__(self, connection: Connection, user_id: int, password_version: int) -> None:
+    What others have changed since the account's last login has a history id above `seen_history_id`.
+    """
+
+    def __init__(self, connection: Connection, user_id: int, password_version: int, seen_history_id: int = 0) -> None:
         self.connection = connection
         self.user_id = user_id
         self.password_version = password_version
+        self.seen_history_id = seen_history_id
 
 
 def current_user(session: Session) -> User:
@@ -274,48 +285,118 @@ def find_requester(connection: Connection, username: str) -> User:
 
 
 def parse_user(session: Session, text: str) -> User:
-    """Return the account that an admin means. Raises InvalidInputError, PermissionDeniedError to all but admins."""
+    """Return the account that an admin means by its username, the beginning of one, or `me`.
+
+    Raises InvalidInputError, PermissionDeniedError to all but admins.
+    """
     authorize(session, Action.MANAGE_USERS)
-    return find(session.connection, _username(session, text))
+    return find(session.connection, _username(session, text, "1"))
 
 
 def parse_assignee(session: Session, text: str) -> Optional[str]:
-    """Return the username of the assignee that the text means; `me` is oneself, and `nobody` is None.
+    """Return the username of the assignee that the text means: a username, the beginning of one, or `me`.
 
-    Raises InvalidInputError, PermissionDeniedError to those who may not assign.
+    `nobody` is None. Raises InvalidInputError, PermissionDeniedError to those who may not assign.
     """
     authorize(session, Action.ASSIGN)
-    if text.lower() == NOBODY:
+    name = text.lower()
+    if name == NOBODY or (
+        NOBODY.startswith(name) and not any(each.username.startswith(name) for each in list_assignees(session))
+    ):
         return None
-    return find_assignee(session.connection, _username(session, text)).username
+    username = _username(session, text, "is_active = 1 AND role <> 'user'")
+    return find_assignee(session.connection, username).username
 
 
 def parse_requester(session: Session, text: str) -> str:
-    """Return the username of the requester that the text means; `me` is oneself.
+    """Return the username of the requester that the text means: a username, the beginning of one, or `me`.
 
     Raises InvalidInputError, PermissionDeniedError to those who may not change a requester.
     """
     authorize(session, Action.CHANGE_REQUESTER)
-    return find_requester(session.connection, _username(session, text)).username
+    return find_requester(session.connection, _username(session, text, "is_active = 1")).username
 
 
 def parse_person(session: Session, text: str) -> str:
-    """Return the username that a filter means; `me` is oneself.
+    """Return the username that a filter means: a username, the beginning of one, or `me`.
 
     Raises InvalidInputError; to those who see only their own work orders it does not tell which accounts there are.
     """
     if scope(authorize(session, Action.VIEW), Action.VIEW) is not Scope.ALL and text.lower() != ME:
         return parse_username(text)
-    return find(session.connection, _username(session, text)).username
+    return find(session.connection, _username(session, text, "1")).username
 
 
 def parse_assignee_filter(session: Session, text: str) -> str:
     """Return the username of an assignee to filter by, as parse_person does, or `nobody`. Raises InvalidInputError."""
-    return NOBODY if text.lower() == NOBODY else parse_person(session, text)
+    try:
+        return NOBODY if text.lower() == NOBODY else parse_person(session, text)
+    except InvalidInputError:
+        if NOBODY.startswith(text.lower()):
+            return NOBODY
+        raise
 
 
-def _username(session: Session, text: str) -> str:
-    return current_user(session).username if text.lower() == ME else text
+def has_others(session: Session) -> bool:
+    """Return whether there is another active account than the session's."""
+    (has_others,) = session.connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM users WHERE is_active = 1 AND id <> ?)", (session.user_id,)
+    ).fetchone()
+    return bool(has_others)
+
+
+class Assignee(NamedTuple):
+    """Somebody whom work orders can be assigned to, and how many unfinished ones are."""
+
+    username: str
+    unfinished: int
+
+
+def list_assignees(session: Session) -> List[Assignee]:
+    """Return the active managers and admins by username. Raises PermissionDeniedError to those who may not assign."""
+    with snapshot(session.connection):
+        authorize(session, Action.ASSIGN)
+        rows = session.connection.execute(
+            f"""
+            SELECT username, ({_COUNT_UNFINISHED}) AS unfinished FROM users
+            WHERE is_active = 1 AND role <> 'user' ORDER BY username
+            """
+        ).fetchall()
+    return [Assignee(row["username"], row["unfinished"]) for row in rows]
+
+
+def count_assigned(session: Session, user: User) -> int:
+    """Return how many unfinished work orders are assigned to the account. Raises as list_users does."""
+    with snapshot(session.connection):
+        authorize(session, Action.MANAGE_USERS)
+        row = session.connection.execute(
+            f"SELECT ({_COUNT_UNFINISHED}) AS unfinished FROM users WHERE id = ?", (user.id,)
+        ).fetchone()
+    return int(row["unfinished"])
+
+
+_COUNT_UNFINISHED = """
+    SELECT count(*) FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
+"""
+
+
+def _username(session: Session, text: str, condition: str) -> str:
+    """Return the username that the text is or, among the accounts that meet the condition, the beginning of."""
+    name = text.lower()
+    if name == ME:
+        return current_user(session).username
+    rows = session.connection.execute(
+        f"""
+        SELECT username FROM users
+        WHERE username = :name OR (username > :name AND username < :name || '{{' AND {condition})
+        ORDER BY username LIMIT 6
+        """,
+        {"name": name},
+    ).fetchall()
+    usernames = [row["username"] for row in rows]
+    if len(usernames) > 1 and name not in usernames:
+        raise InvalidInputError(f"More than one username begins with {name[:32]}: {', '.join(usernames)}.")
+    return name if name in usernames or not usernames else usernames[0]
 
 
 # Registration and login
@@ -389,9 +470,19 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
             _clear_failures(connection, user.username, _client())
             _remember_client(connection, user)
             audit(connection, user.id, "logged in", user.username, user.id)
-            return Session(connection, user.id, user.password_version)
+            return Session(connection, user.id, user.password_version, _see_history(connection, user))
         audit(connection, None, "login failed", *_known_name(connection, username))
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
+
+
+def _see_history(connection: Connection, user: User) -> int:
+    """Mark the history as seen up to now, and return up to where it was before."""
+    (seen_before,) = connection.execute("SELECT seen_history_id FROM users WHERE id = ?", (user.id,)).fetchone()
+    connection.execute(
+        "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history) WHERE id = ?",
+        (user.id,),
+    )
+    return int(seen_before)
 
 
 def _has_active_admin(connection: Connection) -> bool:
@@ -701,6 +792,16 @@ def record_refusal(session: Session, subject: str) -> None:
         audit(session.connection, session.user_id, "refused", subject)
 
 
+def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
+    """Return the entry of the audit log. Raises InvalidInputError if there is none, PermissionDeniedError."""
+    with snapshot(session.connection):
+        authorize(session, Action.AUDIT)
+        row = session.connection.execute(_SELECT_AUDIT_LOG + "WHERE audit_log.id = ?", (entry_id,)).fetchone()
+    if row is None:
+        raise InvalidInputError(f"There is no entry {entry_id}.")
+    return _audit_entry(row)
+
+
 def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry], limit: int) -> List[AuditEntry]:
     """Return up to `limit` entries older than `after` (None: the latest), newest first.
 
@@ -719,14 +820,19 @@ def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry]
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
         rows = session.connection.execute(
-            f"""
-            SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
-            FROM audit_log LEFT JOIN users ON users.id = user_id
-            WHERE {condition} ORDER BY audit_log.id DESC LIMIT ?
-            """,
-            [*values, limit],
+            f"{_SELECT_AUDIT_LOG} WHERE {condition} ORDER BY audit_log.id DESC LIMIT ?", [*values, limit]
         ).fetchall()
-    return [AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])}) for row in rows]
+    return list(map(_audit_entry, rows))
+
+
+_SELECT_AUDIT_LOG = """
+    SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
+    FROM audit_log LEFT JOIN users ON users.id = user_id
+"""
+
+
+def _audit_entry(row: sqlite3.Row) -> AuditEntry:
+    return AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])})
 
 
 def audit_events(session: Session) -> List[str]:
@@ -814,10 +920,10 @@ def parse_password(password: str, username: str, current: Optional[str] = None) 
     forms = _forms(password.lower())
     if any(username in form for form in forms):
         raise InvalidInputError("A password must not contain the username.")
-    if any(_is_predictable(password.lower().translate(substitutions)) for substitutions in _SUBSTITUTIONS):
-        raise InvalidInputError("A password must not be a repeated pattern or a run such as 12345678 or 1qaz2wsx.")
     if not _COMMON_PASSWORDS.isdisjoint(forms) or any("workorder" in re.sub(r"[\W_]", "", form) for form in forms):
         raise InvalidInputError("This password is too common; choose one that nobody would guess.")
+    if any(_is_predictable(password.lower().translate(substitutions)) for substitutions in _SUBSTITUTIONS):
+        raise InvalidInputError("A password must not be a repeated pattern or a run such as 12345678 or 1qaz2wsx.")
     return password
 
 

@@ -4,7 +4,8 @@ import re
 import sqlite3
 import unicodedata
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as time_of_day
 from enum import Enum, IntEnum
 from itertools import islice
 from typing import (
@@ -31,7 +32,11 @@ from users import NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
 UNFINISHED = "unfinished"
 MAXIMUM_TITLE = 120
 MAXIMUM_TEXT = 10_000
+MAXIMUM_CATEGORY = 40
+LATEST_NOTES = 20  # that a work order's screen can show
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MAXIMUM_NOTES = 200_000  # of a work order, comments and notes together: what each new one has to index again
+LEAST_NOTE = 100  # that a note counts as
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
 COUNTED_AT_MOST = 1_000
@@ -91,6 +96,17 @@ class Sort(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @property
+    def description(self) -> str:
+        """What comes first in a list of this order."""
+        return {
+            Sort.URGENCY: "most urgent first",
+            Sort.NEWEST: "newest first",
+            Sort.OLDEST: "oldest first",
+            Sort.CHANGED: "most recently changed first",
+            Sort.DUE: "earliest due first",
+        }[self]
+
 
 class Due(str, Enum):
     """When work orders are due, to filter by; a week runs from Monday to Sunday in local time."""
@@ -108,13 +124,14 @@ class Due(str, Enum):
 class WorkOrder(NamedTuple):
     """A row of work_orders with the usernames of its people; times are UTC.
 
-    `urgency` and `due_rank` are what lists are sorted by: lowest first, and without a due date last.
+    `urgency`, `is_finished` and `due_rank` are what lists are sorted by: lowest first, without a due date last.
     """
 
     id: int
     title: str
     description: str
     priority: Priority
+    category: Optional[str]
     status: Status
     requester_id: int
     requester: str
@@ -125,6 +142,7 @@ class WorkOrder(NamedTuple):
     due_at: Optional[datetime]
     deleted_at: Optional[datetime]
     urgency: int
+    is_finished: int
     due_rank: str
 
     @property
@@ -146,25 +164,26 @@ class HistoryEntry(NamedTuple):
 
 
 class Details(NamedTuple):
-    """A work order as its screen shows it, and what the person may do with it now."""
+    """A work order as its screen shows it: its latest comments and notes, newest first, and what the person may do."""
 
     work_order: WorkOrder
-    comments: int
-    latest_comment: Optional[HistoryEntry]
+    notes: List[HistoryEntry]
     actions: FrozenSet[Action]
+    is_mine: bool
 
 
 _SELECT_HISTORY = """
-    SELECT work_order_history.id, changed_at, username, field, old_value, new_value, note
+    SELECT work_order_history.id, work_order_id, changed_at, username, field, old_value, new_value, note
     FROM work_order_history JOIN users ON users.id = user_id
 """
 
 
 def _select(source: str = "work_orders") -> str:
     return f"""
-        SELECT work_orders.id, work_orders.title, work_orders.description, priority, status, requester_id,
+        SELECT work_orders.id, work_orders.title, work_orders.description, priority, category, status,
+            requester_id,
             requesters.username AS requester, assignees.username AS assignee, work_orders.created_at, updated_at,
-            resolved_at, due_at, deleted_at, urgency, due_rank
+            resolved_at, due_at, deleted_at, urgency, is_finished, due_rank
         FROM {source}
         LEFT JOIN users AS requesters ON requesters.id = requester_id
         LEFT JOIN users AS assignees ON assignees.id = assignee_id
@@ -177,6 +196,7 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
         title=row["title"],
         description=row["description"],
         priority=Priority(row["priority"]),
+        category=row["category"],
         status=Status(row["status"]),
         requester_id=row["requester_id"],
         requester=row["requester"],
@@ -187,6 +207,7 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
         due_at=_moment(row["due_at"]),
         deleted_at=_moment(row["deleted_at"]),
         urgency=row["urgency"],
+        is_finished=row["is_finished"],
         due_rank=row["due_rank"],
     )
 
@@ -222,7 +243,7 @@ def parse_title(text: str) -> str:
 
     Raises InvalidInputError outside 1 to 120 characters, and for NUL.
     """
-    title = users.plain_text(text).replace("\n", " ")
+    title = re.sub(r"[\n\r\t]", " ", users.plain_text(text))
     if not 1 <= len(title) <= MAXIMUM_TITLE:
         raise InvalidInputError(f"A title has 1 to {MAXIMUM_TITLE} characters; this one has {len(title):,}.")
     return title
@@ -244,24 +265,74 @@ def parse_optional_text(text: str) -> str:
     return "" if text.lower() == NONE else parse_text(text)
 
 
-def parse_due_date(text: str) -> Optional[datetime]:
-    """Return the moment, in UTC, of a local date (its last second) or date and time, or None for `none`.
+def parse_category(session: Session, text: str) -> Optional[str]:
+    """Return the category that the text means: one in use by its name or the beginning of one; `none` is None.
 
-    Raises InvalidInputError.
+    Those who may name a new one can use any name that is not the beginning of one in use. Capitals don't matter. Raises
+    InvalidInputError.
+    """
+    known = (*categories(session), NONE)
+    is_known = any(name.lower().startswith(text.lower()) for name in known)
+    if is_known or text.isdigit() or not users.may(users.current_user(session), Action.NAME_CATEGORY):
+        choice = users.parse_choice(known, text)
+        return None if choice == NONE else choice
+    return _check_category(session, text)
+
+
+def categories(session: Session) -> List[str]:
+    """Return the categories in use, by name."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.CREATE)
+        return _categories(session.connection)
+
+
+def parse_due_date(text: str) -> Optional[datetime]:
+    """Return the moment, in UTC, that the text means, or None for `none`.
+
+    It is a local day (its last second), a day and a time, a time today, a number of days from today (+3d) or of hours
+    from now (+4h). A day is a date, today, tomorrow, or the beginning of a weekday, which is the next such day. Raises
+    InvalidInputError.
     """
     if text.lower() == NONE:
         return None
-    form = re.fullmatch("2[0-9]{3}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2})?", text)
+    text = " ".join(text.lower().split())
+    hours = re.fullmatch(r"\+([0-9]{1,4})h", text)
+    if hours:
+        return (datetime.now(timezone.utc) + timedelta(hours=int(hours[1]))).replace(second=0, microsecond=0)
+    form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|\+[0-9]{1,4}d|[a-z]+)? ?([0-9]{1,2}:[0-9]{2})?", text)
     try:
-        local = datetime.fromisoformat(text if form and form[1] else f"{text} 23:59:59") if form else None
+        day = _parse_day(form[1]) if form and text else None
+        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else _END_OF_DAY
     except ValueError:
-        local = None
-    if not local:
-        raise InvalidInputError("A due date is written 2026-12-31 or 2026-12-31 17:00, from 2000 to 2999, or none.")
+        day = None
+    if not (day and 2000 <= day.year <= 2999):
+        raise InvalidInputError(
+            "A due date is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; "
+            "or a time, +4h, or none."
+        )
+    local = datetime.combine(day, time)
     moment = local.astimezone(timezone.utc)
     if moment.astimezone().replace(tzinfo=None) != local:
-        raise InvalidInputError(f"There is no {text} here: the clocks are set forward over it.")
+        raise InvalidInputError(f"There is no {local:%Y-%m-%d %H:%M} here: the clocks are set forward over it.")
     return moment
+
+
+_END_OF_DAY = time_of_day(23, 59, 59)
+
+
+def _parse_day(text: Optional[str]) -> Optional[date]:
+    """Return the day that the text means: today for none, or None if it means no day. Raises ValueError."""
+    today = date.today()
+    if not text:
+        return today
+    if text[0].isdigit():
+        return date.fromisoformat(text)
+    if text.startswith("+"):
+        return today + timedelta(days=int(text[1:-1]))
+    days = {"today": 0, "tomorrow": 1}
+    days.update({word: (number - today.weekday() - 1) % 7 + 1 for number, word in enumerate(WEEKDAYS)})
+    possible = [days[word] for word in days if word.startswith(text)]
+    return today + timedelta(days=possible[0]) if len(possible) == 1 else None
 
 
 # Fields
@@ -314,6 +385,13 @@ PRIORITY = Field(
     lambda work_order: work_order.priority,
     "priority = :new",
 )
+CATEGORY: Field[Optional[str]] = Field(
+    "category",
+    Action.EDIT,
+    lambda work_order: work_order.category,
+    "category = :new",
+    lambda session, category: _check_category(session, category),
+)
 _STATUS = Field(
     "status",
     Action.CHANGE_STATUS,
@@ -345,25 +423,72 @@ REQUESTER = Field(
 
 
 FIELDS: Mapping[str, Field[Any]] = {
-    field.name: field for field in (TITLE, DESCRIPTION, PRIORITY, _STATUS, DUE_DATE, ASSIGNEE, REQUESTER)
+    field.name: field for field in (TITLE, DESCRIPTION, PRIORITY, CATEGORY, _STATUS, DUE_DATE, ASSIGNEE, REQUESTER)
 }
+
+
+def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
+    """Return the category as it is spelt already, or a new one if the person may name it."""
+    if name is None:
+        return None
+    name = users.plain_text(name).replace("\n", " ")
+    for known in _categories(session.connection):
+        if known.casefold() == name.casefold():
+            return known
+    if not users.may(users.current_user(session), Action.NAME_CATEGORY):
+        raise InvalidInputError(f"There is no category {name[:MAXIMUM_CATEGORY]}.")
+    if name.lower() in (NONE, users.ANY) or not name.isprintable():
+        raise InvalidInputError(f"A category has printable characters, and another name than {NONE} or {users.ANY}.")
+    if not 1 <= len(name) <= MAXIMUM_CATEGORY:
+        raise InvalidInputError(f"A category has 1 to {MAXIMUM_CATEGORY} characters; this one has {len(name):,}.")
+    return name
+
+
+def _categories(connection: Connection) -> List[str]:
+    # From each category to the next by its index: a DISTINCT would read every work order.
+    rows = connection.execute(
+        """
+        WITH RECURSIVE used (category) AS (
+            SELECT min(category) FROM work_orders WHERE deleted_at IS NULL
+            UNION ALL
+            SELECT (SELECT min(category) FROM work_orders WHERE category > used.category AND deleted_at IS NULL)
+            FROM used WHERE used.category IS NOT NULL
+        )
+        SELECT category FROM used WHERE category IS NOT NULL
+        """
+    ).fetchall()
+    return sorted((row["category"] for row in rows), key=str.casefold)
 
 
 # Creating and opening
 
 
-def create(session: Session, title: str, description: str, priority: Priority) -> int:
-    """Create a work order of the person's own and return its id. Raises InvalidInputError."""
+def create(
+    session: Session,
+    title: str,
+    description: str,
+    priority: Priority,
+    category: Optional[str] = None,
+    requester: Optional[str] = None,
+) -> int:
+    """Create a work order of the person's own, or of the requester whom a manager or admin names; return its id.
+
+    Raises InvalidInputError, PermissionDeniedError.
+    """
     title, description = parse_title(title), parse_text(description)
     with transaction(session.connection):
-        user = users.authorize(session, Action.CREATE)
+        user = owner = users.authorize(session, Action.CREATE)
+        category = _check_category(session, category)
+        if requester and requester != user.username:
+            users.authorize(session, Action.CHANGE_REQUESTER)
+            owner = users.find_requester(session.connection, requester)
         at = now()
         cursor = session.connection.execute(
             """
-            INSERT INTO work_orders (title, description, priority, requester_id, created_at, updated_at)
-            VALUES (?, ?, ?, ?, ?, ?)
+            INSERT INTO work_orders (title, description, priority, category, requester_id, created_at, updated_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
             """,
-            (title, description, priority, user.id, at, at),
+            (title, description, priority, category, owner.id, at, at),
         )
         assert cursor.lastrowid is not None
         users.record_change(session.connection, cursor.lastrowid, user, at, "created")
@@ -371,25 +496,22 @@ def create(session: Session, title: str, description: str, priority: Priority) -
 
 
 def get(session: Session, work_order_id: int) -> Details:
-    """Return the work order with its latest comment and what the person may do with it.
+    """Return the work order with its latest comments and notes and what the person may do with it.
 
     Raises NotFoundError, in the same words for somebody else's work order and for one never given.
     """
     with snapshot(session.connection):
         user = users.authorize(session, Action.VIEW)
         work_order = _visible(session, user, work_order_id)
-        (comments,) = session.connection.execute(
-            "SELECT count(*) FROM work_order_history WHERE work_order_id = ? AND field = 'comment'", (work_order_id,)
-        ).fetchone()
-        latest = session.connection.execute(
+        notes = session.connection.execute(
             f"""
             {_SELECT_HISTORY}
-            WHERE work_order_id = ? AND field = 'comment' ORDER BY work_order_history.id DESC LIMIT 1
+            WHERE work_order_id = ? AND note <> '' ORDER BY work_order_history.id DESC LIMIT {LATEST_NOTES}
             """,
             (work_order_id,),
-        ).fetchone()
+        ).fetchall()
     actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
-    return Details(work_order, comments, _history_entry(latest) if latest else None, actions)
+    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee == user.username)
 
 
 def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
@@ -436,6 +558,18 @@ def change_status(session: Session, shown: WorkOrder, status: Status, note: str 
             raise InvalidInputError(f"The status of work order #{shown.id} is already {status}.")
         if shown.status.is_finished and not status.is_finished:
             users.release_work_orders(session.connection, users.current_user(session), work_order_id=shown.id)
+
+
+def take(session: Session, shown: WorkOrder) -> bool:
+    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed.
+
+    Raises as change does.
+    """
+    with transaction(session.connection):
+        user, current = _changeable(session, Action.ASSIGN, shown.id)
+        is_assigned = current.assignee != user.username and _change(session, shown, ASSIGNEE, user.username)
+        is_started = current.status is Status.OPEN and _change(session, shown, _STATUS, Status.IN_PROGRESS)
+    return is_assigned or is_started
 
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
@@ -496,10 +630,13 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
 
 def _refuse_too_many_notes(connection: Connection, work_order_id: int, note: str) -> None:
     (length,) = connection.execute(
-        "SELECT coalesce(sum(length(note)), 0) FROM work_order_history WHERE work_order_id = ? AND note <> ''",
-        (work_order_id,),
+        """
+        SELECT coalesce(sum(max(length(note), :least)), 0) FROM work_order_history
+        WHERE work_order_id = :id AND note <> ''
+        """,
+        {"id": work_order_id, "least": LEAST_NOTE},
     ).fetchone()
-    if note and length + len(note) > MAXIMUM_NOTES:
+    if note and length + max(len(note), LEAST_NOTE) > MAXIMUM_NOTES:
         raise InvalidInputError(
             f"The comments and notes of work order #{work_order_id} would have more than {MAXIMUM_NOTES:,} characters; "
             "continue in a new work order."
@@ -576,13 +713,19 @@ def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
 
 
 class Filter(NamedTuple):
-    """Which work orders a list shows, None standing for any; the status may be UNFINISHED, the assignee NOBODY."""
+    """Which work orders a list shows, None standing for any.
+
+    The status may be UNFINISHED, the assignee NOBODY, the category NONE; `changed` stands for what others have changed
+    since the person's last login.
+    """
 
     status: Optional[str] = None
     priority: Optional[Priority] = None
+    category: Optional[str] = None
     requester: Optional[str] = None
     assignee: Optional[str] = None
     due: Optional[Due] = None
+    changed: bool = False
 
 
 class Query(NamedTuple):
@@ -602,13 +745,15 @@ class Query(NamedTuple):
 class Page(NamedTuple):
     """A page of a list, all of it from one moment.
 
-    Its rows, how many work orders the whole list has (above COUNTED_AT_MOST it was not counted), and for what a search
-    found the place that matched, in square brackets, by id.
+    Its rows, how many work orders the whole list has and how many of them are overdue (above COUNTED_AT_MOST they were
+    not counted), and by id what stands below a row: the place that a search matched, in square brackets, or what others
+    have changed.
     """
 
     work_orders: List[WorkOrder]
     total: int
-    excerpts: Dict[int, str]
+    overdue: int
+    below: Dict[int, List[str]]
 
 
 class Order(NamedTuple):
@@ -625,7 +770,7 @@ _ORDERS: Mapping[Sort, Order] = {
     Sort.NEWEST: Order(("id",), "DESC"),
     Sort.OLDEST: Order(("id",)),
     Sort.CHANGED: Order(("updated_at", "id"), "DESC", "work_orders INDEXED BY work_orders_by_change"),
-    Sort.DUE: Order(("due_rank", "id"), source="work_orders INDEXED BY work_orders_by_due"),
+    Sort.DUE: Order(("is_finished", "due_rank", "id"), source="work_orders INDEXED BY work_orders_by_due"),
 }
 
 
@@ -638,8 +783,8 @@ def search(session: Session, text: str) -> Query:
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
-    with _searching(session):
-        condition, values = _conditions(users.authorize(session, Action.VIEW), query)
+    with _searching(session, text):
+        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
         has_words = _match_expression(query.text) and _read(session.connection, query, 0, condition, values, 1)
     return query if has_words else query._replace(as_substring=True)
 
@@ -649,56 +794,93 @@ def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: 
 
     It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
     """
-    with _searching(session):
-        condition, values = _conditions(users.authorize(session, Action.VIEW), query)
+    with _searching(session, query.text):
+        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
         if query.as_substring:
-            found, total = _read_substring(session.connection, query, condition, values, seen)
-            if total <= COUNTED_AT_MOST or not seen:
-                return Page(found[:limit], total, _excerpts(session.connection, query, found[:limit]))
+            found, total, overdue = _read_substring(session.connection, query, condition, values, seen)
         else:
-            total = _count(session.connection, query, condition, values)
-        found, ids = [], {work_order.id for work_order in seen}
-        for after in (seen[-1], None) if seen else (None,):
-            ids |= {work_order.id for work_order in found}
-            if total and len(found) < limit:
-                missing = limit - len(found)
-                found += _read(session.connection, query, total, condition, values, missing, after, ids)
-        return Page(found, total, _excerpts(session.connection, query, found))
+            found, (total, overdue) = [], _count(session.connection, query, condition, values)
+        if total and not (query.as_substring and (total <= COUNTED_AT_MOST or not seen)):
+            found = _read_following(session.connection, query, total, condition, values, seen, limit)
+        rows = _rows_below(session, query, found[:limit])
+    return Page(found[:limit], total, overdue, _below(query, found[:limit], rows))
 
 
 def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> Page:
     """Return a page that was read before with its work orders as they are now, without those that left the list."""
     ids = [work_order.id for work_order in shown]
     listed = ", ".join("?" * len(ids))
-    with _searching(session):
-        condition, values = _conditions(users.authorize(session, Action.VIEW), query)
-        total = _count(session.connection, query, condition, values)
+    with _searching(session, query.text):
+        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
+        total, overdue = _count(session.connection, query, condition, values)
         source = "work_orders NOT INDEXED"  # they are looked up by their ids
         condition, values = f"{condition} AND work_orders.id IN ({listed})", [*values, *ids]
         if query.is_by_word:
-            source = _source(query, 0)
+            source = _source(query)
             condition += " AND work_order_search.rowid BETWEEN ? AND ?"
             values += [min(ids, default=0), max(ids, default=0)]
         rows = session.connection.execute(f"{_select(source)} WHERE {condition}", values).fetchall()
         found = sorted(map(_work_order, rows), key=lambda work_order: ids.index(work_order.id))
-        return Page(found, total, _excerpts(session.connection, query, found))
+        below = _rows_below(session, query, found)
+    return Page(found, total, overdue, _below(query, found, below))
+
+
+class MyWork(NamedTuple):
+    """How many work orders wait for somebody; above COUNTED_AT_MOST they were not counted."""
+
+    assigned: int
+    assigned_overdue: int
+    unassigned: int
+    overdue: int
+    due_this_week: int
+    requested: int
+    changed: int
+
+
+def my_work(session: Session) -> MyWork:
+    """Return how many work orders wait for the person, among those that they may see."""
+    with _searching(session, ""):
+        user = users.authorize(session, Action.VIEW)
+        filters = (assigned_to(user.username), UNASSIGNED, OVERDUE, DUE_THIS_WEEK, requested_by(user.username), CHANGED)
+        queries = list(map(Query, filters))
+        counts = [_count(session.connection, query, *_conditions(session, user, query)) for query in queries]
+    (assigned, assigned_overdue), *others = counts
+    return MyWork(assigned, assigned_overdue, *(count for count, _ in others))
+
+
+UNASSIGNED = Filter(status=UNFINISHED, assignee=NOBODY)
+OVERDUE = Filter(due=Due.OVERDUE)
+DUE_THIS_WEEK = Filter(status=UNFINISHED, due=Due.THIS_WEEK)
+CHANGED = Filter(changed=True)
+
+
+def assigned_to(username: str) -> Filter:
+    """Return the filter for the unfinished work orders that are assigned to somebody."""
+    return Filter(status=UNFINISHED, assignee=username)
+
+
+def requested_by(username: str) -> Filter:
+    """Return the filter for the unfinished work orders of a requester."""
+    return Filter(status=UNFINISHED, requester=username)
 
 
 @contextmanager
-def _searching(session: Session) -> Iterator[None]:
-    """Read what is inside in one snapshot; a search that takes too long is stopped with an ApplicationError."""
-    sentence = f"The search was stopped after {SEARCH_SECONDS} seconds; search for whole words or their beginnings."
+def _searching(session: Session, text: str) -> Iterator[None]:
+    """Read what is inside in one snapshot; where it takes too long, stop it with an ApplicationError."""
+    advice = "search for whole words or their beginnings" if text else "try again in a moment"
+    sentence = f"Reading was stopped after {SEARCH_SECONDS} seconds, so that others can save; {advice}."
     with limited(session.connection, SEARCH_SECONDS, sentence), snapshot(session.connection):
         yield
 
 
-def _conditions(user: User, query: Query) -> Tuple[str, List[object]]:
+def _conditions(session: Session, user: User, query: Query) -> Tuple[str, List[object]]:
     """Return the SQL condition, and the values bound in it, of what the query asks for and the user may see."""
     return where(
         (
             (True, "work_orders.deleted_at IS NULL", ()),
             (users.scope(user, Action.VIEW) is not Scope.ALL, "requester_id = ?", [user.id]),
             *_filter_conditions(query.filter),
+            (query.filter.changed, *_changed_by_others(session, user)),
             (query.is_by_word, "work_order_search MATCH ?", [_match_expression(query.text)]),
             *((True, *_contains(term)) for term in _terms_without_index(query)),
         )
@@ -711,13 +893,37 @@ def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[o
         (filter.status == UNFINISHED, "urgency < 4", ()),
         (filter.status not in (None, UNFINISHED), "status = ?", [filter.status]),
         (filter.priority, "priority = ?", [filter.priority]),
+        (filter.category == NONE, "category IS NULL", ()),
+        (filter.category not in (None, NONE), "category = ?", [filter.category]),
         (filter.requester, f"requester_id = {person}", [filter.requester]),
         (filter.assignee == NOBODY, "assignee_id IS NULL", ()),
         (filter.assignee not in (None, NOBODY), f"assignee_id = {person}", [filter.assignee]),
         (filter.due, "due_at IS NOT NULL", ()),
-        (filter.due is Due.OVERDUE, "urgency < 4 AND due_rank < ?", [now()]),
+        (filter.due is Due.OVERDUE, _OVERDUE, [now()]),
         (filter.due is Due.THIS_WEEK, "due_rank >= ? AND due_rank < ?", _this_week()),
     )
+
+
+_OVERDUE = "urgency < 4 AND is_finished = 0 AND due_rank < ?"
+
+
+def _changed_by_others(session: Session, user: User) -> Tuple[str, List[object]]:
+    """Return the condition that others have changed the work order since the last login, and its values.
+
+    Those are the work orders that concern the person now, and those that were assigned to them or taken from them.
+    """
+    condition = """
+        work_orders.id IN (
+            SELECT work_order_id
+            FROM work_order_history JOIN work_orders AS changed ON changed.id = work_order_id
+            WHERE work_order_history.id > ? AND user_id <> ? AND (
+                requester_id = ?
+                OR ? AND (assignee_id = ? OR field = 'assignee' AND ? IN (old_value, new_value))
+            )
+        )
+    """
+    sees_all = users.scope(user, Action.VIEW) is Scope.ALL
+    return condition, [session.seen_history_id, user.id, user.id, sees_all, user.id, user.username]
 
 
 def _this_week() -> Tuple[str, str]:
@@ -726,7 +932,7 @@ def _this_week() -> Tuple[str, str]:
     return utc_text(monday), utc_text(monday + timedelta(days=7))
 
 
-def _source(query: Query, total: int) -> str:
+def _source(query: Query, total: int = 0) -> str:
     """Return the table to read from, given how many rows match; without a hint SQLite would sort or read too much.
 
     Where more rows match than we count, walking the order's index meets them soon; fewer are faster to sort.
@@ -738,14 +944,29 @@ def _source(query: Query, total: int) -> str:
     return _ORDERS[query.sort].source if total > COUNTED_AT_MOST else "work_orders"
 
 
-def _count(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> int:
-    (total,) = connection.execute(
+def _count(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> Tuple[int, int]:
+    """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
+
+    Where more match, what is overdue of a search, or of what others have changed, is not counted: each one that is
+    overdue would have to be looked for there.
+    """
+    limit = COUNTED_AT_MOST + 1
+    row = connection.execute(
         f"""
-        SELECT count(*) FROM (SELECT 1 FROM {_source(query, 0)} WHERE {condition} LIMIT {COUNTED_AT_MOST + 1})
+        SELECT count(*) AS total, coalesce(sum(is_overdue), 0) AS overdue
+        FROM (SELECT {_OVERDUE} AS is_overdue FROM {_source(query)} WHERE {condition} LIMIT {limit})
         """,
-        values,
+        [now(), *values],
     ).fetchone()
-    return int(total)
+    if row["total"] < limit:
+        return row["total"], row["overdue"]
+    if query.is_by_word or query.filter.changed:
+        return limit, 0
+    (overdue,) = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM work_orders WHERE {condition} AND {_OVERDUE} LIMIT {limit})",
+        [*values, now()],
+    ).fetchone()
+    return limit, overdue
 
 
 def _read(
@@ -774,10 +995,28 @@ def _read(
     return found
 
 
+def _read_following(
+    connection: Connection,
+    query: Query,
+    total: int,
+    condition: str,
+    values: Sequence[object],
+    seen: Sequence[WorkOrder],
+    limit: int,
+) -> List[WorkOrder]:
+    """Return up to `limit` that follow the last one seen and, after them, those that have moved ahead of it."""
+    found: List[WorkOrder] = []
+    for after in (seen[-1], None) if seen else (None,):
+        ids = {work_order.id for work_order in (*seen, *found)}
+        if len(found) < limit:
+            found += _read(connection, query, total, condition, values, limit - len(found), after, ids)
+    return found
+
+
 def _read_substring(
     connection: Connection, query: Query, condition: str, values: Sequence[object], seen: Sequence[WorkOrder]
-) -> Tuple[List[WorkOrder], int]:
-    """Return what matches and was not seen yet, and how many match, up to one more than we count.
+) -> Tuple[List[WorkOrder], int, int]:
+    """Return what matches and was not seen yet, how many match, up to one more than we count, and how many are overdue.
 
     No index answers a substring, so that one pass over the texts has to do. What has moved ahead of the last one seen
     comes last.
@@ -788,7 +1027,7 @@ def _read_substring(
     if seen:
         last = _key(seen[-1], order.columns)
         unseen.sort(key=lambda row: (_key(row, order.columns) < last) is not bool(order.direction))
-    return unseen, len(matching)
+    return unseen, len(matching), sum(work_order.is_overdue for work_order in matching)
 
 
 def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
@@ -833,22 +1072,39 @@ def _either_case(character: str) -> str:
     return f"[{''.join(form for form in forms if len(form) == 1)}]"
 
 
-def _excerpts(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, str]:
-    """Return for each work order that a search found the place that matched, the match in square brackets."""
-    if not (query.text and found):
+def _rows_below(session: Session, query: Query, found: Sequence[WorkOrder]) -> List[sqlite3.Row]:
+    """Return the rows of the history, newest first, of which something stands below a page's work orders."""
+    if not (found and (query.text or query.filter.changed)):
+        return []
+    changes = "work_order_history.id > ? AND user_id <> ?"
+    condition, values = where(
+        (
+            (query.filter.changed, changes, [session.seen_history_id, session.user_id]),
+            (not query.filter.changed, "note <> ''", ()),
+            (True, f"work_order_id IN ({', '.join('?' * len(found))})", [work_order.id for work_order in found]),
+        )
+    )
+    return session.connection.execute(
+        f"{_SELECT_HISTORY} WHERE {condition} ORDER BY work_order_history.id DESC", values
+    ).fetchall()
+
+
+def _below(query: Query, found: Sequence[WorkOrder], rows: Sequence[sqlite3.Row]) -> Dict[int, List[str]]:
+    """Return by work order what others have changed or, for a search, the place that matched, in square brackets."""
+    if query.filter.changed:
+        return {
+            work_order.id: [
+                describe_entry(_history_entry(row)) for row in rows if row["work_order_id"] == work_order.id
+            ]
+            for work_order in found
+        }
+    if not query.text:
         return {}
     terms = [query.text] if query.as_substring else query.text.split()
     texts = {row.id: [("title", row.title), ("description", row.description)] for row in found}
-    notes = connection.execute(
-        f"""
-        SELECT work_order_id, field, note FROM work_order_history
-        WHERE work_order_id IN ({", ".join("?" * len(found))}) AND note <> '' ORDER BY id DESC
-        """,
-        list(texts),
-    )
-    for row in notes.fetchall():
+    for row in rows:
         texts[row["work_order_id"]].append(("comment" if row["field"] == "comment" else "note", row["note"]))
-    return {work_order_id: _excerpt(places, terms) for work_order_id, places in texts.items()}
+    return {work_order_id: [_excerpt(places, terms)] for work_order_id, places in texts.items()}
 
 
 def _excerpt(texts: Sequence[Tuple[str, str]], terms: Sequence[str]) -> str:
@@ -872,59 +1128,49 @@ def _without_accents(text: str) -> str:
     return "".join(part[0] if "\u0300" <= part[-1] <= "\u036f" else character for part, character in zip(parts, text))
 
 
-# History, news and counts
+# History and counts
+
+
+def get_with_deleted(session: Session, work_order_id: int) -> WorkOrder:
+    """Return the work order; admins see a deleted one too. Raises NotFoundError."""
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        return _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
 
 
 def history(
-    session: Session, work_order_id: int, after: Optional[HistoryEntry] = None, limit: int = -1
+    session: Session, work_order_id: int, before: Optional[HistoryEntry] = None, limit: int = -1
 ) -> List[HistoryEntry]:
-    """Return up to `limit` (-1: all) changes and comments that follow `after`, oldest first.
+    """Return up to `limit` (-1: all) changes and comments older than `before`, newest first.
 
     Raises NotFoundError; admins see the history of a deleted work order too.
     """
     with snapshot(session.connection):
         user = users.authorize(session, Action.VIEW)
         _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
+        condition, values = where(
+            (
+                (True, "work_order_id = ?", [work_order_id]),
+                (before, "work_order_history.id < ?", [before and before.id]),
+            )
+        )
         rows = session.connection.execute(
-            f"""
-            {_SELECT_HISTORY}
-            WHERE work_order_id = ? AND work_order_history.id > ? ORDER BY work_order_history.id LIMIT ?
-            """,
-            (work_order_id, after.id if after else 0, limit),
+            f"{_SELECT_HISTORY} WHERE {condition} ORDER BY work_order_history.id DESC LIMIT ?", [*values, limit]
         ).fetchall()
     return list(map(_history_entry, rows))
 
 
-def news(session: Session, limit: int) -> Tuple[int, List[Tuple[WorkOrder, HistoryEntry]]]:
-    """Return how many work orders, one's own or assigned, others have changed since this was last asked.
+class StatusCount(NamedTuple):
+    """How many work orders have a status, by priority and all together, and how many of them are one's own."""
 
-    The second value has up to `limit` of them, latest change first, each with that change.
-    """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.VIEW)
-        rows = session.connection.execute(
-            """
-            SELECT max(work_order_history.id) AS id, changed_at, username, field, old_value, new_value, note,
-                work_order_id
-            FROM work_order_history
-            JOIN users ON users.id = user_id
-            JOIN work_orders ON work_orders.id = work_order_id
-            WHERE work_order_history.id > (SELECT seen_history_id FROM users WHERE id = :me) AND user_id <> :me
-                AND (requester_id = :me OR assignee_id = :me AND :sees_all) AND deleted_at IS NULL
-            GROUP BY +work_order_id ORDER BY 1 DESC
-            """,
-            {"me": user.id, "sees_all": users.scope(user, Action.VIEW) is Scope.ALL},
-        ).fetchall()
-        session.connection.execute(
-            "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history) WHERE id = ?",
-            (user.id,),
-        )
-        latest = [(_visible(session, user, row["work_order_id"]), _history_entry(row)) for row in rows[:limit]]
-    return len(rows), latest
+    status: Status
+    by_priority: Dict[Priority, int]
+    total: int
+    own: int
 
 
-def summary(session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:
-    """Return for each status and priority how many work orders there are, and how many of them are one's own."""
+def summary(session: Session) -> List[StatusCount]:
+    """Return for each status how many work orders there are, whoever's they are."""
     with snapshot(session.connection):
         user = users.authorize(session, Action.SUMMARY)
         rows = session.connection.execute(
@@ -934,7 +1180,12 @@ def summary(session: Session) -> Dict[Tuple[Status, Priority], Tuple[int, int]]:
             """,
             (user.id,),
         ).fetchall()
-    return {(Status(row["status"]), Priority(row["priority"])): (row["total"], row["own"]) for row in rows}
+    counts = []
+    for status in Status:
+        those = [row for row in rows if row["status"] == status]
+        by_priority = {**dict.fromkeys(Priority, 0), **{Priority(row["priority"]): row["total"] for row in those}}
+        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), sum(row["own"] for row in those)))
+    return counts
 
 
 # Words
@@ -964,15 +1215,31 @@ def age(moment: datetime) -> str:
 
 def quantity(count: int) -> str:
     """Return a number of work orders in words; above COUNTED_AT_MOST it was not counted."""
-    number = f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count or 'no'}"
-    return f"{number} work order{'' if count == 1 else 's'}"
+    return f"{number_of(count) if count else 'no'} work order{'' if count == 1 else 's'}"
+
+
+def number_of(count: int) -> str:
+    """Return a number; above COUNTED_AT_MOST it was not counted."""
+    return f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count:,}"
 
 
 def describe_due(work_order: WorkOrder) -> str:
-    """Return on which day the work order is due, in local time, or for how long it has been overdue."""
+    """Return on which day the work order is due, at which time if it is today, or for how long it has been overdue."""
     if not work_order.due_at:
         return ""
-    return f"overdue {age(work_order.due_at)}" if work_order.is_overdue else local_time(work_order.due_at)[:10]
+    if work_order.is_overdue:
+        return f"overdue {age(work_order.due_at).split()[0]}"
+    day, _, time = local_time(work_order.due_at).partition(" ")
+    return f"today {time}".rstrip() if day == f"{date.today()}" else day
+
+
+def describe_my_work(work: MyWork, user: User) -> str:
+    """Return in a line what waits for somebody."""
+    changed = f"{number_of(work.changed)} changed by others since your last login"
+    if not users.may(user, Action.ASSIGN):
+        return f"{number_of(work.requested)} unfinished, {number_of(work.overdue)} overdue; {changed}"
+    overdue = f", {number_of(work.assigned_overdue)} of them overdue" if work.assigned_overdue else ""
+    return f"{number_of(work.assigned)} assigned to you{overdue}; {number_of(work.unassigned)} unassigned; {changed}"
 
 
 def describe_query(query: Query) -> str:
@@ -985,9 +1252,11 @@ def _describe_filter(filter: Filter) -> List[str]:
     words = (
         (filter.status, f"{filter.status}"),
         (filter.priority, f"priority {filter.priority}"),
+        (filter.category, f"category {filter.category}"),
         (filter.requester, f"requester {filter.requester}"),
         (filter.assignee, f"assignee {filter.assignee}"),
         (filter.due, f"{'due ' * (filter.due is Due.THIS_WEEK)}{filter.due}"),
+        (filter.changed, "changed by others since your last login"),
     )
     return [text for value, text in words if value]
 
@@ -999,6 +1268,11 @@ def describe_entry(entry: HistoryEntry) -> str:
         old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
         what = f'{entry.field} from "{old}" to "{new}"'
     return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
+
+
+def describe_loss(count: int) -> str:
+    """Return what to add about the work orders that will lose their assignee, if there are any."""
+    return f" {quantity(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
 
 
 def describe_release(count: int, username: str) -> str:

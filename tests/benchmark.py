@@ -42,14 +42,15 @@ def fill(path: Path, number: int) -> None:
             title = f"{WORDS[n % 15]} {WORDS[n % 13]} number {n}"
             connection.execute(
                 """
-                INSERT INTO work_orders (title, description, priority, status, requester_id, assignee_id, created_at,
-                    updated_at, resolved_at, due_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO work_orders (title, description, priority, category, status, requester_id, assignee_id,
+                    created_at, updated_at, resolved_at, due_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 (
                     title,
                     f"The {WORDS[n % 11]} in room {n % 500} does not work since the {WORDS[n % 7]} was changed.",
                     n % 4 + 1,
+                    WORDS[n % 8] if n % 3 else None,
                     status,
                     n % 100 + 2,
                     1 if n % 3 else None,
@@ -88,13 +89,17 @@ def actions(anna: Session, uma: Session) -> Dict[str, Callable[[], object]]:
         "create": lambda: work_order.create(uma, "Printer jams", "Tray 2", Priority.HIGH),
         "comment": lambda: work_order.comment(uma, own.id, "Still so"),
         "summary": lambda: work_order.summary(anna),
-        "news": lambda: work_order.news(uma, 5),
+        "my work": lambda: work_order.my_work(anna),
+        "my work of a user": lambda: work_order.my_work(uma),
+        "categories": lambda: work_order.categories(anna),
+        "assignees": lambda: users.list_assignees(anna),
         **{f"list by {sort}": listed(anna, sort=sort) for sort in Sort},
         "list, page 26": lambda: work_order.read_page(anna, Query(), first_25_pages, 20),
         "list of a user": listed(uma),
         "filter status": listed(anna, Filter(status=Status.OPEN)),
         "filter unfinished": listed(anna, Filter(status=work_order.UNFINISHED)),
         "filter priority": listed(anna, Filter(priority=Priority.HIGH)),
+        "filter category": listed(anna, Filter(category="network")),
         "filter requester": listed(anna, Filter(requester="user7")),
         "filter assignee": listed(anna, Filter(assignee=users.NOBODY)),
         "filter overdue": listed(anna, Filter(due=Due.OVERDUE)),

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import select
 import signal
 import subprocess
@@ -32,6 +33,7 @@ PATIENCE_SECONDS = 10
 
 # Tests make many accounts and log in often; their passwords guard nothing.
 users.SCRYPT_LOG_N = 4
+database.YIELD_SECONDS = 0
 _CHEAP = f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -89,7 +91,11 @@ class DatabaseTestCase(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.path = self.folder / "test.db"
-        self.path.write_bytes(_database_with_people())
+        self.use(_database_with_people())
+
+    def use(self, content: bytes) -> None:
+        """Act from now on in a database with this content."""
+        self.path.write_bytes(content)
         self.connection = database.connect(self.path)
         self.addCleanup(self.connection.close)
         self.anna, self.max, self.uma, self.ugo = (Session(self.connection, number, 1) for number in (1, 2, 3, 4))
@@ -99,9 +105,14 @@ class DatabaseTestCase(unittest.TestCase):
         return users.log_in(self.connection, username, PASSWORD)
 
     def create(
-        self, session: Session, title: str = "Printer jams", description: str = "", priority: Priority = Priority.MEDIUM
+        self,
+        session: Session,
+        title: str = "Printer jams",
+        description: str = "",
+        priority: Priority = Priority.MEDIUM,
+        category: Optional[str] = None,
     ) -> WorkOrder:
-        return self.get(session, work_order.create(session, title, description, priority))
+        return self.get(session, work_order.create(session, title, description, priority, category))
 
     def get(self, session: Session, work_order_id: int) -> WorkOrder:
         return work_order.get(session, work_order_id).work_order
@@ -174,6 +185,11 @@ def run_command(command: Sequence[str], answers: bytes, variables: Dict[str, str
     return Ended(done.stdout.decode(errors="replace"), done.returncode)
 
 
+def plain(text: str) -> str:
+    """Return what a terminal printed without its escape sequences."""
+    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", text).replace("\r", "")
+
+
 class Conversation:
     """The running program, over pipes, or over a pseudo-terminal of some columns and lines."""
 
@@ -236,8 +252,12 @@ class Conversation:
         self.answer("Username: ", username, "Password: ", PASSWORD)
 
     def choose(self, *labels: str) -> str:
-        """Choose from one menu after the other."""
-        return "".join(self.answer("Choose an option: ", label) for label in labels)
+        """Choose from one menu after the other, with its number or the ID of a work order."""
+        seen = ""
+        for label in labels:
+            seen += self.expect("Choose an option")
+            seen += self.answer(": ", label)
+        return seen
 
     def send(self, text: str) -> None:
         os.write(self._input, text.encode("utf-8", "surrogateescape"))

@@ -94,7 +94,7 @@ class EditDescriptionTest(DatabaseTestCase):
         talk.choose("Edit description")
         talk.expect("Description")
         talk.send(keys)
-        talk.expect("Choose an option: ")
+        talk.expect("Choose an option or #ID: ")
         self.assertEqual(self.rows("SELECT description FROM work_orders"), [(text,)])
 
     def test_lines_that_a_c_locale_cannot_offer_are_kept(self) -> None:
@@ -316,10 +316,9 @@ class UpgradedTest(UpgradeTest):
         work_order.comment(self.there, 1, "arrived")
         work_order.delete(self.anna, 2)
         self.assertEqual(database.find_differences(self.connection), [])
-        counts = work_order.summary(self.there)
-        self.assertEqual(
-            (counts[Status.OPEN, Priority.MEDIUM], counts[Status.ON_HOLD, Priority.MEDIUM]), ((1,) * 2,) * 2
-        )
+        counts = {count.status: count for count in work_order.summary(self.there)}
+        for status in (Status.OPEN, Status.ON_HOLD):
+            self.assertEqual((counts[status].by_priority[Priority.MEDIUM], counts[status].own), (1, 1))
 
     def test_a_search_finds_notes_as_well_as_comments(self) -> None:
         for text in ("supplier", "cartridge", "dry"):
@@ -394,7 +393,7 @@ class SearchTest(DatabaseTestCase):
         self.fill()
         with mock.patch.object(work_order, "SEARCH_SECONDS", 0):
             with self.assertRaisesRegex(
-                database.ApplicationError, "The search was stopped after 0 seconds; search for"
+                database.ApplicationError, "Reading was stopped after 0 seconds, so that others can save; search for"
             ):
                 work_order.read_page(self.max, self.NOWHERE, (), 20)
             self.assertFalse(self.connection.in_transaction)
@@ -557,7 +556,7 @@ class LockTest(DatabaseTestCase):
             for show in (
                 data.back_up,
                 data.check_database,
-                main.MainScreen(self.anna).print_news,
+                main.MainScreen(self.anna).show,
                 main.MainScreen(self.anna).show_summary,
                 *(screen(self.anna).show for screen in (main.ListScreen, main.AuditScreen, main.DeletedScreen)),
                 main.WorkOrderScreen(self.anna, shown.id).show,
@@ -644,7 +643,7 @@ class BothSignalsTest(DatabaseTestCase):
                 if place != "Choose an option: ":
                     talk.answer("option: ", "Log in", "Username: ", "uma")
                 if place == "Title: ":
-                    talk.answer("Password: ", PASSWORD, "option: ", "Create work order")
+                    talk.answer("Password: ", PASSWORD, "#ID: ", "Create work order")
                 talk.expect(place)
                 # A program that is stopped finds both when it goes on.
                 for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
@@ -712,7 +711,7 @@ class MovedTest(DatabaseTestCase):
         move()
         talk.choose("View work orders")
         seen = talk.expect("Still to be seen")
-        self.assertIn(f"Error: {self.path} was moved, removed or replaced: what you see is the old file.", seen)
+        self.assertIn(f"Error: {self.path} was moved, removed or replaced: you are seeing the old file.", seen)
 
     def test_the_next_screen_says_that_it_was_moved_and_shows_the_old_one(self) -> None:
         self.assert_said_and_shown(lambda: self.path.rename(self.folder / "moved.db"))
