@@ -18,7 +18,7 @@ from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
-YIELD_SECONDS = 0.003  # for which who has just written lets the others try first
+YIELD_SECONDS = 0.003  # how long a session that has just written lets others try first
 PAGES_PER_STEP = 10_000  # of a backup: 40 MB
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
 # quick_check reads the whole file: 16 MiB take the blink of an eye, while a large database must still open at once.
@@ -62,7 +62,7 @@ _DAMAGE = ("malformed", "not a database")
 
 
 def explain(fault: Exception) -> str:
-    """Return the finished sentence for the person about any of the EXPECTED_FAULTS."""
+    """Return a complete sentence that explains any of the EXPECTED_FAULTS to the person."""
     if isinstance(fault, ApplicationError):
         return str(fault)
     for words, sentence in _PASSING_FAULTS:
@@ -807,7 +807,7 @@ def check(connection: Connection) -> List[str]:
             finally:
                 copy.close()
     except OSError as error:
-        raise BackupError(f"There is no room for a copy to check: {error.strerror}.") from error
+        raise BackupError(f"A copy to check cannot be written: {error.strerror}.") from error
 
 
 def find_problems(connection: sqlite3.Connection) -> List[str]:
@@ -863,7 +863,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
 
 @contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    """Make an empty file beside the target, for its owner alone, and remove it in the end, and dead ones before."""
+    """Make an empty file beside the target, for its owner alone, after removing dead ones; remove it at the end."""
     _remove_dead_partials(target.parent)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -897,7 +897,7 @@ def _remove_dead_partials(folder: Path) -> None:
 
 
 def _is_running(process_id: int) -> bool:
-    # On Windows, os.kill would end the process; what has our own number was left by one that had it before us.
+    # On Windows, os.kill would end the process; a file with our own number was left by an earlier process.
     if os.name == "nt" or process_id == os.getpid():
         return False
     try:

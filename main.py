@@ -175,7 +175,7 @@ def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool =
 
 
 class Deadline:
-    """When a session ends for which nobody presses a key: so many seconds after the last one, or never for 0."""
+    """When an idle session ends: so many seconds after the last key, or never for 0."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds or math.inf
@@ -774,7 +774,7 @@ def _below(stack: List[Screen], screen: Screen) -> List[Screen]:
 def choose(screen: Screen) -> Callable[[], Next]:
     """Print the screen's menu and return what the chosen option does; Ctrl-C is 0, and #12 opens work order 12.
 
-    An empty answer does nothing, upon which the screen is shown again. Raises SystemExit(0) at the end of input.
+    An empty answer shows the screen again. Raises SystemExit(0) at the end of input.
     """
     screen.print_menu()
     by_number = {str(option.number): option for option in screen.options}
@@ -1861,7 +1861,7 @@ def parse_arguments(arguments: Sequence[str]) -> None:
         prog="main.py",
         allow_abbrev=False,
         description="Work orders of an IT department: start it without arguments and choose from numbered menus.",
-        epilog="WORK_ORDER_DB names another database file than work_order.db beside main.py.",
+        epilog="WORK_ORDER_DB names a database file other than work_order.db beside main.py.",
     )
     parser.add_argument("--version", action="version", version=f"IT Work Order Management System {VERSION}")
     parser.parse_args(arguments)

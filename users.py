@@ -31,7 +31,7 @@ PBKDF2_ITERATIONS = 600_000
 # Far beyond what we write: a stored hash that asks for more would stop the machine rather than check a password.
 _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000_000
 
-# Of a name from one client, and from all clients together that its account has not logged in from lately.
+# Failures of a name before it has to wait: those from one client, and those from all clients together.
 FREE_FAILURES, FREE_FAILURES_OF_ALL = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
 FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
@@ -63,7 +63,7 @@ class SessionEndedError(ApplicationError):
 def plain_text(text: str) -> str:
     """Return the text in Unicode's form NFC, without space around it. Raises InvalidInputError for what is no text."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise InvalidInputError("A text cannot contain the character NUL or a part of one.")
+        raise InvalidInputError("A text cannot contain NUL or an incomplete character.")
     return unicodedata.normalize("NFC", text).strip()
 
 
@@ -280,7 +280,7 @@ def find_requester(connection: Connection, username: str) -> User:
     """Return the account with that username if it can be a requester: an active one. Raises InvalidInputError."""
     user = find(connection, username)
     if not user.is_active:
-        raise InvalidInputError(f"User {user.username} is deactivated; a requester has an active account.")
+        raise InvalidInputError(f"User {user.username} is deactivated; a requester must have an active account.")
     return user
 
 
@@ -346,7 +346,7 @@ def has_others(session: Session) -> bool:
 
 
 class Assignee(NamedTuple):
-    """Somebody whom work orders can be assigned to, and how many unfinished ones are."""
+    """Somebody to whom work orders can be assigned, and how many unfinished ones they have."""
 
     username: str
     unfinished: int
@@ -381,7 +381,7 @@ _COUNT_UNFINISHED = """
 
 
 def _username(session: Session, text: str, condition: str) -> str:
-    """Return the username that the text is or, among the accounts that meet the condition, the beginning of."""
+    """Return the username that equals the text or, among the accounts that meet the condition, begins with it."""
     name = text.lower()
     if name == ME:
         return current_user(session).username
@@ -908,7 +908,7 @@ def parse_password(password: str, username: str, current: Optional[str] = None) 
     """Return the password if it is fit to guard the account.
 
     Raises InvalidInputError for the current one, a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and
-    what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequences, built on the username or the
+    what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequential, or built on the username or the
     service's name).
     """
     if current is not None and unicodedata.normalize("NFC", password) == unicodedata.normalize("NFC", current):
@@ -1051,9 +1051,9 @@ def wait_seconds(failures: int, free: int = FREE_FAILURES) -> int:
 def _authenticated(connection: Connection, username: str, password: str) -> Optional[User]:
     """Return the account, active or not, if name and password match and the name need not wait.
 
-    The failure is recorded before the hash is computed, so that attempts in parallel don't come cheaper, and undone if
-    it was none; the failures before it remain to be cleared. An unknown name, and one that has to wait, cost as much as
-    a wrong password.
+    The failure is recorded before the hash is computed, so that parallel attempts gain nothing, and undone if the
+    password is right; earlier failures stay until they are cleared. An unknown name, and one that has to wait,
+    cost as much as a wrong password.
     """
     may_try = _record_failure(connection, username)
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
@@ -1140,7 +1140,7 @@ def _write_failures(connection: Connection, username: str, failures: int, last_f
 def _remove_old_failures(connection: Connection, username: str) -> None:
     oldest = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
     connection.execute("DELETE FROM password_failures WHERE last_failed_at < ?", (oldest,))
-    # Where the clock was set back, the wait starts again, and ends.
+    # If the clock was set back, the wait starts again now, so that it does end.
     connection.execute(
         "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now",
         {"now": now(), "name": _name_hash(username)},

@@ -152,7 +152,7 @@ class WorkOrder(NamedTuple):
 
 
 class HistoryEntry(NamedTuple):
-    """One change of a work order, or a comment: when (UTC), by whom, of what, from, to and the text to it."""
+    """One change of a work order, or a comment: when (UTC), by whom, which field, from what, to what, and its note."""
 
     id: int
     changed_at: datetime
@@ -438,7 +438,7 @@ def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
     if not users.may(users.current_user(session), Action.NAME_CATEGORY):
         raise InvalidInputError(f"There is no category {name[:MAXIMUM_CATEGORY]}.")
     if name.lower() in (NONE, users.ANY) or not name.isprintable():
-        raise InvalidInputError(f"A category has printable characters, and another name than {NONE} or {users.ANY}.")
+        raise InvalidInputError(f"A category has printable characters and cannot be named {NONE} or {users.ANY}.")
     if not 1 <= len(name) <= MAXIMUM_CATEGORY:
         raise InvalidInputError(f"A category has 1 to {MAXIMUM_CATEGORY} characters; this one has {len(name):,}.")
     return name
@@ -729,7 +729,7 @@ class Filter(NamedTuple):
 
 
 class Query(NamedTuple):
-    """What a list asks for: a filter, an order, and a text, which `as_substring` may stand inside words too."""
+    """What a list asks for: a filter, an order, and a text; with `as_substring`, it may be inside words too."""
 
     filter: Filter = Filter()
     sort: Sort = Sort.URGENCY
@@ -947,8 +947,8 @@ def _source(query: Query, total: int = 0) -> str:
 def _count(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> Tuple[int, int]:
     """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
 
-    Where more match, what is overdue of a search, or of what others have changed, is not counted: each one that is
-    overdue would have to be looked for there.
+    Where more match, the overdue ones in a search, or among what others have changed, are not counted: finding
+    them would mean reading every match.
     """
     limit = COUNTED_AT_MOST + 1
     row = connection.execute(
@@ -1073,7 +1073,7 @@ def _either_case(character: str) -> str:
 
 
 def _rows_below(session: Session, query: Query, found: Sequence[WorkOrder]) -> List[sqlite3.Row]:
-    """Return the rows of the history, newest first, of which something stands below a page's work orders."""
+    """Return the history rows, newest first, that supply the lines below a page's work orders."""
     if not (found and (query.text or query.filter.changed)):
         return []
     changes = "work_order_history.id > ? AND user_id <> ?"
