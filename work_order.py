@@ -841,11 +841,11 @@ def my_work(session: Session) -> MyWork:
     """Return how many work orders wait for the person, among those that they may see."""
     with _searching(session, ""):
         user = users.authorize(session, Action.VIEW)
-        filters = (assigned_to(user.username), UNASSIGNED, OVERDUE, DUE_THIS_WEEK, requested_by(user.username), CHANGED)
-        queries = list(map(Query, filters))
-        counts = [_count(session.connection, query, *_conditions(session, user, query)) for query in queries]
-    (assigned, assigned_overdue), *others = counts
-    return MyWork(assigned, assigned_overdue, *(count for count, _ in others))
+        filters = (UNASSIGNED, OVERDUE, DUE_THIS_WEEK, requested_by(user.username), CHANGED)
+        assigned, others = Query(assigned_to(user.username)), list(map(Query, filters))
+        total, overdue = _count(session.connection, assigned, *_conditions(session, user, assigned))
+        totals = [_count_all(session.connection, query, *_conditions(session, user, query)) for query in others]
+    return MyWork(total, overdue, *totals)
 
 
 UNASSIGNED = Filter(status=UNFINISHED, assignee=NOBODY)
@@ -993,6 +993,14 @@ def _read(
     found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
     cursor.close()
     return found
+
+
+def _count_all(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> int:
+    """Return how many work orders match, up to one above COUNTED_AT_MOST."""
+    (total,) = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM {_source(query)} WHERE {condition} LIMIT {COUNTED_AT_MOST + 1})", values
+    ).fetchone()
+    return int(total)
 
 
 def _read_following(
