@@ -128,6 +128,19 @@ class BoundedNotesTest(DatabaseTestCase):
         self.assertEqual(self.rows("SELECT sum(length(note)) FROM work_order_history"), [(200_000,)])
         return self.get(self.uma, shown.id)
 
+    def test_a_short_note_counts_as_a_hundred_characters(self) -> None:
+        shown = self.create(self.uma)
+        insert = """
+            INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, note)
+            VALUES (?, 3, ?, 'comment', 'x')
+        """
+        with database.transaction(self.connection):
+            self.connection.executemany(insert, [(shown.id, database.now())] * 2_000)
+        with self.assertRaisesRegex(InvalidInputError, "continue in a new work order"):
+            work_order.comment(self.uma, shown.id, "x")
+        with self.assertRaisesRegex(sqlite3.IntegrityError, "200,000"):
+            self.connection.execute(insert, (shown.id, database.now()))
+
     def test_one_character_above_the_bound_is_refused_as_a_comment_and_as_a_note(self) -> None:
         shown = self.fill()
         sentence = "would have more than 200,000 characters; continue in a new work order"
