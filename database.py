@@ -11,7 +11,7 @@ import sqlite3
 import sys
 import time
 import unicodedata
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
@@ -523,11 +523,8 @@ def migrate(connection: "Connection", migrations: Sequence[Sequence[str]] = MIGR
 
 
 def _back_up_before_migration(connection: "Connection", version: int) -> None:
-    reader = open_file(connection.path)  # what holds the lock cannot be copied from
-    try:
+    with closing(open_file(connection.path)) as reader:  # what holds the lock cannot be copied from
         back_up(reader, connection.path.with_name(f"{connection.path.name}.version-{version}.{_timestamp()}"))
-    finally:
-        reader.close()
 
 
 # Transactions
@@ -638,6 +635,7 @@ def connect(path: Path, create: bool = False) -> Connection:
         connection = open_file(path)
         try:
             _check_content(connection)
+            connection.execute("PRAGMA journal_mode = DELETE")
             migrate(connection)
         except BaseException:
             connection.close()
@@ -686,11 +684,8 @@ def _create(path: Path) -> None:
     """Build a new database under another name and publish it whole, so that nobody ever meets half of one."""
     try:
         with _partial(path) as partial:
-            connection = open_file(partial)
-            try:
+            with closing(open_file(partial)) as connection:
                 migrate(connection)
-            finally:
-                connection.close()
             with contextlib.suppress(FileExistsError):  # another program that started now was faster
                 _publish(partial, path)
     except OSError as error:
@@ -744,7 +739,6 @@ def _check_content(connection: Connection) -> None:
         (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if problem != "ok":
             raise sqlite3.DatabaseError(problem)
-    connection.execute("PRAGMA journal_mode = DELETE")
 
 
 # Backup and check
@@ -776,11 +770,8 @@ def back_up(connection: Connection, target: Path) -> Path:
         _remove_dead_partials(connection.path.parent)
         with _partial(target) as partial:
             _copy(connection, partial)
-            copy = open_file(partial)
-            try:
+            with closing(open_file(partial)) as copy:
                 problems = find_problems(copy)
-            finally:
-                copy.close()
             if problems:
                 raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
             _flush(partial)
@@ -801,11 +792,8 @@ def check(connection: Connection) -> List[str]:
     try:
         with _partial(connection.path) as partial:
             _copy(connection, partial)
-            copy = open_file(partial)
-            try:
+            with closing(open_file(partial)) as copy:
                 return find_problems(copy) or find_differences(copy)
-            finally:
-                copy.close()
     except OSError as error:
         raise BackupError(f"A copy to check cannot be written: {error.strerror}.") from error
 
@@ -851,14 +839,10 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
         if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
             raise sqlite3.OperationalError("database is locked")
 
-    copy = sqlite3.connect(target, isolation_level=None)
-    try:
-        with snapshot(connection):
-            # An open read keeps others from committing, which would make SQLite restart the copy.
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
-    finally:
-        copy.close()
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy, snapshot(connection):
+        # An open read keeps others from committing, which would make SQLite restart the copy.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
 
 
 @contextmanager

@@ -65,6 +65,7 @@ VERSION = "1.0.0"
 # Windows has no SIGHUP and no SIGQUIT.
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
+TEXT_HINT = "End a line with \\ for more."
 # Keys of readline that bring back what somebody else cut or recorded (yank, macros), that search a history that does
 # not exist (which ends the process in readline 8.2), that list the host's files or accounts, or that change the keys.
 UNSAFE_KEYS = (
@@ -431,7 +432,7 @@ def ask(
 
 def ask_text(label: str, parse: Callable[[str], str], default: Optional[Default[str]] = None) -> str:
     """Ask for a text of any number of lines, as ask does."""
-    print("End a line with \\ for more.")
+    print(TEXT_HINT)
     return ask(label, parse, default, read_text)
 
 
@@ -1061,7 +1062,7 @@ class WorkOrderScreen(SessionScreen):
     def edit_description(self) -> None:
         """Give the work order another description."""
         current = self.initial(work_order.DESCRIPTION)
-        print("End a line with \\ for more.")
+        print(TEXT_HINT)
         description = ask_edit("Description", work_order.parse_optional_text, current, read_text)
         self.save(work_order.DESCRIPTION, description, f"Description of work order #{self.id} saved.")
 
@@ -1733,9 +1734,8 @@ class MainScreen(SessionScreen):
     def show(self) -> Sequence[Option[Any]]:
         """Print who is signed in, and in a line what waits for them."""
         options = super().show()
-        user = users.current_user(self.session)
         try:
-            waiting = work_order.describe_my_work(work_order.my_work(self.session), user)
+            waiting = work_order.describe_my_work(work_order.my_work(self.session))
         except database.TookTooLongError as error:
             waiting = str(error)
         print(*wrap(waiting), sep="\n")

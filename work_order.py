@@ -826,8 +826,9 @@ def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> P
 
 
 class MyWork(NamedTuple):
-    """How many work orders wait for somebody; above COUNTED_AT_MOST they were not counted."""
+    """How many work orders wait for somebody, who assigns or not; above COUNTED_AT_MOST they were not counted."""
 
+    assigns: bool
     assigned: int
     assigned_overdue: int
     unassigned: int
@@ -845,7 +846,7 @@ def my_work(session: Session) -> MyWork:
         assigned, others = Query(assigned_to(user.username)), list(map(Query, filters))
         total, overdue = _count(session.connection, assigned, *_conditions(session, user, assigned))
         totals = [_count_all(session.connection, query, *_conditions(session, user, query)) for query in others]
-    return MyWork(total, overdue, *totals)
+    return MyWork(users.may(user, Action.ASSIGN), total, overdue, *totals)
 
 
 UNASSIGNED = Filter(status=UNFINISHED, assignee=NOBODY)
@@ -1241,10 +1242,10 @@ def describe_due(work_order: WorkOrder) -> str:
     return f"today {time}".rstrip() if day == f"{date.today()}" else day
 
 
-def describe_my_work(work: MyWork, user: User) -> str:
+def describe_my_work(work: MyWork) -> str:
     """Return in a line what waits for somebody."""
     changed = f"{number_of(work.changed)} changed by others since your last login"
-    if not users.may(user, Action.ASSIGN):
+    if not work.assigns:
         return f"{number_of(work.requested)} unfinished, {number_of(work.overdue)} overdue; {changed}"
     overdue = f", {number_of(work.assigned_overdue)} of them overdue" if work.assigned_overdue else ""
     return f"{number_of(work.assigned)} assigned to you{overdue}; {number_of(work.unassigned)} unassigned; {changed}"

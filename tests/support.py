@@ -70,6 +70,11 @@ def typed(answer: object) -> str:
     return NUMBERS.get(str(answer), str(answer))
 
 
+def lines(*answers: object) -> str:
+    """Return what is typed for the answers, a line each; a label stands for its number."""
+    return "".join(f"{typed(answer)}\n" for answer in answers)
+
+
 @functools.cache
 def _database_with_people() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
@@ -155,8 +160,7 @@ def run(
     path: Path, *answers: object, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
 ) -> Ended:
     """Run the program with all answers in its standard input; a label stands for its number."""
-    lines = "".join(f"{typed(answer)}\n" for answer in answers)
-    return run_bytes(path, lines.encode(), arguments, program, **changes)
+    return run_bytes(path, lines(*answers).encode(), arguments, program, **changes)
 
 
 def command(program: Path = ROOT / "main.py", busy_seconds: int = database.BUSY_SECONDS) -> List[str]:

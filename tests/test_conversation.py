@@ -21,12 +21,12 @@ from support import (
     Ended,
     command,
     environment,
+    lines,
     needs_terminal,
     plain,
     run,
     run_bytes,
     run_command,
-    typed,
 )
 
 import database
@@ -35,11 +35,6 @@ import users
 import work_order
 from users import Role
 from work_order import Priority
-
-
-def lines(*answers: object) -> str:
-    """Return what is typed for the answers, a line each; a label stands for its number."""
-    return "".join(f"{typed(answer)}\n" for answer in answers)
 
 
 class BareCopyTest(unittest.TestCase):

@@ -25,10 +25,10 @@ from support import (
     Ended,
     command,
     environment,
+    lines,
     needs_terminal,
     run,
     run_command,
-    typed,
 )
 
 import database
@@ -40,11 +40,6 @@ from work_order import Priority
 
 PLACES = ("menu", "password", "first", "second")
 posix = unittest.skipIf(os.name == "nt", "needs POSIX")
-
-
-def lines(*answers: object) -> str:
-    """Return what is typed for the answers, a line each; a label stands for its number."""
-    return "".join(f"{typed(answer)}\n" for answer in answers)
 
 
 class GuessingTest(DatabaseTestCase):
