@@ -32,8 +32,8 @@ class ApplicationError(Exception):
     """An expected failure; its message is a complete sentence for the user."""
 
 
-class BackupError(ApplicationError):
-    """No backup was made."""
+class OutputError(ApplicationError):
+    """A backup, or another file beside the database, was not made."""
 
 
 class DatabaseFileError(ApplicationError):
@@ -492,8 +492,18 @@ _WORKING_DAY = (
     "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank, id) WHERE deleted_at IS NULL",
 )
 
+# What tells that a file's content was imported before.
+_EXCHANGE = (
+    """
+    CREATE TABLE imported_files (
+        content_hash TEXT PRIMARY KEY,
+        imported_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', imported_at) IS imported_at)
+    ) WITHOUT ROWID
+    """,
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST, _WORKING_DAY)
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST, _WORKING_DAY, _EXCHANGE)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -683,11 +693,11 @@ def _identity(path: Path) -> Tuple[int, int]:
 def _create(path: Path) -> None:
     """Build a new database under another name and publish it whole, so that nobody ever meets half of one."""
     try:
-        with _partial(path) as partial:
+        with partial_files(path) as (partial,):
             with closing(open_file(partial)) as connection:
                 migrate(connection)
             with contextlib.suppress(FileExistsError):  # another program that started now was faster
-                _publish(partial, path)
+                publish(partial, path)
     except OSError as error:
         raise DatabaseFileError(f"{path} cannot be created: {error.strerror}.") from error
 
@@ -741,61 +751,151 @@ def _check_content(connection: Connection) -> None:
             raise sqlite3.DatabaseError(problem)
 
 
+# Adding many work orders at once
+
+
+BULK_CACHE_KIB = 64 * 1024
+_STAGED = ("work_orders", "work_order_history")
+# What the triggers do for each new row, done for all of them at once.
+_INSTEAD_OF_TRIGGERS = (
+    """
+    INSERT INTO work_order_counts
+        SELECT requester_id, status, priority, count(*) FROM staging.work_orders WHERE true GROUP BY 1, 2, 3
+        ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + excluded.total
+    """,
+    """
+    INSERT INTO work_order_search (rowid, title, description, notes)
+        SELECT id, title, description, notes FROM staging.work_order_texts ORDER BY id
+    """,
+)
+
+
+@contextmanager
+def staging(connection: Connection) -> Iterator[None]:
+    """Attach an empty database of the connection's own as `staging`: a hidden file, removed at the end.
+
+    It lies on the disk, so that memory stays flat; what is in it is not safe from a power cut.
+    """
+    with partial_files(connection.path) as (partial,):
+        connection.execute("ATTACH ? AS staging", (str(partial),))
+        try:
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{BULK_CACHE_KIB}"):
+                connection.execute(f"PRAGMA staging.{pragma}").fetchall()
+            yield
+        finally:
+            connection.execute("DETACH staging")
+
+
+def stage_schema(connection: Connection, *types: str) -> None:
+    """Make the tables, the indexes or the view of the work orders and their history in `staging`, as they are here."""
+    rows = connection.execute(
+        f"""
+        SELECT sql FROM main.sqlite_master
+        WHERE tbl_name IN ('work_orders', 'work_order_history', 'work_order_texts')
+            AND sql IS NOT NULL AND type IN ({", ".join("?" * len(types))})
+        ORDER BY rowid
+        """,
+        types,
+    ).fetchall()
+    for row in rows:
+        connection.execute(re.sub("^CREATE (TABLE|INDEX|VIEW) ", r"CREATE \1 staging.", row["sql"]))
+
+
+@contextmanager
+def bulk(connection: Connection) -> Iterator[None]:
+    """Let the transactions inside insert rows without a look at what they refer to, and keep more pages in memory."""
+    (cache_size,) = connection.execute("PRAGMA cache_size").fetchone()
+    connection.execute(f"PRAGMA cache_size = -{BULK_CACHE_KIB}")
+    connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = {cache_size}")
+
+
+def reserve_ids(connection: Connection, table: str, count: int) -> int:
+    """Take that many ids of the table out of use, inside a transaction, and return the number before the first."""
+    (last,) = connection.execute(
+        "SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = ?", (table,)
+    ).fetchone()
+    connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
+    connection.execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", (table, last + count))
+    return int(last)
+
+
+def insert_staged(connection: Connection) -> None:
+    """Insert what `staging` has of work orders and history, inside a transaction, within `bulk`.
+
+    The rows and the entries of their indexes are copied as they are: where both tables are alike and no trigger is in
+    the way, SQLite does not even decode them (https://www.sqlite.org/src/doc/trunk/src/insert.c, xferOptimization).
+    """
+    triggers = connection.execute(
+        """
+        SELECT name, sql FROM main.sqlite_master
+        WHERE type = 'trigger' AND tbl_name IN ('work_orders', 'work_order_history') ORDER BY rowid
+        """
+    ).fetchall()
+    for trigger in triggers:
+        connection.execute(f"DROP TRIGGER main.{trigger['name']}")
+    for table in _STAGED:
+        connection.execute(f"INSERT INTO main.{table} SELECT * FROM staging.{table}")
+    for statement in _INSTEAD_OF_TRIGGERS:
+        connection.execute(statement)
+    for trigger in triggers:
+        connection.execute(trigger["sql"])
+
+
 # Backup and check
 
 
-def new_backup_path(connection: Connection) -> Path:
-    """Return where the next backup of the database goes: a dated name in backups/ beside it.
+def new_path(connection: Connection, kind: str, suffix: str) -> Path:
+    """Return where the next file of a kind goes: a dated name in the folder of that kind (exports/) beside the database.
 
-    Raises BackupError if that folder is a link or cannot be made.
+    Raises OutputError if that folder is a link or cannot be made.
     """
-    folder = connection.path.with_name("backups")
+    folder = connection.path.with_name(f"{kind}s")
     try:
         if folder.is_symlink():
-            raise BackupError(f"{folder} is a symbolic link; no backup was made.")
+            raise OutputError(f"{folder} is a symbolic link; no {kind} was made.")
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise BackupError(f"{folder} cannot be created: {error.strerror}. No backup was made.") from error
-    return folder / f"{connection.path.stem}-{_timestamp()}.db"
+        raise OutputError(f"{folder} cannot be created: {error.strerror}. No {kind} was made.") from error
+    return folder / f"{connection.path.stem}-{_timestamp()}{suffix}"
 
 
 def back_up(connection: Connection, target: Path) -> Path:
     """Write a copy of the database to a new file, for its owner alone, and return its path once it is on the disk.
 
     Where the target exists, a number is added to its name. The copy is checked before it gets that name. Others can
-    read while the pages are copied, but what they save waits. Raises BackupError if the copy cannot be written or is
+    read while the pages are copied, but what they save waits. Raises OutputError if the copy cannot be written or is
     not sound; then there is no new file.
     """
     try:
         _remove_dead_partials(connection.path.parent)
-        with _partial(target) as partial:
+        with partial_files(target) as (partial,):
             _copy(connection, partial)
             with closing(open_file(partial)) as copy:
                 problems = find_problems(copy)
             if problems:
-                raise BackupError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
-            _flush(partial)
-            for path in (target, *(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(2, 1000))):
-                with contextlib.suppress(FileExistsError):
-                    _publish(partial, path)
-                    return path
-            raise BackupError(f"{target} and many names like it are taken. No backup was made.")
+                raise OutputError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
+            return publish_numbered(partial, target)
     except OSError as error:
-        raise BackupError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
+        raise OutputError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
 
 
 def check(connection: Connection) -> List[str]:
     """Return what is wrong with the database: an empty list if it is sound.
 
-    It looks at a copy, so that others wait no longer than for a backup. Raises BackupError where there is no room.
+    It looks at a copy, so that others wait no longer than for a backup. Raises OutputError where there is no room.
     """
     try:
-        with _partial(connection.path) as partial:
+        with partial_files(connection.path) as (partial,):
             _copy(connection, partial)
             with closing(open_file(partial)) as copy:
                 return find_problems(copy) or find_differences(copy)
     except OSError as error:
-        raise BackupError(f"A copy to check cannot be written: {error.strerror}.") from error
+        raise OutputError(f"A copy to check cannot be written: {error.strerror}.") from error
 
 
 def find_problems(connection: sqlite3.Connection) -> List[str]:
@@ -846,19 +946,32 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
 
 
 @contextmanager
-def _partial(target: Path) -> Iterator[Path]:
-    """Make an empty file beside the target, for its owner alone, after removing dead ones; remove it at the end."""
-    _remove_dead_partials(target.parent)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+def partial_files(*targets: Path) -> Iterator[List[Path]]:
+    """Make an empty file beside each target, for its owner alone, after removing dead ones; remove them at the end."""
+    for folder in {target.parent for target in targets}:
+        _remove_dead_partials(folder)
+    partials = [target.with_name(f".{target.name}.{os.getpid()}.partial") for target in targets]
     try:
-        yield partial
+        for partial in partials:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        yield partials
     finally:
-        for path in (partial, partial.with_name(f"{partial.name}-journal")):
-            path.unlink(missing_ok=True)
+        for partial in partials:
+            for path in (partial, partial.with_name(f"{partial.name}-journal")):
+                path.unlink(missing_ok=True)
 
 
-def _publish(partial: Path, target: Path) -> None:
+def publish_numbered(partial: Path, target: Path) -> Path:
+    """Give the finished file its name, with a number where that is taken, and return it. Raises OutputError."""
+    _flush(partial)
+    for path in (target, *(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(2, 1000))):
+        with contextlib.suppress(FileExistsError):
+            publish(partial, path)
+            return path
+    raise OutputError(f"{target} and many names like it are taken. Nothing was written.")
+
+
+def publish(partial: Path, target: Path) -> None:
     """Give the finished file its name, whole and on the disk. Raises FileExistsError rather than replace a file."""
     try:
         os.link(partial, target)

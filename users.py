@@ -15,7 +15,7 @@ import unicodedata
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
-from typing import Callable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple, TypeVar
+from typing import Callable, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple, TypeVar
 
 import database
 from database import ApplicationError, Connection, now, snapshot, transaction, utc_text
@@ -61,10 +61,13 @@ class SessionEndedError(ApplicationError):
 
 
 def plain_text(text: str) -> str:
-    """Return the text in Unicode's form NFC, without space around it. Raises InvalidInputError for what is no text."""
+    """Return the text in Unicode's form NFC, its lines ended as here, without space around it.
+
+    Raises InvalidInputError for what is no text.
+    """
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInputError("A text cannot contain NUL or an incomplete character.")
-    return unicodedata.normalize("NFC", text).strip()
+    return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 
 def parse_choice(choices: Sequence[T], text: str) -> T:
@@ -127,6 +130,8 @@ class Action(Enum):
     DELETE = "delete a work order"
     RESTORE = "see and restore deleted work orders"
     MANAGE_USERS = "manage users"
+    EXPORT = "export work orders"
+    IMPORT = "import work orders"
     AUDIT = "see the audit log"
     BACK_UP = "back up or check the database"
     OWN_ACCOUNT = "change one's own account"
@@ -155,6 +160,8 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.ASSIGN: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.SET_DUE_DATE: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.SUMMARY: (Scope.ALL, Scope.ALL, Scope.ALL),
+        Action.EXPORT: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.IMPORT: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.RESTORE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.DELETE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),
@@ -517,6 +524,39 @@ def _insert(connection: Connection, username: str, password_hash: str, role: Rol
     return find(connection, username)
 
 
+def username_from_name(name: str) -> str:
+    """Return the username that a name stands for: itself, or the name without accents and in lower case.
+
+    Each run of other characters becomes a dot: `Anna Maria Ü.` is anna.maria.u. Raises InvalidInputError where that
+    leaves no username.
+    """
+    if re.fullmatch(r"[A-Za-z0-9._-]{2,32}", name):
+        return parse_username(name)
+    letters = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
+    username = re.sub(r"[^a-z0-9_-]+", ".", letters.lower()).strip(".")[:32]
+    try:
+        return parse_username(username)
+    except InvalidInputError as error:
+        raise InvalidInputError(f'No username can be made of the name "{name[:40]}". {error}') from error
+
+
+def add_deactivated(connection: Connection, admin: User, accounts: Iterable[Tuple[int, str]]) -> None:
+    """Create deactivated accounts of users by their ids and usernames, inside the transaction that needs them.
+
+    No password fits them: once reactivated, they need a new one. Raises sqlite3.IntegrityError for a username in use.
+    """
+    password_hash = _encoded(_parameters(), os.urandom(16), os.urandom(32))
+    for user_id, username in accounts:
+        connection.execute(
+            """
+            INSERT INTO users (id, username, password_hash, role, is_active, created_at, must_change_password)
+            VALUES (?, ?, ?, ?, 0, ?, 1)
+            """,
+            (user_id, username, password_hash, Role.USER, now()),
+        )
+        audit(connection, admin.id, "user added", f"{username} as {Role.USER}, deactivated", user_id)
+
+
 def _known_name(connection: Connection, username: str) -> Tuple[str, Optional[int]]:
     """Return the name and id for the audit log; an unknown name may be a password that was typed a line too early."""
     row = connection.execute("SELECT username, id FROM users WHERE username = ?", (username.lower(),)).fetchone()
@@ -875,12 +915,12 @@ def _os_user() -> str:
 def back_up(session: Session) -> Path:
     """Back the database up and return the path of the copy.
 
-    Raises PermissionDeniedError to all but admins, BackupError; ApplicationError, which names the copy, where only the
+    Raises PermissionDeniedError to all but admins, OutputError; ApplicationError, which names the copy, where only the
     audit log could not be written.
     """
     with snapshot(session.connection):
         admin = authorize(session, Action.BACK_UP)
-    path = database.back_up(session.connection, database.new_backup_path(session.connection))
+    path = database.back_up(session.connection, database.new_path(session.connection, "backup", ".db"))
     try:
         with transaction(session.connection):
             audit(session.connection, admin.id, "backed up", database.printable(path.name))
@@ -893,7 +933,7 @@ def back_up(session: Session) -> Path:
 def check_database(session: Session) -> List[str]:
     """Return what is wrong with the database, if anything.
 
-    Raises PermissionDeniedError to all but admins, BackupError where there is no room for the copy that is checked.
+    Raises PermissionDeniedError to all but admins, OutputError where there is no room for the copy that is checked.
     """
     with transaction(session.connection):
         admin = authorize(session, Action.BACK_UP)

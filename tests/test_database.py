@@ -228,7 +228,7 @@ class ExplainTest(unittest.TestCase):
                 self.assertIn(meaning, database.explain(sqlite3.OperationalError(words)))
 
     def test_a_refusal_is_its_own_sentence(self) -> None:
-        refusal = database.BackupError("No backup was made.")
+        refusal = database.OutputError("No backup was made.")
         self.assertIsInstance(refusal, database.EXPECTED_FAULTS)
         self.assertEqual(database.explain(refusal), "No backup was made.")
 

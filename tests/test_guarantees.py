@@ -446,7 +446,7 @@ class KilledTest(DatabaseTestCase):
             "import database\n"
             "connection = database.connect(database.default_path())\n"
             "os.link = os.rename = os.replace = die\n"
-            "database.back_up(connection, database.new_backup_path(connection))\n",
+            "database.back_up(connection, database.new_path(connection, 'backup', '.db'))\n",
         )
 
     def test_in_a_backup_it_leaves_nothing_that_looks_like_one(self) -> None:

@@ -374,7 +374,7 @@ class BackupTest(DatabaseTestCase):
 
     def test_a_backup_that_finds_no_room_leaves_nothing_and_no_row_that_it_was_made(self) -> None:
         (self.folder / "backups").write_text("in the way")
-        with self.assertRaises(database.BackupError):
+        with self.assertRaises(database.OutputError):
             users.back_up(self.anna)
         self.assertEqual(self.rows("SELECT * FROM audit_log WHERE event = 'backed up'"), [])
 
