@@ -14,7 +14,7 @@ import unicodedata
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
@@ -814,14 +814,29 @@ def bulk(connection: Connection) -> Iterator[None]:
         connection.execute(f"PRAGMA cache_size = {cache_size}")
 
 
-def reserve_ids(connection: Connection, table: str, count: int) -> int:
-    """Take that many ids of the table out of use, inside a transaction, and return the number before the first."""
-    (last,) = connection.execute(
-        "SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = ?", (table,)
-    ).fetchone()
-    connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
-    connection.execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", (table, last + count))
-    return int(last)
+@contextmanager
+def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, int]]:
+    """Take so many ids of each table out of use, and yield by table the last id before them.
+
+    If the block fails, they are given back where no others have followed.
+    """
+    last = {}
+    with transaction(connection):
+        for table, count in counts.items():
+            (last[table],) = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = ?", (table,)
+            ).fetchone()
+            connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
+            connection.execute("INSERT INTO main.sqlite_sequence VALUES (?, ?)", (table, last[table] + count))
+    try:
+        yield last
+    except BaseException:
+        with transaction(connection):
+            connection.executemany(
+                "UPDATE main.sqlite_sequence SET seq = ? WHERE name = ? AND seq = ?",
+                [(last[table], table, last[table] + count) for table, count in counts.items()],
+            )
+        raise
 
 
 def insert_staged(connection: Connection) -> None:
@@ -850,7 +865,7 @@ def insert_staged(connection: Connection) -> None:
 
 
 def new_path(connection: Connection, kind: str, suffix: str) -> Path:
-    """Return where the next file of a kind goes: a dated name in the folder of that kind (exports/) beside the database.
+    """Return where the next file of a kind goes: a dated name in that kind's folder (`exports/`) beside the database.
 
     Raises OutputError if that folder is a link or cannot be made.
     """

@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import time
 import unicodedata
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,13 @@ from typing import (
     ClassVar,
     Dict,
     Generic,
+    Iterable,
     Iterator,
     List,
     NamedTuple,
     Optional,
     Sequence,
+    Tuple,
     TypeVar,
     Union,
     cast,
@@ -44,6 +46,7 @@ from users import ANY, ME, NOBODY, NONE, Action, AuditEntry, AuditFilter, Role, 
 from work_order import (
     UNFINISHED,
     Details,
+    DryRun,
     Due,
     Field,
     Filter,
@@ -275,6 +278,32 @@ def interruptible(connection: database.Connection) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@contextmanager
+def stoppable(connection: database.Connection, label: str) -> Iterator[Callable[[int], None]]:
+    """Let Ctrl-C cancel long work inside; what is yielded shows on a terminal how many rows are done."""
+    stops: List[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: stops.append(number))
+    connection.set_progress_handler(lambda: bool(stops), 100_000)
+
+    def show(count: int) -> None:
+        _check_ending()
+        if stops:
+            raise Cancelled
+        if sys.stdout.isatty():
+            print(f"\r{label}: {count:,}", end="", flush=True)
+
+    try:
+        yield show
+    except sqlite3.OperationalError as error:
+        if stops:
+            raise Cancelled from error
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(end="\n" * sys.stdout.isatty())
+
+
 def _read_from_terminal(prompt: str, initial: str) -> str:
     editor = _line_editor()
     if editor:
@@ -500,6 +529,12 @@ def print_error(error: object) -> None:
     """Print what is wrong, in one line or, on a terminal, in as many as it takes."""
     text = f"Error: {printable(str(error))}"
     print(*(wrap(text, indent="") if sys.stdout.isatty() else [text]), sep="\n")
+
+
+def print_lines(texts: Iterable[str]) -> None:
+    """Print each text in a line or, where the terminal is narrower, in as many as it takes."""
+    for text in texts:
+        print(*wrap(text, indent="", hanging="  "), sep="\n")
 
 
 def cell_width(text: str) -> int:
@@ -902,7 +937,8 @@ class PagedScreen(SessionScreen, Generic[F, T]):
         is_all = not (self.pager.has_next() or self.pager.number)
         if is_all and self.lines_below is not None and self.fits(len(rows) + self.lines_below):
             return ()
-        return [option for option in self.MENU if self.can_do(option.run)]
+        user = users.current_user(self.session)
+        return [option for option in self.MENU if option.is_open_to(user) and self.can_do(option.run)]
 
     def fits(self, lines: int) -> bool:
         """Return whether so many lines with a description fit the terminal, or there is none."""
@@ -1359,11 +1395,15 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
         """Return whether there is something to do for a handler now."""
         if run == ListScreen.clear_filter:
             return self.pager.filter.filter != Filter()
-        return super().can_do(run)
+        return super().can_do(run) and not (self.is_empty and run == ListScreen.export)
 
     def clear_filter(self) -> None:
         """Remove the filter; what was searched for and the order stay."""
         self.pager.narrow(self.pager.filter._replace(filter=Filter()))
+
+    def export(self) -> None:
+        """Write all pages of the list to a CSV file."""
+        export(self.session, self.pager.filter)
 
     MENU: ClassVar[Sequence[Option["ListScreen"]]] = (
         Option(1, "Next page", PagedScreen.next_page),
@@ -1372,8 +1412,18 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
         Option(4, "Filter", filter, saves=False),
         Option(5, "Sort", sort, saves=False),
         Option(6, "Clear filter", clear_filter),
+        Option(7, "Export to CSV", export, Action.EXPORT),
         Option(0, "Back", Screen.go_back),
     )
+
+
+def export(session: Session, query: Query) -> None:
+    """Write what a query finds to a CSV file and, if wanted, its history to a second one."""
+    with_history = ask("History too?", users.parse_yes_or_no, Default(False, "no"))
+    with stoppable(session.connection, "Work orders exported") as progress:
+        exported = work_order.export(session, query, with_history, progress)
+    paths = " and ".join(printable(str(path)) for path in exported.paths)
+    print(f"{work_order.quantity_of_all(exported.total)} exported to {paths}.")
 
 
 # By the name of a filter's field: what asks for its value.
@@ -1696,7 +1746,7 @@ class DeletedScreen(PagedScreen[None, WorkOrder]):
 
 
 class DataScreen(SessionScreen):
-    """Backups, the audit log and what was deleted, for admins."""
+    """Backups, exports, imports, the audit log and what was deleted."""
 
     heading = "Data and audit"
 
@@ -1705,6 +1755,40 @@ class DataScreen(SessionScreen):
         print("Backing up ...", flush=True)
         path = users.back_up(self.session)
         print(f"Backed up to {printable(str(path))}.")
+
+    def export(self) -> None:
+        """Write all work orders to a CSV file."""
+        export(self.session, work_order.ALL)
+
+    def import_file(self) -> None:
+        """Create work orders from a CSV file, after a dry run."""
+        files, left_out = work_order.list_imports(self.session)
+        print_lines(left_out)
+        file = ask_choice("File", files)
+        with ExitStack() as staged:
+            with stoppable(self.connection, "Rows read") as progress:
+                dry_run = staged.enter_context(work_order.dry_run(self.session, file, progress))
+            print_lines(work_order.describe_dry_run(dry_run))
+            answers = self.ask_about_import(dry_run)
+            with stoppable(self.connection, "Rows prepared") as progress:
+                total = work_order.import_rows(self.session, dry_run, *answers, progress)
+        print(f"{work_order.quantity_of_all(total)} imported from {printable(file)}.")
+
+    def ask_about_import(self, dry_run: DryRun) -> Tuple[bool, bool]:
+        """Ask whether to create accounts for requesters and to drop assignees, where need be, and whether to import."""
+        people, no = dry_run.requesters.total, Default(False, "no")
+        creates_accounts = drops_assignees = False
+        if people:
+            question = f"Create {people:,} deactivated account{'' if people == 1 else 's'}?"
+            creates_accounts = ask(question, users.parse_yes_or_no, no)
+        if dry_run.assignees.total:
+            drops_assignees = ask("Set unknown or unfit assignees to nobody?", users.parse_yes_or_no, no)
+        left_out = work_order.count_left_out(self.session, dry_run, creates_accounts, drops_assignees)
+        question = f"Leave out {left_out:,} wrong line{'' if left_out == 1 else 's'}?"
+        if left_out and not ask(question, users.parse_yes_or_no, no):
+            raise Cancelled
+        confirm(f"{work_order.quantity_of_all(dry_run.good + dry_run.wrong - left_out)} will be created.")
+        return creates_accounts, drops_assignees
 
     def check_database(self) -> None:
         """Check the database's structure, references, full-text index and counters."""
@@ -1716,6 +1800,8 @@ class DataScreen(SessionScreen):
 
     MENU: ClassVar[Sequence[Option["DataScreen"]]] = (
         Option(1, "Back up now", back_up, Action.BACK_UP),
+        Option(2, "Export work orders", export, Action.EXPORT),
+        Option(3, "Import work orders", import_file, Action.IMPORT),
         Option(4, "Deleted work orders", DeletedScreen, Action.RESTORE),
         Option(5, "Audit log", AuditScreen, Action.AUDIT),
         Option(6, "Check database", check_database, Action.BACK_UP),

@@ -3,28 +3,35 @@
 import re
 import sqlite3
 import unicodedata
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from enum import Enum, IntEnum
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
+from pathlib import Path
 from typing import (
     AbstractSet,
     Any,
+    BinaryIO,
     Callable,
     Dict,
     FrozenSet,
     Generic,
+    Iterable,
     Iterator,
     List,
     Mapping,
     NamedTuple,
     Optional,
     Sequence,
+    TextIO,
     Tuple,
     TypeVar,
+    Union,
 )
 
+import database
 import users
 from database import ApplicationError, Connection, limited, now, snapshot, transaction, utc_text, where
 from users import NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
@@ -437,6 +444,10 @@ def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
             return known
     if not users.may(users.current_user(session), Action.NAME_CATEGORY):
         raise InvalidInputError(f"There is no category {name[:MAXIMUM_CATEGORY]}.")
+    return _parse_new_category(name)
+
+
+def _parse_new_category(name: str) -> str:
     if name.lower() in (NONE, users.ANY) or not name.isprintable():
         raise InvalidInputError(f"A category has printable characters and cannot be named {NONE} or {users.ANY}.")
     if not 1 <= len(name) <= MAXIMUM_CATEGORY:
@@ -981,19 +992,27 @@ def _read(
     seen: AbstractSet[int] = frozenset(),
 ) -> List[WorkOrder]:
     """Return up to `limit` of the rows in the query's order that follow `after`, without the ids in `seen`."""
-    order = _ORDERS[query.sort]
-    # The full-text index yields its rows by rowid, from anywhere on, but does not know that this is the id.
-    row_id = "work_order_search.rowid" if query.is_by_word else "work_orders.id"
-    columns = [row_id if column == "id" else f"work_orders.{column}" for column in order.columns]
+    order, columns = _ORDERS[query.sort], _order_columns(query)
     if after:
         comparison = "<" if order.direction else ">"
         condition += f" AND ({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
         values = [*values, *_key(after, order.columns)]
-    order_by = ", ".join(f"{column} {order.direction}" for column in columns)
-    cursor = connection.execute(f"{_select(_source(query, total))} WHERE {condition} ORDER BY {order_by}", values)
+    cursor = connection.execute(
+        f"{_select(_source(query, total))} WHERE {condition} ORDER BY {_order_by(query)}", values
+    )
     found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
     cursor.close()
     return found
+
+
+def _order_columns(query: Query) -> List[str]:
+    # The full-text index yields its rows by rowid, from anywhere on, but does not know that this is the id.
+    row_id = "work_order_search.rowid" if query.is_by_word else "work_orders.id"
+    return [row_id if column == "id" else f"work_orders.{column}" for column in _ORDERS[query.sort].columns]
+
+
+def _order_by(query: Query) -> str:
+    return ", ".join(f"{column} {_ORDERS[query.sort].direction}" for column in _order_columns(query))
 
 
 def _count_all(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> int:
@@ -1197,6 +1216,698 @@ def summary(session: Session) -> List[StatusCount]:
     return counts
 
 
+# Export
+
+
+COLUMNS = (
+    *("id", "title", "description", "priority", "category", "status", "requester", "assignee"),
+    *("created_at", "updated_at", "resolved_at", "due_at"),
+)
+HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
+SLICE = 1_000  # rows that are read, written or stored at once
+ALL = Query(sort=Sort.OLDEST)
+
+# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks
+# like such a text that was guarded.
+_FORMULA = re.compile("'*[=+@\t\r-]")
+
+
+def guarded(text: str) -> str:
+    """Return the text, after an apostrophe if a spreadsheet would run it as a formula or if it looks guarded."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unguarded(text: str) -> str:
+    """Return the text that was guarded."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+class Exported(NamedTuple):
+    """The files that were made, and how many work orders they have."""
+
+    paths: List[Path]
+    total: int
+
+
+def export(session: Session, query: Query, with_history: bool, progress: Callable[[int], None]) -> Exported:
+    """Write the work orders that the query finds, in its order, to a new CSV file in exports/; return what was made.
+
+    With history, a second file has all changes of these work orders. Which ones they are is read at one moment, each
+    of them later as it stands then, so that others can save meanwhile. `progress` gets the number of those written;
+    if it raises, there is no new file. Raises PermissionDeniedError, OutputError.
+    """
+    ids = _ids(session, query)
+    target = database.new_path(session.connection, "export", ".csv")
+    targets = (target, _beside(target, "history.csv"))[: 1 + with_history]
+    try:
+        with database.partial_files(*targets) as partials:
+            count = _write_csv(session, ids, partials, progress)
+            with transaction(session.connection):
+                user = users.authorize(session, Action.EXPORT)
+                paths = [database.publish_numbered(partials[0], target)]
+                for partial in partials[1:]:
+                    paths.append(database.publish_numbered(partial, _beside(paths[0], "history.csv")))
+                users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity_of_all(count)}")
+    except OSError as error:
+        raise database.OutputError(f"{target} cannot be written: {error.strerror}. No export was made.") from error
+    return Exported(paths, count)
+
+
+def _beside(target: Path, ending: str) -> Path:
+    return target.with_name(f"{target.stem}-{ending}")
+
+
+def _ids(session: Session, query: Query) -> Sequence[int]:
+    """Return the ids of what the query finds: eight bytes for each."""
+    from array import array
+
+    with _searching(session, query.text):
+        condition, values = _conditions(session, users.authorize(session, Action.EXPORT), query)
+        source = _source(query, _count_all(session.connection, query, condition, values))
+        return array(
+            "q",
+            (
+                row["id"]
+                for row in session.connection.execute(
+                    f"SELECT work_orders.id FROM {source} WHERE {condition} ORDER BY {_order_by(query)}", values
+                )
+            ),
+        )
+
+
+def _write_csv(session: Session, ids: Sequence[int], paths: Sequence[Path], progress: Callable[[int], None]) -> int:
+    """Write the work orders to the first file, their history to the second if there is one, and return how many."""
+    import csv
+
+    count = 0
+    with ExitStack() as files:
+        opened = [files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths]
+        writers = [csv.writer(file) for file in opened]
+        for writer, header in zip(writers, (COLUMNS, HISTORY_COLUMNS)):
+            writer.writerow(header)
+        for start in range(0, len(ids), SLICE):
+            rows, history = _read_slice(session, ids[start : start + SLICE], len(paths) > 1)
+            for writer, cells in zip(writers, (map(_cells, rows), map(_history_cells, history))):
+                writer.writerows(cells)
+            count += len(rows)
+            progress(count)
+    return count
+
+
+def _read_slice(
+    session: Session, ids: Sequence[int], with_history: bool
+) -> Tuple[List[sqlite3.Row], List[sqlite3.Row]]:
+    """Return these work orders and their history, oldest change first, both in the order of the ids."""
+    listed = ", ".join("?" * len(ids))
+    with snapshot(session.connection):
+        users.authorize(session, Action.EXPORT)
+        rows = session.connection.execute(
+            f"{_select()} WHERE work_orders.id IN ({listed}) AND deleted_at IS NULL", list(ids)
+        ).fetchall()
+        changes = (
+            session.connection.execute(
+                f"{_SELECT_HISTORY} WHERE work_order_id IN ({listed}) ORDER BY work_order_history.id",
+                [row["id"] for row in rows] + [None] * (len(ids) - len(rows)),
+            ).fetchall()
+            if with_history
+            else []
+        )
+    positions = {work_order_id: position for position, work_order_id in enumerate(ids)}
+    rows.sort(key=lambda row: positions[row["id"]])
+    changes.sort(key=lambda row: positions[row["work_order_id"]])
+    return rows, changes
+
+
+def _cells(row: sqlite3.Row) -> List[object]:
+    values = {**dict(row), "priority": str(Priority(row["priority"]))}
+    return [row["id"], *(guarded(values[column] or "") for column in COLUMNS[1:])]
+
+
+def _history_cells(row: sqlite3.Row) -> List[object]:
+    return [row["work_order_id"], *(guarded(row[column] or "") for column in HISTORY_COLUMNS[1:])]
+
+
+# Import
+
+
+# A row may be wrong, but it has to be read to be told: the longest cell and the longest line, in characters.
+LONGEST_CELL = 16 * 1024 * 1024
+LONGEST_OLD_ID = 100
+SHOWN_OF_EACH = 10  # wrong rows, names and accounts of a dry run; its report has them all
+# On a machine with two cores, for the dry run to say how long an import takes.
+ROWS_PER_SECOND, ROWS_PER_SECOND_LOCKED = 20_000, 60_000
+
+# What is read from a file: good rows, wrong ones, and the people by their names and their usernames.
+_STAGING = (
+    """
+    CREATE TABLE staging.rows (
+        number INTEGER PRIMARY KEY, line, old_id, title, description, priority, category, status, requester,
+        requester_name, assignee, assignee_name, created_at, updated_at, resolved_at, due_at
+    )
+    """,
+    "CREATE TABLE staging.wrong_rows (line INTEGER PRIMARY KEY, reason)",
+    "CREATE TABLE staging.requesters (username PRIMARY KEY, user_id, total)",
+    "CREATE TABLE staging.assignees (username PRIMARY KEY, user_id, total)",
+    "CREATE TABLE staging.names (username, name, is_account, PRIMARY KEY (username, name))",
+)
+_STAGE_PEOPLE = (
+    "INSERT INTO staging.requesters SELECT requester, NULL, count(*) FROM staging.rows GROUP BY requester",
+    """
+    INSERT INTO staging.assignees
+        SELECT assignee, NULL, count(*) FROM staging.rows WHERE assignee IS NOT NULL GROUP BY assignee
+    """,
+    """
+    INSERT INTO staging.names
+        SELECT requester, requester_name, 0 FROM staging.rows
+        UNION SELECT assignee, assignee_name, 0 FROM staging.rows WHERE assignee IS NOT NULL
+    """,
+    "UPDATE staging.requesters SET user_id = (SELECT id FROM main.users WHERE users.username = requesters.username)",
+    """
+    UPDATE staging.assignees SET user_id = (
+        SELECT id FROM main.users WHERE users.username = assignees.username AND is_active = 1 AND role <> 'user'
+    )
+    """,
+    "UPDATE staging.names SET is_account = EXISTS (SELECT 1 FROM main.users WHERE users.username = names.username)",
+)
+_STAGE_WORK_ORDERS = (
+    """
+    INSERT INTO staging.work_orders (id, title, description, priority, category, status, requester_id, assignee_id,
+        created_at, updated_at, resolved_at, due_at)
+    SELECT :work_orders + number, title, description, priority, category, status, requesters.user_id,
+        assignees.user_id, created_at, updated_at, resolved_at, due_at
+    FROM staging.rows
+    JOIN staging.requesters ON requesters.username = requester
+    LEFT JOIN staging.assignees ON assignees.username = assignee
+    WHERE number > :start AND number <= :end ORDER BY number
+    """,
+    """
+    INSERT INTO staging.work_order_history
+        (id, work_order_id, user_id, changed_at, field, old_value, new_value, note)
+    SELECT :work_order_history + 2 * number - 1, :work_orders + number, :user_id, created_at, 'created', NULL, NULL,
+        CASE old_id WHEN '' THEN '' ELSE 'Imported; the ID was ' || old_id || '.' END
+    FROM staging.rows WHERE number > :start AND number <= :end
+    UNION ALL
+    SELECT :work_order_history + 2 * number, :work_orders + number, :user_id,
+        coalesce(resolved_at, max(created_at, updated_at)), 'status', 'Open', status, ''
+    FROM staging.rows WHERE number > :start AND number <= :end AND status <> 'Open'
+    ORDER BY 1
+    """,
+)
+
+
+class UnreadableFileError(ApplicationError):
+    """A file cannot be imported at all."""
+
+
+class WrongRow(NamedTuple):
+    """A row that cannot be imported: the line on which it begins, the header being line 1, and why not."""
+
+    line: int
+    reason: str
+
+
+class Unknown(NamedTuple):
+    """Usernames in a file that no fit account has: how many, in how many rows, and the first of them."""
+
+    total: int
+    rows: int
+    first: List[str]
+
+
+class DryRun(NamedTuple):
+    """What an import of the file would do, prepared in `staging`. The report has all of which this has the first.
+
+    `names` says what became of names that are no usernames; `imported_at` (UTC) is when the same content was imported.
+    """
+
+    file: str
+    content_hash: str
+    imported_at: Optional[datetime]
+    left_out_columns: List[str]
+    good: int
+    wrong: int
+    wrong_rows: List[WrongRow]
+    requesters: Unknown
+    assignees: Unknown
+    names: List[str]
+    report: Optional[Path]
+
+
+def list_imports(session: Session) -> Tuple[List[str], List[str]]:
+    """Return the names of the files in imports/ beside the database, and why the rest of it is left out.
+
+    Raises PermissionDeniedError to all but admins, UnreadableFileError where there is no file.
+    """
+    users.authorize(session, Action.IMPORT)
+    folder = _imports(session)
+    files, left_out = [], []
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and not path.is_symlink():
+                files.append(path.name)
+            else:
+                kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file"
+                left_out.append(f"{path.name} is left out: it is {kind}.")
+    except OSError as error:
+        raise UnreadableFileError(f"{folder} cannot be read: {error.strerror}. Put the CSV file there.") from error
+    if not files:
+        raise UnreadableFileError(" ".join((f"There is no file in {folder}; put the CSV file there.", *left_out)))
+    return files, left_out
+
+
+@contextmanager
+def dry_run(session: Session, file: str, progress: Callable[[int], None]) -> Iterator[DryRun]:
+    """Read and check the file of that name in imports/, and prepare its rows until the block ends; nobody has to wait.
+
+    `progress` gets the number of rows that were read. Raises PermissionDeniedError to all but admins,
+    UnreadableFileError, OutputError.
+    """
+    admin = users.authorize(session, Action.IMPORT)
+    with _open_import(_imports(session) / file) as content, database.staging(session.connection):
+        for statement in _STAGING:
+            session.connection.execute(statement)
+        content_hash = _content_hash(content)
+        left_out_columns = _stage_rows(session.connection, content, _Importer(session, admin), progress)
+        for statement in _STAGE_PEOPLE:
+            session.connection.execute(statement)
+        yield _describe_staged(session.connection, file, content_hash, left_out_columns)
+
+
+def count_left_out(session: Session, dry_run: DryRun, creates_accounts: bool, drops_assignees: bool) -> int:
+    """Return how many lines import_rows would leave out, given the same answers.
+
+    Raises UnreadableFileError if that is all of them.
+    """
+    condition, values = _left_out(creates_accounts, drops_assignees)
+    (rows,) = session.connection.execute(f"SELECT count(*) FROM staging.rows WHERE {condition}", values).fetchone()
+    if rows == dry_run.good:
+        raise UnreadableFileError(f"{dry_run.file} has no row that can be imported.")
+    return int(dry_run.wrong + rows)
+
+
+def import_rows(
+    session: Session, dry_run: DryRun, creates_accounts: bool, drops_assignees: bool, progress: Callable[[int], None]
+) -> int:
+    """Create the work orders of the dry run, inside its block, all or none, and return how many.
+
+    Rows of unknown requesters are left out unless deactivated accounts are created for them, rows of unknown or unfit
+    assignees unless these are dropped. `progress` gets the number of rows that are ready; nobody has to wait until all
+    are. Raises PermissionDeniedError to all but admins, ConflictError if others have changed an account since.
+    """
+    connection = session.connection
+    admin = users.authorize(session, Action.IMPORT)
+    condition, values = _left_out(creates_accounts, drops_assignees)
+    connection.execute(f"DELETE FROM staging.rows WHERE {condition}", values)
+    unknown = connection.execute(
+        "SELECT username FROM staging.requesters WHERE user_id IS NULL AND ? ORDER BY username", (creates_accounts,)
+    ).fetchall()
+    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM staging.rows").fetchone()
+    with (
+        database.bulk(connection),
+        database.reserved_ids(connection, users=len(unknown), work_orders=last, work_order_history=2 * last) as before,
+    ):
+        accounts = [(before["users"] + number, row["username"]) for number, row in enumerate(unknown, 1)]
+        connection.executemany("UPDATE staging.requesters SET user_id = ? WHERE username = ?", accounts)
+        _stage_work_orders(connection, {**before, "user_id": admin.id}, last, progress)
+        with transaction(connection):
+            return _insert_staged(session, dry_run, accounts)
+
+
+def _insert_staged(session: Session, dry_run: DryRun, accounts: Sequence[Tuple[int, str]]) -> int:
+    """Do all of an import that others have to wait for."""
+    connection = session.connection
+    admin = users.authorize(session, Action.IMPORT)
+    changed = connection.execute(
+        """
+        SELECT username FROM staging.assignees
+        WHERE user_id NOT IN (SELECT id FROM main.users WHERE is_active = 1 AND role <> 'user') LIMIT 1
+        """
+    ).fetchone()
+    if changed:
+        raise ConflictError(f"{changed['username']} can no longer be an assignee. Nothing was imported; start again.")
+    try:
+        users.add_deactivated(connection, admin, accounts)
+    except sqlite3.IntegrityError as error:
+        raise ConflictError("Somebody has taken one of the usernames. Nothing was imported; start again.") from error
+    database.insert_staged(connection)
+    connection.execute(
+        """
+        INSERT INTO imported_files VALUES (:hash, :now) ON CONFLICT (content_hash) DO UPDATE SET imported_at = :now
+        """,
+        {"hash": dry_run.content_hash, "now": now()},
+    )
+    (count,) = connection.execute("SELECT count(*) FROM staging.work_orders").fetchone()
+    subject = f"{database.printable(dry_run.file)}: {quantity_of_all(count)}"
+    users.audit(connection, admin.id, "imported", subject)
+    return int(count)
+
+
+def _left_out(creates_accounts: bool, drops_assignees: bool) -> Tuple[str, List[object]]:
+    """Return the condition that a row is left out because of its people."""
+    return (
+        """
+        NOT ? AND requester IN (SELECT username FROM staging.requesters WHERE user_id IS NULL)
+        OR NOT ? AND assignee IN (SELECT username FROM staging.assignees WHERE user_id IS NULL)
+        """,
+        [creates_accounts, drops_assignees],
+    )
+
+
+def _stage_work_orders(
+    connection: Connection, values: Mapping[str, int], last: int, progress: Callable[[int], None]
+) -> None:
+    """Make of the rows in `staging` what will be inserted, with the entries of its indexes."""
+    database.stage_schema(connection, "table")
+    for start in range(0, last, 10 * SLICE):
+        with snapshot(connection):  # of nothing but `staging`, so that nobody has to wait
+            for statement in _STAGE_WORK_ORDERS:
+                connection.execute(statement, {**values, "start": start, "end": start + 10 * SLICE})
+        progress(min(start + 10 * SLICE, last))
+    database.stage_schema(connection, "index")
+    database.stage_schema(connection, "view")
+
+
+def _imports(session: Session) -> Path:
+    return session.connection.path.with_name("imports")
+
+
+@contextmanager
+def _open_import(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file, through no link, and without waiting for anybody to write into a pipe."""
+    import os
+    import stat
+
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(path, flags), "rb") as content:
+            if not stat.S_ISREG(os.fstat(content.fileno()).st_mode):
+                raise UnreadableFileError(f"{path.name} is no regular file.")
+            yield content
+    except OSError as error:
+        raise UnreadableFileError(f"{path.name} cannot be read: {error.strerror}.") from error
+
+
+def _content_hash(content: BinaryIO) -> str:
+    import hashlib
+
+    digest = hashlib.sha256()
+    for block in iter(lambda: content.read(1 << 20), b""):
+        digest.update(block)
+    content.seek(0)
+    return digest.hexdigest()
+
+
+def _stage_rows(
+    connection: Connection, content: BinaryIO, importer: "_Importer", progress: Callable[[int], None]
+) -> List[str]:
+    """Read the file's rows into `staging`, and return the names of the columns that are left out."""
+    import io
+
+    number = 0
+    try:
+        rows = _Rows(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+        parsed = map(importer.parse, rows)
+        for some in iter(lambda: list(islice(parsed, SLICE)), []):
+            good = [row for row in some if not isinstance(row, WrongRow)]
+            with snapshot(connection):  # of nothing but `staging`
+                connection.executemany(
+                    "INSERT INTO staging.rows VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", good
+                )
+                connection.executemany(
+                    "INSERT INTO staging.wrong_rows VALUES (?, ?)", [row for row in some if isinstance(row, WrongRow)]
+                )
+            number += len(some)
+            progress(number)
+    except UnicodeDecodeError as error:
+        line = _line_of_undecodable(content)
+        raise UnreadableFileError(f"Line {line:,} is not encoded in UTF-8; save the file as CSV UTF-8.") from error
+    return rows.left_out_columns
+
+
+def _line_of_undecodable(content: BinaryIO) -> int:
+    """Return the first line of the file that is not in UTF-8."""
+    import codecs
+
+    content.seek(0)
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    try:
+        for block in iter(lambda: content.read(1 << 20), b""):
+            line += decoder.decode(block).count("\n")
+    except UnicodeDecodeError as error:
+        line += error.object[: error.start].count(b"\n")
+    return line
+
+
+class _Rows:
+    """The rows of a CSV file (RFC 4180), each with its line: by their columns, or wrong."""
+
+    def __init__(self, text: TextIO) -> None:
+        import csv
+
+        csv.field_size_limit(LONGEST_CELL)
+        self._error = csv.Error
+        lines = _lines(text)
+        first = next(lines, "")
+        delimiter = max(",;\t", key=lambda each: sum(map(COLUMNS.__contains__, _names(first.split(each)))))
+        self._reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+        try:
+            header = _names(next(self._reader))
+        except csv.Error as error:
+            raise UnreadableFileError(f"The first line of the file cannot be read: {_csv_fault(error)}") from error
+        repeated = [name for name in header if name and header.count(name) > 1]
+        if "title" not in header:
+            raise UnreadableFileError("The first line of the file names no column title, which is the least it needs.")
+        if repeated:
+            raise UnreadableFileError(f"The first line of the file names the column {repeated[0][:40]} twice.")
+        self._width = len(header)
+        self._columns = [(name, header.index(name)) for name in header if name in COLUMNS]
+        self.left_out_columns = [name for name in header if name not in COLUMNS]
+
+    def __iter__(self) -> Iterator[Tuple[int, Union[str, Dict[str, str]]]]:
+        """Yield for each row the line on which it begins, and what is wrong with it or its cells by column."""
+        while True:
+            line = self._reader.line_num + 1
+            try:
+                cells = next(self._reader)
+            except StopIteration:
+                return
+            except self._error as error:
+                yield line, _csv_fault(error)
+                if "field limit" in str(error):
+                    return  # where the next row begins, nobody knows
+                continue
+            if cells and len(cells) != self._width:
+                yield line, f"It has {len(cells):,} cells, but the header has {self._width:,}."
+            elif cells:
+                yield line, {name: unguarded(cells[place]) for name, place in self._columns}
+
+
+def _names(cells: Sequence[str]) -> List[str]:
+    return [unguarded(cell).strip().strip('"').strip().lower() for cell in cells]
+
+
+def _lines(text: TextIO) -> Iterator[str]:
+    """Yield the lines of a file; what stands for a NUL is refused wherever it matters."""
+    for line in iter(lambda: text.readline(LONGEST_CELL + 1), ""):
+        if len(line) > LONGEST_CELL:
+            raise UnreadableFileError(f"The file has a line of more than {LONGEST_CELL:,} characters.")
+        yield line.replace("\0", "\ud800")  # before Python 3.11, the csv module stumbles over a NUL
+
+
+def _csv_fault(error: Exception) -> str:
+    """Return in a sentence what the csv module says."""
+    if "unexpected end" in str(error):
+        return "A quote that opens in this row never closes; the rest of the file belongs to it."
+    if "field limit" in str(error):
+        return f"A cell has more than {LONGEST_CELL:,} characters, or its quote never closes; nothing more was read."
+    return "After the quote that closes a cell comes something else; a quote inside a cell is written twice."
+
+
+class _Importer:
+    """Makes of the cells of a row what is stored, for the admin who imports."""
+
+    def __init__(self, session: Session, admin: User) -> None:
+        self._username, self._now = admin.username, now()
+        self._parse_name = lru_cache(maxsize=10_000)(users.username_from_name)
+        with snapshot(session.connection):
+            self._categories = {name.casefold(): name for name in _categories(session.connection)}
+
+    def parse(self, row: Tuple[int, Union[str, Dict[str, str]]]) -> Union[WrongRow, Tuple[object, ...]]:
+        """Return the row's line and values in the order of `staging.rows`, or what is wrong with it."""
+        line, cells = row
+        try:
+            return WrongRow(line, cells) if isinstance(cells, str) else (line, *self._values(cells))
+        except InvalidInputError as error:
+            return WrongRow(line, str(error))
+
+    def _values(self, cells: Mapping[str, str]) -> Tuple[object, ...]:
+        title, description = parse_title(cells["title"]), parse_text(cells.get("description", ""))
+        old_id = " ".join(users.plain_text(cells.get("id", "")).split())
+        if len(old_id) > LONGEST_OLD_ID:
+            raise InvalidInputError(f"An id has at most {LONGEST_OLD_ID} characters; this one has {len(old_id):,}.")
+        texts = {name: users.plain_text(text) for name, text in cells.items() if name not in ("title", "description")}
+        requester, assignee = texts.get("requester") or self._username, texts.get("assignee", "")
+        assignee = "" if assignee.lower() == NOBODY else assignee
+        status = _parse_word("status", Status, texts.get("status") or str(Status.OPEN))
+        return (
+            old_id,
+            title,
+            description,
+            int(_parse_word("priority", Priority, texts.get("priority") or str(Priority.MEDIUM))),
+            self._parse_category(texts.get("category", "")),
+            str(status),
+            *self._parse_person(requester),
+            *(self._parse_person(assignee) if assignee else (None, None)),
+            *self._parse_times(status, texts),
+        )
+
+    def _parse_category(self, name: str) -> Optional[str]:
+        name = name.replace("\n", " ")
+        if not name or name.lower() == NONE:
+            return None
+        if name.casefold() not in self._categories:
+            self._categories[name.casefold()] = _parse_new_category(name)
+        return self._categories[name.casefold()]
+
+    def _parse_person(self, name: str) -> Tuple[str, str]:
+        """Return the username that a name stands for, and the name as it is listed."""
+        username = self._parse_name(name)
+        return username, username if name.lower() == username else name
+
+    def _parse_times(self, status: Status, texts: Mapping[str, str]) -> Tuple[str, str, Optional[str], Optional[str]]:
+        """Return when it was created, changed and resolved, and when it is due, each as it is stored."""
+        created, updated, resolved = (
+            parse_moment(name, texts.get(name, "")) for name in ("created_at", "updated_at", "resolved_at")
+        )
+        if resolved and not status.is_finished:
+            raise InvalidInputError(f"Its status is {status}, but it has a resolved_at.")
+        if status is Status.RESOLVED:
+            resolved = resolved or updated or self._now
+        created = created or min(filter(None, (updated, resolved, self._now)))
+        if resolved and created > resolved:
+            raise InvalidInputError("Its created_at is later than its resolved_at.")
+        updated = updated or resolved or created
+        due = parse_moment("due_at", texts.get("due_at", ""), _END_OF_DAY)
+        return created, updated, resolved if status is Status.RESOLVED else None, due
+
+
+def _parse_word(column: str, words: Iterable[V], text: str) -> V:
+    """Return the status or priority of that name. Raises InvalidInputError."""
+    for word in words:
+        if str(word).lower() == text.lower():
+            return word
+    known = ", ".join(map(str, words))
+    raise InvalidInputError(f'Its {column} "{text[:40]}" is none of {known}.')
+
+
+_MOMENT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,][0-9]+)? ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
+    re.IGNORECASE,
+)
+
+
+def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of_day()) -> Optional[str]:
+    """Return the date and time in ISO 8601 as the database stores it, cut to the second, or None for no text.
+
+    Without a zone it is local time. Raises InvalidInputError.
+    """
+    if not text:
+        return None
+    form = _MOMENT.fullmatch(text)
+    try:
+        if not form:
+            raise ValueError
+        day, time, zone = form.groups()
+        if not time:
+            return utc_text(datetime.combine(date.fromisoformat(day), time_of_bare_day))
+        digits = "0000" if not zone or zone in "Zz" else (zone[1:].replace(":", "") + "00")[:4]
+        offset = f"{zone[0] if zone and zone not in 'Zz' else '+'}{digits[:2]}:{digits[2:]}" if zone else ""
+        return utc_text(datetime.fromisoformat(f"{day}T{time}{offset}"))
+    except (ValueError, OverflowError) as error:
+        raise InvalidInputError(
+            f'Its {column} "{text[:40]}" is no date such as 2026-12-31 or 2026-12-31T17:00:00+01:00.'
+        ) from error
+
+
+def _describe_staged(connection: Connection, file: str, content_hash: str, left_out_columns: List[str]) -> DryRun:
+    imported = connection.execute(
+        "SELECT imported_at FROM main.imported_files WHERE content_hash = ?", (content_hash,)
+    ).fetchone()
+    (good,) = connection.execute("SELECT count(*) FROM staging.rows").fetchone()
+    wrong_rows = [
+        WrongRow(row["line"], row["reason"])
+        for row in connection.execute(f"{_SELECT_WRONG} LIMIT {SHOWN_OF_EACH}").fetchall()
+    ]
+    (wrong,) = connection.execute("SELECT count(*) FROM staging.wrong_rows").fetchone()
+    names = connection.execute(f"{_SELECT_NAMES} LIMIT {SHOWN_OF_EACH}").fetchall()
+    return DryRun(
+        file,
+        content_hash,
+        _moment(imported["imported_at"]) if imported else None,
+        left_out_columns,
+        good,
+        wrong,
+        wrong_rows,
+        _unknown(connection, "requesters"),
+        _unknown(connection, "assignees"),
+        [row["words"] for row in names],
+        _write_report(connection),
+    )
+
+
+# What is wrong with a row, and rows of unfit assignees, which are wrong unless these are dropped.
+_SELECT_WRONG = """
+    SELECT line, reason FROM (
+        SELECT line, reason FROM staging.wrong_rows
+        UNION ALL
+        SELECT line, 'Its assignee ' || assignee || ' is no active manager or admin.' FROM staging.rows
+        WHERE assignee IN (SELECT username FROM staging.assignees WHERE user_id IS NULL)
+    ) ORDER BY line
+"""
+_SELECT_NAMES = """
+    SELECT '"' || name || '" becomes ' || username || CASE
+        WHEN is_account THEN ', an account that exists'
+        WHEN (SELECT count(*) FROM staging.names AS others WHERE others.username = names.username) > 1
+            THEN ', as another name does'
+        ELSE '' END AS words
+    FROM staging.names WHERE name <> username ORDER BY username, name
+"""
+
+
+def _unknown(connection: Connection, kind: str) -> Unknown:
+    rows = connection.execute(
+        f"SELECT username, total FROM staging.{kind} WHERE user_id IS NULL ORDER BY username LIMIT {SHOWN_OF_EACH}"
+    ).fetchall()
+    count, total = connection.execute(
+        f"SELECT count(*), coalesce(sum(total), 0) FROM staging.{kind} WHERE user_id IS NULL"
+    ).fetchone()
+    return Unknown(count, total, [row["username"] for row in rows])
+
+
+def _write_report(connection: Connection) -> Optional[Path]:
+    """Write all that the dry run found to a file in exports/, and return its path; None if there is nothing to say."""
+    lines = connection.execute(
+        f"""
+        SELECT 'Line ' || line || ': ' || reason FROM ({_SELECT_WRONG})
+        UNION ALL SELECT 'Unknown requester: ' || username FROM staging.requesters WHERE user_id IS NULL
+        UNION ALL SELECT 'Unknown or unfit assignee: ' || username FROM staging.assignees WHERE user_id IS NULL
+        UNION ALL SELECT 'Name: ' || words FROM ({_SELECT_NAMES})
+        """
+    )
+    first = lines.fetchone()
+    if not first:
+        return None
+    target = database.new_path(connection, "export", "-import.txt")
+    try:
+        with database.partial_files(target) as (partial,):
+            with partial.open("w", encoding="utf-8") as file:
+                file.writelines(f"{database.printable(line)}\n" for (line,) in chain([first], lines))
+            return database.publish_numbered(partial, target)
+    except OSError as error:
+        raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
 # Words
 
 
@@ -1225,6 +1936,11 @@ def age(moment: datetime) -> str:
 def quantity(count: int) -> str:
     """Return a number of work orders in words; above COUNTED_AT_MOST it was not counted."""
     return f"{number_of(count) if count else 'no'} work order{'' if count == 1 else 's'}"
+
+
+def quantity_of_all(count: int) -> str:
+    """Return a number of work orders in words, however many."""
+    return f"{count:,} work order{'' if count == 1 else 's'}"
 
 
 def number_of(count: int) -> str:
@@ -1277,6 +1993,37 @@ def describe_entry(entry: HistoryEntry) -> str:
         old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
         what = f'{entry.field} from "{old}" to "{new}"'
     return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
+
+
+def describe_dry_run(dry_run: DryRun) -> List[str]:
+    """Return line by line what an import would do, what is wrong with the file, and how long it takes."""
+    rows = dry_run.good + dry_run.wrong
+    repeated = dry_run.imported_at and f"The same content was imported on {local_time(dry_run.imported_at)}."
+    columns = ", ".join(
+        name[:MAXIMUM_CATEGORY] or "without a name" for name in dry_run.left_out_columns[:SHOWN_OF_EACH]
+    )
+    seconds, locked = (max(1, round(dry_run.good / rate)) for rate in (ROWS_PER_SECOND, ROWS_PER_SECOND_LOCKED))
+    return [
+        f"{dry_run.file}: {rows:,} row{'' if rows == 1 else 's'}, {dry_run.wrong:,} of them wrong.",
+        *([repeated] if repeated else []),
+        *([f"Left out, because unknown: {_and_more(columns, len(dry_run.left_out_columns))}."] if columns else []),
+        *(f"Line {row.line:,}: {row.reason}" for row in dry_run.wrong_rows),
+        *_describe_unknown("Unknown requesters", dry_run.requesters),
+        *_describe_unknown("Unknown or unfit assignees", dry_run.assignees),
+        *(f"Name: {words}" for words in dry_run.names),
+        *([f"All of this is in {dry_run.report}."] if dry_run.report else []),
+        f"The import takes about {seconds:,} s; for {locked:,} s of them, others have to wait before they can save.",
+    ]
+
+
+def _describe_unknown(kind: str, unknown: Unknown) -> List[str]:
+    if not unknown.total:
+        return []
+    return [f"{kind}, in {unknown.rows:,} rows: {_and_more(', '.join(unknown.first), unknown.total)}."]
+
+
+def _and_more(words: str, count: int) -> str:
+    return f"{words} and {count - SHOWN_OF_EACH:,} more" if count > SHOWN_OF_EACH else words
 
 
 def describe_loss(count: int) -> str:
