@@ -1623,24 +1623,26 @@ def _stage_rows(
     """Read the file's rows into `staging`, and return the names of the columns that are left out."""
     import io
 
+    text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
     number = 0
     try:
-        rows = _Rows(io.TextIOWrapper(content, encoding="utf-8-sig", newline=""))
+        rows = _Rows(text)
         parsed = map(importer.parse, rows)
         for some in iter(lambda: list(islice(parsed, SLICE)), []):
+            wrong = [row for row in some if isinstance(row, WrongRow)]
             good = [row for row in some if not isinstance(row, WrongRow)]
             with snapshot(connection):  # of nothing but `staging`
                 connection.executemany(
                     "INSERT INTO staging.rows VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", good
                 )
-                connection.executemany(
-                    "INSERT INTO staging.wrong_rows VALUES (?, ?)", [row for row in some if isinstance(row, WrongRow)]
-                )
+                connection.executemany("INSERT INTO staging.wrong_rows VALUES (?, ?)", wrong)
             number += len(some)
             progress(number)
     except UnicodeDecodeError as error:
         line = _line_of_undecodable(content)
         raise UnreadableFileError(f"Line {line:,} is not encoded in UTF-8; save the file as CSV UTF-8.") from error
+    finally:
+        text.detach()
     return rows.left_out_columns
 
 
