@@ -155,8 +155,8 @@ class MenuTest(DatabaseTestCase):
                 shown = self.labels(username)
                 self.assertRegex(shown, rf"^: {username} \({role}\)\n  .* since your last login\n{common}")
                 self.assertIn("  4. Search work orders\n  5. My work\n  6. Summary\n  8. My account\n", shown)
-                for admins in ("  9. Manage users\n", "  10. Data and audit\n"):
-                    self.assertEqual(admins in shown, role == "admin")
+                self.assertEqual("  9. Manage users\n" in shown, role == "admin")
+                self.assertEqual("  10. Data and audit\n" in shown, role != "user")
                 self.assertIn("  0. Log out\n", shown)
 
     def test_a_number_that_the_role_has_no_option_for_is_refused_and_only_the_prompt_comes_again(self) -> None:
