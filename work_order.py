@@ -1389,6 +1389,16 @@ _STAGE_PEOPLE = (
     """,
     "UPDATE staging.names SET is_account = EXISTS (SELECT 1 FROM main.users WHERE users.username = names.username)",
 )
+# So that the ids have no gaps; each new number is at most the old one, and so is free by then.
+_RENUMBER = (
+    "CREATE TABLE staging.numbers (old INTEGER PRIMARY KEY, new)",
+    "INSERT INTO staging.numbers SELECT number, row_number() OVER (ORDER BY number) FROM staging.rows",
+    "DELETE FROM staging.numbers WHERE old = new",
+    """
+    UPDATE staging.rows SET number = (SELECT new FROM staging.numbers WHERE old = number)
+        WHERE number IN (SELECT old FROM staging.numbers)
+    """,
+)
 _STAGE_WORK_ORDERS = (
     """
     INSERT INTO staging.work_orders (id, title, description, priority, category, status, requester_id, assignee_id,
@@ -1518,6 +1528,8 @@ def import_rows(
     admin = users.authorize(session, Action.IMPORT)
     condition, values = _left_out(creates_accounts, drops_assignees)
     connection.execute(f"DELETE FROM staging.rows WHERE {condition}", values)
+    for statement in _RENUMBER:
+        connection.execute(statement)
     unknown = connection.execute(
         "SELECT username FROM staging.requesters WHERE user_id IS NULL AND ? ORDER BY username", (creates_accounts,)
     ).fetchall()
@@ -2021,7 +2033,8 @@ def describe_dry_run(dry_run: DryRun) -> List[str]:
 def _describe_unknown(kind: str, unknown: Unknown) -> List[str]:
     if not unknown.total:
         return []
-    return [f"{kind}, in {unknown.rows:,} rows: {_and_more(', '.join(unknown.first), unknown.total)}."]
+    rows = f"{unknown.rows:,} row{'' if unknown.rows == 1 else 's'}"
+    return [f"{kind}, in {rows}: {_and_more(', '.join(unknown.first), unknown.total)}."]
 
 
 def _and_more(words: str, count: int) -> str:

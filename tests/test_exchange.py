@@ -453,7 +453,9 @@ class PeopleTest(ExchangeTestCase):
         self.assertEqual((dry_run.assignees.total, dry_run.assignees.first), (3, ["mia", "oz", "uma"]))
         self.assertEqual([row.line for row in dry_run.wrong_rows], [3, 4, 5])
         self.assertEqual(self.import_file(rows, drops_assignees=False), 3)
-        self.assertEqual([row["assignee"] for row in self.exported()], ["max", "", ""])
+        self.assertEqual(
+            [(row["id"], row["assignee"]) for row in self.exported()], [("1", "max"), ("2", ""), ("3", "")]
+        )
         self.assertEqual(self.import_file(rows), 6)
         self.assertEqual([row["assignee"] for row in self.exported()[3:]], ["max"] + [""] * 5)
 
