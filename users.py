@@ -549,8 +549,9 @@ def add_deactivated(connection: Connection, admin: User, accounts: Iterable[Tupl
     for user_id, username in accounts:
         connection.execute(
             """
-            INSERT INTO users (id, username, password_hash, role, is_active, created_at, must_change_password)
-            VALUES (?, ?, ?, ?, 0, ?, 1)
+            INSERT INTO users
+                (id, username, password_hash, role, is_active, created_at, must_change_password, seen_history_id)
+            VALUES (?, ?, ?, ?, 0, ?, 1, (SELECT coalesce(max(id), 0) FROM work_order_history))
             """,
             (user_id, username, password_hash, Role.USER, now()),
         )
