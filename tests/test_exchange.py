@@ -190,6 +190,19 @@ class ExportTest(ExchangeTestCase):
         )
         self.assertEqual(len(work_order.history(self.anna, 1)), 2)
 
+    def test_what_is_deleted_meanwhile_is_left_out(self) -> None:
+        for _ in range(3):
+            self.create(self.uma)
+
+        def delete(count: int) -> None:
+            if count == 1:
+                work_order.delete(self.anna, 3)
+
+        with mock.patch.object(work_order, "SLICE", 1):
+            exported = work_order.export(self.anna, ALL, True, delete)
+        self.assertEqual(exported.total, 2)
+        self.assertEqual([path.read_text(encoding="utf-8").count("\n3,") for path in exported.paths], [0, 0])
+
     def test_what_is_stopped_leaves_no_file(self) -> None:
         self.create(self.uma)
 
