@@ -765,7 +765,7 @@ _INSTEAD_OF_TRIGGERS = (
     """,
     """
     INSERT INTO work_order_search (rowid, title, description, notes)
-        SELECT id, title, description, notes FROM staging.work_order_texts ORDER BY id
+        SELECT id, title, description, notes FROM staging.texts
     """,
 )
 
@@ -840,7 +840,7 @@ def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, in
 
 
 def insert_staged(connection: Connection) -> None:
-    """Insert what `staging` has of work orders and history, inside a transaction, within `bulk`.
+    """Insert what `staging` has of work orders, history and texts to be indexed, inside a transaction, within `bulk`.
 
     The rows and the entries of their indexes are copied as they are: where both tables are alike and no trigger is in
     the way, SQLite does not even decode them (https://www.sqlite.org/src/doc/trunk/src/insert.c, xferOptimization).

@@ -1542,10 +1542,11 @@ def import_rows(
         connection.executemany("UPDATE staging.requesters SET user_id = ? WHERE username = ?", accounts)
         _stage_work_orders(connection, {**before, "user_id": admin.id}, last, progress)
         with transaction(connection):
-            return _insert_staged(session, dry_run, accounts)
+            _insert_staged(session, dry_run, accounts, last)
+    return int(last)
 
 
-def _insert_staged(session: Session, dry_run: DryRun, accounts: Sequence[Tuple[int, str]]) -> int:
+def _insert_staged(session: Session, dry_run: DryRun, accounts: Sequence[Tuple[int, str]], total: int) -> None:
     """Do all of an import that others have to wait for."""
     connection = session.connection
     admin = users.authorize(session, Action.IMPORT)
@@ -1568,10 +1569,8 @@ def _insert_staged(session: Session, dry_run: DryRun, accounts: Sequence[Tuple[i
         """,
         {"hash": dry_run.content_hash, "now": now()},
     )
-    (count,) = connection.execute("SELECT count(*) FROM staging.work_orders").fetchone()
-    subject = f"{database.printable(dry_run.file)}: {quantity_of_all(count)}"
+    subject = f"{database.printable(dry_run.file)}: {quantity_of_all(total)}"
     users.audit(connection, admin.id, "imported", subject)
-    return int(count)
 
 
 def _left_out(creates_accounts: bool, drops_assignees: bool) -> Tuple[str, List[object]]:
@@ -1597,6 +1596,7 @@ def _stage_work_orders(
         progress(min(start + 10 * SLICE, last))
     database.stage_schema(connection, "index")
     database.stage_schema(connection, "view")
+    connection.execute("CREATE TABLE staging.texts AS SELECT * FROM staging.work_order_texts ORDER BY id")
 
 
 def _imports(session: Session) -> Path:
