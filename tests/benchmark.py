@@ -28,7 +28,7 @@ YEARS = 5
 
 # The most frequent words, by rank; the rest of the 30,000 is made up.
 FREQUENT = """
-the to not is and of in printer on it network does after work laptop since no password screen an mail my room when
+the to not is and printer of in on it network does after work laptop since no password screen an mail my room when
 account has server keyboard error disk with update login cannot slow phone toner backup again from office gerät écran
 monitor cable driver überhitzt 打印机 ネットワーク señal bloqueó 서버
 """.split()
