@@ -863,7 +863,10 @@ def crowd(path: Path) -> Crowd:
 
 def _take_part(path: Path, ids: Sequence[int]) -> Crowd:
     """Comment on the work orders in turn or, if there are none, search, as often as the time allows."""
-    connection = database.connect(path)
+    try:
+        connection = database.connect(path)
+    except sqlite3.OperationalError:  # the others are at work already
+        return Crowd(0, 0, 1)
     anna, times, refused = Session(connection, 1, 1), [], 0
     search, following, end = _searched(anna, "xyzzy"), itertools.cycle(ids), time.monotonic() + CROWD_SECONDS
     while time.monotonic() < end:
