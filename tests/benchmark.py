@@ -247,7 +247,7 @@ def fill(path: Path, number: int) -> None:
     with database.transaction(connection):
         made_again = _drop_indexes_and_triggers(connection)
         _insert_rows(connection, department)
-        for statement in (*made_again, *_backfills(connection)):
+        for statement in (*_updates(), *made_again, *_backfills(connection)):
             _report(" ".join(statement.split())[:60])
             connection.execute(statement)
         connection.execute("UPDATE users SET seen_history_id = max(0, (SELECT max(id) FROM work_order_history) - 2000)")
@@ -299,13 +299,18 @@ def _drop_indexes_and_triggers(connection: sqlite3.Connection) -> List[str]:
     return [sql for _, _, sql in rows]
 
 
+def _updates() -> List[str]:
+    """Return what the migrations have filled of work orders that were there, and triggers fill of new ones."""
+    return [each for each in itertools.chain(*database.MIGRATIONS) if each.lstrip().startswith("UPDATE work_orders ")]
+
+
 def _backfills(connection: sqlite3.Connection) -> List[str]:
     """Return what fills the tables that triggers keep: each full-text index, and what the migrations have filled.
 
     Where several migrations have filled the same table, the last one knows its columns.
     """
     tables = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
-    indexes = [name for name, sql in tables if re.match(r"CREATE VIRTUAL TABLE .*\bfts5\b", sql, re.DOTALL)]
+    indexes = [name for name, sql in tables if re.match(r"CREATE VIRTUAL TABLE .*\bfts5 ", sql, re.DOTALL)]
     by_table = {}
     for statement in itertools.chain(*database.MIGRATIONS):
         insert = re.match(r"\s*INSERT INTO (\w+)\b.*\bFROM (work_orders|audit_log)\b", statement, re.DOTALL)
