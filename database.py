@@ -569,10 +569,6 @@ _SCALE = (
         WHERE deleted_at IS NULL AND assignee_id IS NOT NULL
     """,
     """
-    CREATE INDEX work_orders_with_due_by_urgency ON work_orders (urgency, created_at, id, due_at, deleted_at)
-        WHERE deleted_at IS NULL AND due_at IS NOT NULL
-    """,
-    """
     CREATE INDEX work_orders_unfinished_by_due ON work_orders (due_at, status, category, urgency, deleted_at)
         WHERE deleted_at IS NULL AND due_at IS NOT NULL AND urgency < 4
     """,

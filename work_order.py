@@ -1020,9 +1020,8 @@ def _plan(selection: _Selection, total: int = 0) -> _Plan:
     if selection.is_narrow:
         return _by_row(selection, "work_orders")
     if selection.texts:
-        if order.soon or min(selection.hits, total * SORTED_AT_MOST) <= SORTED_AT_MOST:
-            return _by_text(selection)
-        return _by_row(selection, order.source)
+        is_walked = total and not order.soon and selection.hits > SORTED_AT_MOST
+        return _by_row(selection, order.source) if is_walked else _by_text(selection)
     if selection.query.filter.changed:
         return _by_row(selection, "work_orders NOT INDEXED")
     return _by_row(selection, order.source if total > COUNTED_AT_MOST else "work_orders")
@@ -1115,6 +1114,10 @@ def _read(
     """Return up to `limit` of the rows in the selection's order that follow `after`, without the ids in `seen`."""
     order, plan = selection.order, _plan(selection, total)
     columns = [plan.row_id if column == "id" else f"work_orders.{column}" for column in order.columns]
+    # Where few match, a plus sign keeps SQLite from walking the order to its end for them.
+    is_of_filter = selection.query.sort is Sort.URGENCY and not selection.query.filter.due
+    if total <= COUNTED_AT_MOST and not selection.texts and not is_of_filter:
+        columns = [f"+{column}" for column in columns]
     comparison = "<" if order.direction else ">"
     following = f"({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
     condition, values = where(
