@@ -253,6 +253,8 @@ def fill(path: Path, number: int) -> None:
         connection.execute("UPDATE users SET seen_history_id = max(0, (SELECT max(id) FROM work_order_history) - 2000)")
     _report("")
     connection.close()
+    if hasattr(os, "sync"):  # so that what is measured does not wait for what was filled
+        os.sync()
 
 
 def _insert_rows(connection: sqlite3.Connection, department: Department) -> None:
