@@ -492,8 +492,137 @@ _WORKING_DAY = (
     "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank, id) WHERE deleted_at IS NULL",
 )
 
+# What reports count is kept by the changes themselves, in columns that their indexes hold whole, and no generated ones:
+# SQLite would look each row up for those. That is why the indexes also name what their conditions fix.
+_INSIGHT = (
+    """
+    CREATE TABLE service_targets (
+        priority INTEGER PRIMARY KEY CHECK (priority IN (1, 2, 3, 4)),
+        response_hours INTEGER CHECK (response_hours BETWEEN 1 AND 9999),
+        resolution_hours INTEGER CHECK (resolution_hours BETWEEN 1 AND 9999)
+    )
+    """,
+    "INSERT INTO service_targets (priority) VALUES (1), (2), (3), (4)",
+    # Where the due time comes from; NULL with one that stands is by hand, too.
+    "ALTER TABLE work_orders ADD COLUMN due_by TEXT CHECK (due_by IN ('hand', 'target'))",
+    """
+    ALTER TABLE work_orders ADD COLUMN held_since TEXT
+        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', held_since) IS held_since)
+    """,
+    # When the work order was last finished, as far as it still is.
+    """
+    ALTER TABLE work_orders ADD COLUMN finished_at TEXT
+        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', finished_at) IS finished_at)
+    """,
+    "ALTER TABLE work_orders ADD COLUMN resolution_seconds INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
+    # Each change of the status ends a spell of the old one, which began with the change before it or the creation.
+    """
+    UPDATE work_orders SET
+        due_by = CASE WHEN due_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'due date'
+        ) THEN 'hand' END,
+        held_since = CASE WHEN status = 'On Hold' THEN (
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' ORDER BY id DESC LIMIT 1
+        ) END,
+        finished_at = CASE WHEN is_finished THEN coalesce((
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' AND old_value NOT IN ('Resolved', 'Cancelled')
+            ORDER BY id DESC LIMIT 1
+        ), resolved_at, created_at) END,
+        resolution_seconds = CASE WHEN status = 'Resolved' THEN
+            strftime('%s', resolved_at) - strftime('%s', created_at) - (
+                SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+                    SELECT old_value, changed_at AS ended_at,
+                        lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY id) AS began_at
+                    FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
+                ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
+            ) END,
+        response_seconds = (
+            SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field IN ('comment', 'assignee', 'status')
+                AND user_id <> work_orders.requester_id
+        )
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders WHEN new.is_finished
+    BEGIN
+        UPDATE work_orders SET
+            finished_at = coalesce(resolved_at, created_at),
+            resolution_seconds = strftime('%s', resolved_at) - strftime('%s', created_at)
+            WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_status AFTER INSERT ON work_order_history WHEN new.field = 'status'
+    BEGIN
+        UPDATE work_orders SET
+            held_since = CASE WHEN new.new_value = 'On Hold' THEN new.changed_at END,
+            finished_at = CASE WHEN new.new_value IN ('Resolved', 'Cancelled') THEN
+                CASE WHEN new.old_value IN ('Resolved', 'Cancelled') THEN finished_at ELSE new.changed_at END END,
+            resolution_seconds = CASE WHEN new.new_value = 'Resolved' THEN
+                strftime('%s', new.changed_at) - strftime('%s', created_at) - (
+                    SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+                        SELECT old_value, changed_at AS ended_at,
+                            lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY id) AS began_at
+                        FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
+                    ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
+                ) END
+            WHERE id = new.work_order_id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_response AFTER INSERT ON work_order_history
+        WHEN new.field IN ('comment', 'assignee', 'status')
+    BEGIN
+        UPDATE work_orders SET response_seconds = strftime('%s', new.changed_at) - strftime('%s', created_at)
+            WHERE id = new.work_order_id AND requester_id <> new.user_id AND (
+                response_seconds IS NULL
+                OR response_seconds > strftime('%s', new.changed_at) - strftime('%s', created_at)
+            );
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_requester AFTER UPDATE OF requester_id ON work_orders
+    BEGIN
+        UPDATE work_orders SET response_seconds = (
+            SELECT strftime('%s', min(changed_at)) - strftime('%s', new.created_at) FROM work_order_history
+            WHERE work_order_id = new.id AND field IN ('comment', 'assignee', 'status') AND user_id <> new.requester_id
+        ) WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE INDEX work_orders_resolved ON work_orders (
+        resolved_at, id, priority, category, assignee_id, requester_id, resolution_seconds, response_seconds,
+        response_hours, due_at, deleted_at
+    ) WHERE deleted_at IS NULL AND resolved_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_orders_unfinished ON work_orders (
+        created_at, id, priority, assignee_id, status, due_at, due_by, held_since, deleted_at
+    ) WHERE deleted_at IS NULL AND status IN ('Open', 'In Progress', 'On Hold')
+    """,
+    "CREATE INDEX work_orders_created ON work_orders (created_at, deleted_at) WHERE deleted_at IS NULL",
+    """
+    CREATE INDEX work_orders_finished ON work_orders (finished_at, created_at, id, deleted_at)
+        WHERE deleted_at IS NULL AND finished_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_order_history_to_finished
+        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
+        WHERE field = 'status' AND new_value IN ('Resolved', 'Cancelled')
+    """,
+    """
+    CREATE INDEX work_order_history_from_finished
+        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
+        WHERE field = 'status' AND old_value IN ('Resolved', 'Cancelled')
+    """,
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST, _WORKING_DAY)
+MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST, _WORKING_DAY, _INSIGHT)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
