@@ -1474,12 +1474,15 @@ class ReportScreen(SessionScreen, Generic[T]):
         print("", *wrap(self.description(), indent=""), sep="\n")
         self.print_rows()
         print(*wrap(self.definition, indent=""), sep="\n")
-        can_do = {ReportScreen.show_work_orders: bool(self.rows), ReportScreen.another_period: bool(self.period)}
+        can_do: Dict[object, bool] = {
+            ReportScreen.show_work_orders: bool(self.rows),
+            ReportScreen.another_period: bool(self.period),
+        }
         return [option for option in self.MENU if can_do.get(option.run, True)]
 
     def description(self) -> str:
         """Return what is reported, and from when to when."""
-        return f"{self.heading}, {work_order.describe_period(self.period)}" if self.period else self.heading
+        return f"{self.heading}{work_order.describe_period(self.period)}" if self.period else self.heading
 
     def read(self) -> Sequence[T]:
         """Return the rows of the report."""
@@ -1546,7 +1549,11 @@ class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
 
     def __init__(self, session: Session, period: Period, grouping: Grouping) -> None:
         super().__init__(session, period)
-        self.grouping, self.heading = grouping, f"Resolution times by {grouping}"  # type: ignore[misc]
+        self.grouping = grouping
+
+    def description(self) -> str:
+        """Return what is reported by what, and from when to when."""
+        return f"Resolution times by {self.grouping}, {super().description()}"
 
     def read(self) -> Sequence[ResolutionTimes]:
         """Return a row for each group, and one for all."""
@@ -1579,6 +1586,13 @@ class BacklogScreen(ReportScreen[BacklogRow]):
     heading = "Backlog: what is unfinished now"
     definition = work_order.BACKLOG
     bands = ("<1 day", "<7 days", "<30 days", "<90 days", "older")
+    oldest_columns: ClassVar[Sequence[Column[WorkOrder]]] = (
+        Column("ID", lambda row: str(row.id)),
+        Column("Age", lambda row: work_order.age(row.created_at)),
+        Column("Priority", lambda row: str(row.priority), colour=priority_colour),
+        Column("Title", lambda row: row.title, stretch=True),
+        Column("Assignee", lambda row: row.assignee or NOBODY, rank=1, max_width=14),
+    )
 
     def read(self) -> Sequence[BacklogRow]:
         """Return a row for each priority, and one for all."""
@@ -1604,7 +1618,7 @@ class BacklogScreen(ReportScreen[BacklogRow]):
         super().print_rows()
         if self.backlog.oldest:
             print("The oldest:")
-            print_table(ListScreen.columns, self.backlog.oldest)
+            print_table(self.oldest_columns, self.backlog.oldest)
 
 
 def _band_cell(number: int, row: BacklogRow) -> str:
@@ -1614,7 +1628,7 @@ def _band_cell(number: int, row: BacklogRow) -> str:
 class WeeklyFlowScreen(ReportScreen[Week]):
     """What came in, was resolved and came back, by week."""
 
-    heading = "Weekly flow"
+    heading = "Weekly flow, "
     definition = work_order.WEEKLY_FLOW
 
     def read(self) -> Sequence[Week]:
@@ -1652,7 +1666,7 @@ class WeeklyFlowScreen(ReportScreen[Week]):
 class WorkloadScreen(ReportScreen[Workload]):
     """Who has how much."""
 
-    heading = "Workload by assignee"
+    heading = "Workload by assignee, "
     definition = work_order.WORKLOAD
 
     def read(self) -> Sequence[Workload]:

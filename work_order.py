@@ -41,8 +41,8 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 MAXIMUM_NOTES = 200_000  # of a work order, comments and notes together: what each new one has to index again
 LEAST_NOTE = 100  # that a note counts as
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
-# How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows for each of
-# which others have to be looked up, weeks.
+# How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows that need
+# others looked up, weeks.
 SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 10_000, 2_000, 8
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
 COUNTED_AT_MOST = 1_000
@@ -712,8 +712,9 @@ class ServiceTarget(NamedTuple):
 
 
 SERVICE_TARGETS = (
-    "A new work order gets its due date from the target of its priority, and another one with another priority, unless it "
-    "is set by hand; time On Hold moves it by as long. A change of the targets moves no due date that there is."
+    "A work order gets its due date from the target of its priority when it is created, and again when its priority is "
+    "changed; time On Hold moves it by as long. A due date that was set by hand stays. A change of a target does not "
+    "touch existing due dates."
 )
 
 
@@ -1515,11 +1516,11 @@ class _Times:
 
 ALL = "All"
 RESOLUTION_TIMES = (
-    "Counted is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
-    "time On Hold and any time Resolved or Cancelled before; 90% is the time that nine of ten did not exceed. On time: "
-    "of those with a due time. Reopened: of all that were changed to Resolved in the period and are not Cancelled, "
-    "those reopened since. Answer: the median time to the first response, which is a comment, an assignment or a change "
-    "of status by anyone but the requester; in time: of those with a target. Deleted work orders count nowhere."
+    "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
+    "time On Hold and any time Resolved or Cancelled before; 90% of them took no longer than what stands under 90%. On "
+    "time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
+    "Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of status by "
+    "anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
 )
 
 
@@ -1784,8 +1785,8 @@ class Week(NamedTuple):
 
 WEEKLY_FLOW = (
     "A week runs from Monday to Sunday; the first and the last are cut to the period. A work order counts once a week "
-    "as created, as changed to Resolved, and as reopened, which is to go from Resolved or Cancelled to a status that is "
-    "neither. Unfinished is what was so at the week's end, or is now. Deleted work orders count nowhere."
+    "as created, resolved (changed to Resolved) and reopened (from Resolved or Cancelled to an unfinished status). "
+    "The backlog is what was unfinished at the week's end, or is now. Deleted work orders count nowhere."
 )
 
 
