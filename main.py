@@ -1585,7 +1585,7 @@ class BacklogScreen(ReportScreen[BacklogRow]):
 
     heading = "Backlog: what is unfinished now"
     definition = work_order.BACKLOG
-    bands = ("<1 day", "<7 days", "<30 days", "<90 days", "older")
+    bands = ("<1d", "<7d", "<30d", "<90d", "older")
     oldest_columns: ClassVar[Sequence[Column[WorkOrder]]] = (
         Column("ID", lambda row: str(row.id)),
         Column("Age", lambda row: work_order.age(row.created_at)),
@@ -1600,12 +1600,15 @@ class BacklogScreen(ReportScreen[BacklogRow]):
         return self.backlog.rows
 
     def columns(self) -> Sequence[Column[BacklogRow]]:
-        """Return the columns of its table."""
+        """Return the columns of its table, with bars where there is room."""
+        *priorities, _ = self.rows
+        longest = max(row.total for row in priorities) or 1
         return (
             Column("Priority", lambda row: row.name),
             Column("Total", lambda row: f"{row.total:,}"),
-            *(Column(band, partial(_band_cell, number)) for number, band in enumerate(self.bands)),
-            Column("Nobody's", lambda row: f"{row.unassigned:,}"),
+            bar_column(lambda row: row.total / longest if row in priorities else 0, terminal_size().columns - 60),
+            *(Column(band, partial(_band_cell, n), rank=n + 3) for n, band in enumerate(self.bands)),
+            Column("Nobody's", lambda row: f"{row.unassigned:,}", rank=2),
         )
 
     def filters(self, row: BacklogRow) -> Dict[str, Filter]:

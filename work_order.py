@@ -654,8 +654,10 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     new, old = field.check(session, new), field.read(current)
     if old != field.read(shown):
         raise _conflict(session.connection, current.id, field, old)
-    sets_by_hand = field.name == DUE_DATE.name and current.due_by is not DueBy.HAND
-    if old == new and not sets_by_hand:
+    sets_due_date = field.name == DUE_DATE.name
+    if old == new and not (sets_due_date and current.due_by is DueBy.TARGET):
+        if sets_due_date:  # `none` by hand, where none was due
+            session.connection.execute("UPDATE work_orders SET due_by = 'hand' WHERE id = ?", (current.id,))
         return False
     _refuse_too_many_notes(session.connection, current.id, note)
     at = now()
@@ -1565,6 +1567,7 @@ def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[A
         WHERE deleted_at IS NULL AND resolved_at >= ? AND resolved_at < ? AND (resolved_at, id) > (?, ?)
         ORDER BY resolved_at, id
         """,
+        SLICE,
         begin,
         [end],
     )
@@ -1588,9 +1591,9 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
             AND deleted_at IS NULL AND status <> 'Cancelled'
         ORDER BY changed_at, work_order_id
         """,
+        SLICE_WITH_LOOKUPS,
         begin,
         before=[begin, end, begin, end],
-        size=SLICE_WITH_LOOKUPS,
     )
     seen = set()
     for _, work_order_id, key, is_resolved, resolved, reopened in rows:
@@ -1602,10 +1605,10 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
 def _read_in_slices(
     session: Session,
     sql: str,
+    size: int,
     begin: str,
     values: Sequence[object] = (),
     before: Sequence[object] = (),
-    size: int = SLICE,
 ) -> Iterator[Tuple[Any, ...]]:
     """Yield the rows of the SQL, a slice of that size in each snapshot.
 
@@ -1745,6 +1748,7 @@ def _unfinished(session: Session, columns: str, values: Sequence[object] = ()) -
         WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= ? AND (created_at, id) > (?, ?)
         ORDER BY created_at, id
         """,
+        SLICE,
         "",
         before=values,
     )
