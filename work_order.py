@@ -1469,8 +1469,8 @@ def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
         begin, end = begin.astimezone(timezone.utc), (end + timedelta(days=1)).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         raise InvalidInputError("A period runs from a day to a day, such as 2026-01-01 to 2026-03-31.") from None
-    if not begin < end or begin >= latest:
-        raise InvalidInputError("A period runs from a day that has begun to one that is not before it.")
+    if not (begin < end and begin < latest and begin.year >= 2000):
+        raise InvalidInputError("A period runs from a day since 2000 that has begun to one that is not before it.")
     return Period(f"{first} to {last}", begin, min(end, latest))
 
 
@@ -1573,8 +1573,8 @@ def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[A
     )
 
 
-def _changed_once_resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[object, bool, bool]]:
-    """Yield the group of each work order that was changed to Resolved in the period and changed again after that.
+def _changed_once_resolved(session: Session, period: Period, column: str) -> Iterable[Tuple[object, bool, bool]]:
+    """Return the group of each work order that was changed to Resolved in the period and changed again after that.
 
     Beside it stand whether its standing Resolved lies in the period, and whether it was reopened.
     """
@@ -1583,9 +1583,12 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
         session,
         f"""
         SELECT changed_at, work_order_id, {column}, resolved_at >= ? AND resolved_at < ?,
-            (SELECT min(id) FROM work_order_history WHERE work_order_id = changed.work_order_id
-                AND {_RESOLVES} AND changed_at >= ? AND changed_at < ?),
-            (SELECT max(id) FROM work_order_history WHERE work_order_id = changed.work_order_id AND {_REOPENS})
+            new_value NOT IN {_FINISHED},
+            EXISTS (
+                SELECT 1 FROM work_order_history
+                WHERE work_order_id = changed.work_order_id AND id < changed.id
+                    AND {_RESOLVES} AND changed_at >= ? AND changed_at < ?
+            )
         FROM work_order_history AS changed CROSS JOIN work_orders ON work_orders.id = work_order_id
         WHERE {_FROM_FINISHED} AND changed_at >= ? AND (changed_at, work_order_id) > (?, ?)
             AND deleted_at IS NULL AND status <> 'Cancelled'
@@ -1595,11 +1598,12 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
         begin,
         before=[begin, end, begin, end],
     )
-    seen = set()
-    for _, work_order_id, key, is_resolved, resolved, reopened in rows:
-        if resolved is not None and work_order_id not in seen:
-            seen.add(work_order_id)
-            yield key, bool(is_resolved), reopened is not None and reopened > resolved
+    found: Dict[object, Tuple[object, bool, bool]] = {}
+    for _, work_order_id, key, is_resolved, is_reopened, was_resolved in rows:
+        if was_resolved:
+            was_reopened = work_order_id in found and found[work_order_id][2]
+            found[work_order_id] = key, bool(is_resolved), bool(is_reopened) or was_reopened
+    return found.values()
 
 
 def _read_in_slices(
@@ -1991,18 +1995,24 @@ def describe_target(target: ServiceTarget) -> str:
 
 
 def _describe_counted(counted: Counted) -> str:
-    end = local_time(datetime.fromisoformat(counted.end) - timedelta(seconds=1))
+    begin, end = _moment(counted.begin), datetime.fromisoformat(counted.end)
     if counted.what is Count.UNFINISHED:
-        return f"unfinished at {'' if ' ' in end else 'the end of '}{end}"
-    begin = f"from {local_time(datetime.fromisoformat(counted.begin))} " if counted.begin else ""
-    return f"{counted.what} {begin}to {end}"
+        text = _last_moment(end)
+        return f"unfinished at {'' if ' ' in text else 'the end of '}{text}"
+    return f"{counted.what} {_from_to(begin, end)}"
 
 
 def describe_period(period: Period) -> str:
     """Return the period's name and from when to when it runs, in local time."""
-    end = local_time(period.end - timedelta(seconds=1))
-    begin = f"from {local_time(period.begin)} " if period.begin else ""
-    return f"{period.name}: {begin}to {end}"
+    return f"{period.name}: {_from_to(period.begin, period.end)}"
+
+
+def _from_to(begin: Optional[datetime], end: datetime) -> str:
+    return f"from {local_time(begin)} to {_last_moment(end)}" if begin else f"until {_last_moment(end)}"
+
+
+def _last_moment(end: datetime) -> str:
+    return local_time(end - timedelta(seconds=1))
 
 
 def describe_seconds(seconds: Optional[float]) -> str:

@@ -33,8 +33,8 @@ from work_order import (
 )
 
 BERLIN, KATHMANDU = "CET-1CEST,M3.5.0,M10.5.0/3", "NPT-5:45"
-NOW = "2026-04-30T09:30:00+00:00"
-PERIODS = ("last 7 days", "last 30 days", "last 90 days", "all", "2026-03-23 to 2026-04-05", "2026-03-29 to 2026-03-29")
+NOW = "2024-04-30T09:30:00+00:00"
+PERIODS = ("last 7 days", "last 30 days", "last 90 days", "all", "2024-03-25 to 2024-04-07", "2024-03-31 to 2024-03-31")
 STATUSES = tuple(map(str, Status))
 FINISHED, PAUSED = ("Resolved", "Cancelled"), ("On Hold", "Resolved", "Cancelled")
 
@@ -51,10 +51,10 @@ def text(at: datetime) -> str:
 
 
 def offset(zone: str, at: datetime) -> timedelta:
-    """Return how far local time is ahead of UTC; summer time in 2026 began on March 29 and ends on October 25."""
+    """Return how far local time is ahead of UTC; summer time in 2024 lasted from March 31 to October 27."""
     if zone == KATHMANDU:
         return timedelta(hours=5, minutes=45)
-    is_summer = moment("2026-03-29T01:00:00+00:00") <= at < moment("2026-10-25T01:00:00+00:00")
+    is_summer = moment("2024-03-31T01:00:00+00:00") <= at < moment("2024-10-27T01:00:00+00:00")
     return timedelta(hours=2 if is_summer else 1)
 
 
@@ -166,13 +166,15 @@ class ReplayTestCase(DatabaseTestCase):
         self.cases = [Case(row, of[row["id"]]) for row in rows]
 
     def replay(self, chance: random.Random) -> None:
-        first, last = moment("2026-02-10T00:00:00+00:00"), moment(NOW)
+        first, last = moment("2024-02-10T00:00:00+00:00"), moment(NOW)
         edges = [
-            midnight(zone, date(2026, 2, 9) + timedelta(days=7 * n)) for n in range(12) for zone in (BERLIN, KATHMANDU)
+            midnight(zone, date(2024, 2, 5) + timedelta(days=7 * n)) for n in range(12) for zone in (BERLIN, KATHMANDU)
         ]
         for _ in range(260):
             at = first + timedelta(seconds=chance.randrange(int((last - first).total_seconds())))
-            if chance.random() < 0.2:
+            if chance.random() < 0.1:
+                at = last - timedelta(days=chance.choice((1, 7, 30)), seconds=chance.choice((-1, 0, 1)))
+            elif chance.random() < 0.2:
                 at = chance.choice(edges[2:]) + timedelta(seconds=chance.choice((-1, 0, 1)))
             number = self.connection.execute(
                 """
@@ -209,6 +211,8 @@ class ReplayTestCase(DatabaseTestCase):
                 self.connection.execute(
                     "UPDATE work_orders SET status = ?, resolved_at = ? WHERE id = ?", (new, resolved_at, number)
                 )
+                if chance.random() < 0.1:  # on time to the second
+                    self.connection.execute("UPDATE work_orders SET due_at = ? WHERE id = ?", (resolved_at, number))
                 self.record(number, by, at, what, status, new)
                 status = new
             elif what == "requester":
@@ -418,6 +422,20 @@ class ReportTest(ReplayTestCase):
             )
 
 
+class RankTest(DatabaseTestCase):
+    def test_the_median_of_ten_is_the_mean_of_the_middle_two_and_the_90th_percentile_the_ninth(self) -> None:
+        for minutes in range(10, 0, -1):
+            self.connection.execute(
+                """
+                INSERT INTO work_orders (title, requester_id, created_at, updated_at, status, resolved_at)
+                VALUES ('A title', 3, ?, ?, 'Resolved', ?)
+                """,
+                (NOW, NOW, text(moment(NOW) + timedelta(minutes=minutes))),
+            )
+        *_, row = work_order.resolution_times(self.max, work_order.parse_period("all"), Grouping.PRIORITY)
+        self.assertEqual((row.median, row.mean, row.percentile_90), (330, 330, 540))
+
+
 class MigrationTest(ReplayTestCase):
     def test_it_fills_in_what_the_changes_themselves_would_have_kept(self) -> None:
         before = database.MIGRATIONS[: database.MIGRATIONS.index(database._INSIGHT)]
@@ -448,7 +466,7 @@ class TargetTest(DatabaseTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.clock = moment("2026-03-02T08:00:00+00:00")
+        self.clock = moment("2024-03-02T08:00:00+00:00")
         patch = mock.patch.object(work_order, "now", side_effect=lambda: text(self.clock))
         patch.start()
         self.addCleanup(patch.stop)
@@ -546,8 +564,8 @@ class TargetTest(DatabaseTestCase):
         self.assertEqual(self.due(), ("03 08:00", DueBy.TARGET))
 
     def test_one_set_by_hand_is_never_moved_not_even_to_the_same_time_or_none(self) -> None:
-        due_at = moment("2026-03-03T08:00:00+00:00")
-        for number, by_hand in enumerate((moment("2026-03-09T08:00:00+00:00"), due_at, None), 1):
+        due_at = moment("2024-03-03T08:00:00+00:00")
+        for number, by_hand in enumerate((moment("2024-03-09T08:00:00+00:00"), due_at, None), 1):
             row = self.create(self.uma)
             self.assertTrue(work_order.change(self.max, row, work_order.DUE_DATE, by_hand))
             work_order.change_status(self.max, self.get(self.max, number), Status.ON_HOLD)
@@ -604,11 +622,11 @@ class TargetTest(DatabaseTestCase):
         self.assertEqual(self.kept()[1], 2)
 
     def test_an_imported_due_time_counts_as_by_hand_and_an_imported_resolution_has_its_time(self) -> None:
-        at = "2026-03-01T08:00:00+00:00"
+        at = "2024-03-01T08:00:00+00:00"
         self.connection.execute(
             """
             INSERT INTO work_orders (title, requester_id, created_at, updated_at, status, resolved_at, due_at)
-            VALUES ('A title', 3, ?, ?, 'Resolved', '2026-03-01T10:00:00+00:00', ?)
+            VALUES ('A title', 3, ?, ?, 'Resolved', '2024-03-01T10:00:00+00:00', ?)
             """,
             (at, at, at),
         )
@@ -646,8 +664,8 @@ class PeriodTest(unittest.TestCase):
             ("30", "last 30 days"),
             ("last 9", "last 90 days"),
             ("A", "all"),
-            ("2026-01-01  to 2026-01-31", "2026-01-01 to 2026-01-31"),
-            ("2026-01-01-2026-01-31", "2026-01-01 to 2026-01-31"),
+            ("2024-01-01  to 2024-01-31", "2024-01-01 to 2024-01-31"),
+            ("2024-01-01-2024-01-31", "2024-01-01 to 2024-01-31"),
         ):
             with self.subTest(given=given):
                 period = work_order.parse_period(given)
@@ -659,10 +677,11 @@ class PeriodTest(unittest.TestCase):
             "last",
             "31",
             "x",
-            "2026-01-01",
-            "2026-02-30 to 2026-03-01",
-            "2026-03-02 to 2026-03-01",
+            "2024-01-01",
+            "2024-02-30 to 2024-03-01",
+            "2024-03-02 to 2024-03-01",
             "2999-01-01 to 2999-01-02",
+            "1999-01-01 to 2024-01-01",
             "0001-01-01 to 9999-12-31",
         ):
             with self.subTest(wrong=wrong), self.assertRaises(users.InvalidInputError):
@@ -720,7 +739,7 @@ class ScreenTest(DatabaseTestCase):
         self.assertRegex(output, r"High +2 +0m +0m +0m +- +0% +0m +-")
         self.assertIn("\n2 work orders: priority High, resolved from ", output)
         self.assertIn("\n3 work orders, newest first", output)
-        self.assertIn("\n3 work orders: resolved to ", output)
+        self.assertIn("\n3 work orders: resolved until ", output)
         self.assertIn(
             "Error: Answer with a number from 1 to 4 or one of: created, resolved, reopened, backlog.", output
         )
