@@ -1482,7 +1482,8 @@ class ReportScreen(SessionScreen, Generic[T]):
 
     def description(self) -> str:
         """Return what is reported, and from when to when."""
-        return f"{self.heading}{work_order.describe_period(self.period)}" if self.period else self.heading
+        assert self.period
+        return f"{self.heading}{work_order.describe_period(self.period)}"
 
     def read(self) -> Sequence[T]:
         """Return the rows of the report."""
@@ -1583,7 +1584,6 @@ class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
 class BacklogScreen(ReportScreen[BacklogRow]):
     """What is unfinished now."""
 
-    heading = "Backlog: what is unfinished now"
     definition = work_order.BACKLOG
     bands = ("<1d", "<7d", "<30d", "<90d", "older")
     oldest_columns: ClassVar[Sequence[Column[WorkOrder]]] = (
@@ -1593,6 +1593,10 @@ class BacklogScreen(ReportScreen[BacklogRow]):
         Column("Title", lambda row: row.title, stretch=True),
         Column("Assignee", lambda row: row.assignee or NOBODY, rank=1, max_width=14),
     )
+
+    def description(self) -> str:
+        """Return what is reported, and when it was so."""
+        return f"Backlog: what is unfinished now, {work_order.local_time(datetime.now(timezone.utc))}"
 
     def read(self) -> Sequence[BacklogRow]:
         """Return a row for each priority, and one for all."""
@@ -1703,7 +1707,7 @@ class WorkloadScreen(ReportScreen[Workload]):
 class ServiceTargetsScreen(SessionScreen):
     """What is promised, for managers; admins change it."""
 
-    heading = "Service targets, in hours from the creation of a work order"
+    heading = "Service targets, in hours from the creation"
     needs = Action.REPORTS
 
     def show(self) -> Sequence[Option[Any]]:
