@@ -43,7 +43,7 @@ LEAST_NOTE = 100  # that a note counts as
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 # How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows that need
 # others looked up, weeks.
-SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 10_000, 2_000, 8
+SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 2_500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
 COUNTED_AT_MOST = 1_000
 
@@ -1372,7 +1372,7 @@ def summary(session: Session) -> List[StatusCount]:
 # What reports count
 
 
-# The conditions on a row of the history; an index holds the rows of each of the first two.
+# Written as in the partial indexes, so that SQLite sees that those hold the rows.
 _FINISHED, _UNFINISHED = "('Resolved', 'Cancelled')", "('Open', 'In Progress', 'On Hold')"
 _TO_FINISHED = f"field = 'status' AND new_value IN {_FINISHED}"
 _FROM_FINISHED = f"field = 'status' AND old_value IN {_FINISHED}"
@@ -1380,7 +1380,7 @@ _FINISHES = f"{_TO_FINISHED} AND old_value NOT IN {_FINISHED}"
 _RESOLVES = f"{_TO_FINISHED} AND new_value = 'Resolved'"
 _REOPENS = f"{_FROM_FINISHED} AND new_value NOT IN {_FINISHED}"
 
-# What a work order was at a moment, the status that a later change ended tells; few are ever changed once finished.
+# The work orders whose present status does not tell what they were at a moment: few are ever changed once finished.
 _CHANGED_ONCE_FINISHED = f"SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= ?"
 _WAS_UNFINISHED = f"""
     work_orders.created_at < ? AND work_orders.id IN (
@@ -1708,8 +1708,10 @@ class BacklogRow(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """What is unfinished: by priority, highest first, with all together in the last row; the filters of the age bands,
-    youngest first; and the oldest ten."""
+    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten.
+
+    `bands` has what the rows' age bands have counted, youngest first.
+    """
 
     rows: List[BacklogRow]
     bands: List[Counted]
