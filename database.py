@@ -517,80 +517,71 @@ _INSIGHT = (
     "ALTER TABLE work_orders ADD COLUMN resolution_seconds INTEGER",
     "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
     "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
-    # Each change of the status ends a spell of the old one, which began with the change before it or the creation.
+    # What these four hold, as the history tells it. Each change of the status ends a spell of the old one, which began
+    # with the change before it or with the creation.
+    """
+    CREATE VIEW work_order_measures AS SELECT
+        id,
+        CASE WHEN status = 'On Hold' THEN (
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' ORDER BY work_order_history.id DESC LIMIT 1
+        ) END AS held_since,
+        CASE WHEN status IN ('Resolved', 'Cancelled') THEN coalesce((
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' AND old_value NOT IN ('Resolved', 'Cancelled')
+            ORDER BY work_order_history.id DESC LIMIT 1
+        ), resolved_at, created_at) END AS finished_at,
+        CASE WHEN status = 'Resolved' THEN strftime('%s', resolved_at) - strftime('%s', created_at) - (
+            SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+                SELECT old_value, changed_at AS ended_at,
+                    lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY work_order_history.id) AS began_at
+                FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
+            ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
+        ) END AS resolution_seconds,
+        (
+            SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field IN ('comment', 'assignee', 'status')
+                AND user_id <> work_orders.requester_id
+        ) AS response_seconds
+    FROM work_orders
+    """,
     """
     UPDATE work_orders SET
         due_by = CASE WHEN due_at IS NOT NULL OR EXISTS (
             SELECT 1 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'due date'
         ) THEN 'hand' END,
-        held_since = CASE WHEN status = 'On Hold' THEN (
-            SELECT changed_at FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'status' ORDER BY id DESC LIMIT 1
-        ) END,
-        finished_at = CASE WHEN is_finished THEN coalesce((
-            SELECT changed_at FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'status' AND old_value NOT IN ('Resolved', 'Cancelled')
-            ORDER BY id DESC LIMIT 1
-        ), resolved_at, created_at) END,
-        resolution_seconds = CASE WHEN status = 'Resolved' THEN
-            strftime('%s', resolved_at) - strftime('%s', created_at) - (
-                SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
-                    SELECT old_value, changed_at AS ended_at,
-                        lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY id) AS began_at
-                    FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
-                ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
-            ) END,
-        response_seconds = (
-            SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field IN ('comment', 'assignee', 'status')
-                AND user_id <> work_orders.requester_id
+        (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = work_orders.id
         )
     """,
     """
-    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders WHEN new.is_finished
+    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders WHEN new.status <> 'Open'
     BEGIN
-        UPDATE work_orders SET
-            finished_at = coalesce(resolved_at, created_at),
-            resolution_seconds = strftime('%s', resolved_at) - strftime('%s', created_at)
-            WHERE id = new.id;
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.id
+        ) WHERE id = new.id;
     END
     """,
     """
-    CREATE TRIGGER work_orders_measure_status AFTER INSERT ON work_order_history WHEN new.field = 'status'
+    CREATE TRIGGER work_orders_measure_change AFTER UPDATE OF requester_id, status, created_at, resolved_at
+        ON work_orders
     BEGIN
-        UPDATE work_orders SET
-            held_since = CASE WHEN new.new_value = 'On Hold' THEN new.changed_at END,
-            finished_at = CASE WHEN new.new_value IN ('Resolved', 'Cancelled') THEN
-                CASE WHEN new.old_value IN ('Resolved', 'Cancelled') THEN finished_at ELSE new.changed_at END END,
-            resolution_seconds = CASE WHEN new.new_value = 'Resolved' THEN
-                strftime('%s', new.changed_at) - strftime('%s', created_at) - (
-                    SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
-                        SELECT old_value, changed_at AS ended_at,
-                            lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY id) AS began_at
-                        FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
-                    ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
-                ) END
-            WHERE id = new.work_order_id;
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.id
+        ) WHERE id = new.id;
     END
     """,
     """
-    CREATE TRIGGER work_orders_measure_response AFTER INSERT ON work_order_history
+    CREATE TRIGGER work_orders_measure_history AFTER INSERT ON work_order_history
         WHEN new.field IN ('comment', 'assignee', 'status')
     BEGIN
-        UPDATE work_orders SET response_seconds = strftime('%s', new.changed_at) - strftime('%s', created_at)
-            WHERE id = new.work_order_id AND requester_id <> new.user_id AND (
-                response_seconds IS NULL
-                OR response_seconds > strftime('%s', new.changed_at) - strftime('%s', created_at)
-            );
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_measure_requester AFTER UPDATE OF requester_id ON work_orders
-    BEGIN
-        UPDATE work_orders SET response_seconds = (
-            SELECT strftime('%s', min(changed_at)) - strftime('%s', new.created_at) FROM work_order_history
-            WHERE work_order_id = new.id AND field IN ('comment', 'assignee', 'status') AND user_id <> new.requester_id
-        ) WHERE id = new.id;
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.work_order_id
+        ) WHERE id = new.work_order_id;
     END
     """,
     """
@@ -938,7 +929,10 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
 
 
 def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return where the full-text index and the counters differ from the work orders: an empty list if nowhere."""
+    """Return where what is derived from the work orders and their history differs from them: an empty list if nowhere.
+
+    That is the full-text index, the counters, and what reports count.
+    """
     problems = []
     try:
         connection.execute("INSERT INTO work_order_search (work_order_search, rank) VALUES ('integrity-check', 1)")
@@ -957,6 +951,17 @@ def find_differences(connection: sqlite3.Connection) -> List[str]:
     for requester_id, status, priority, counter, found in rows:
         which = f"requester {requester_id}, {status}, priority {priority}"
         problems.append(f"The counter of {which} is {counter}, but there are {found} work orders.")
+    (differing,) = connection.execute(
+        """
+        SELECT count(*) FROM work_orders JOIN work_order_measures AS measures ON measures.id = work_orders.id
+        WHERE work_orders.held_since IS NOT measures.held_since
+            OR work_orders.finished_at IS NOT measures.finished_at
+            OR work_orders.resolution_seconds IS NOT measures.resolution_seconds
+            OR work_orders.response_seconds IS NOT measures.response_seconds
+        """
+    ).fetchone()
+    if differing:
+        problems.append(f"What reports count differs from the history of {differing} work orders.")
     return problems
 
 

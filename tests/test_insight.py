@@ -474,6 +474,23 @@ class MigrationTest(ReplayTestCase):
         self.assertEqual(database.find_problems(old) + database.find_differences(old), [])
 
 
+class CheckTest(ReplayTestCase):
+    def test_what_differs_from_the_history_is_named(self) -> None:
+        self.assertEqual(database.find_differences(self.connection), [])
+        self.connection.execute("UPDATE work_orders SET response_seconds = 1 WHERE id IN (3, 5)")
+        problems = ["What reports count differs from the history of 2 work orders."]
+        self.assertEqual(database.find_differences(self.connection), problems)
+
+    def test_moments_that_are_set_afterwards_are_followed(self) -> None:
+        self.connection.execute(
+            """
+            UPDATE work_orders SET created_at = '2020-01-01T00:00:00+00:00',
+                resolved_at = CASE WHEN status = 'Resolved' THEN '2030-01-01T00:00:00+00:00' END
+            """
+        )
+        self.assertEqual(database.find_differences(self.connection), [])
+
+
 class TargetTest(DatabaseTestCase):
     """The targets' rules, by a clock that the tests set."""
 
@@ -772,7 +789,8 @@ class ScreenTest(DatabaseTestCase):
         self.assertRegex(output, r"Due: +2099-01-01 \(by hand\)")
 
     def test_a_backlog_without_any_and_a_flow_before_the_first_say_so(self) -> None:
-        output = self.run_as("max", "Reports", "Backlog", "Back", "Weekly flow", "all")
+        output = self.run_as("max", "Reports", "Backlog", 2, "Back", "Weekly flow", "all")
+        self.assertIn("Error: Choose one of the numbers 1, 0, or # and the ID of a work order.", output)
         self.assertRegex(output, "All +0 +0 +0 +0 +0 +0 +0")
         self.assertIn("Nothing to show.", output)
 
