@@ -513,7 +513,7 @@ def print_error(error: object) -> None:
 
 def cell_width(text: str) -> int:
     """Return how many cells of a terminal the printable text takes: CJK and emoji two, combining characters none."""
-    return sum(map(_character_width, text))
+    return len(text) if text.isascii() else sum(map(_character_width, text))
 
 
 def _character_width(character: str) -> int:
@@ -1096,7 +1096,7 @@ class WorkOrderScreen(SessionScreen):
             (*unfinished, None),
             self.drafted(work_order.ASSIGNEE),
             partial(users.parse_assignee, self.session),
-            lambda name: f"{name} ({unfinished[name]:,} unfinished)" if name else NOBODY,
+            lambda name: f"{name} ({work_order.number_of(unfinished[name])} unfinished)" if name else NOBODY,
         )
         done = f"Work order #{self.id} is now assigned to {assignee or NOBODY}."
         self.save(work_order.ASSIGNEE, assignee, done)
@@ -1332,7 +1332,7 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
         overdue = (
             f", {work_order.number_of(self.page.overdue)} overdue" if self.page.overdue and not query.filter.due else ""
         )
-        is_counted = self.page.total <= work_order.COUNTED_AT_MOST
+        is_counted = self.page.total <= users.COUNTED_AT_MOST
         pages = f" of {max(1, -(-self.page.total // self.page_size()), self.pager.number + 1)}" if is_counted else ""
         return f"{which}{overdue}, {query.sort.description} (page {self.pager.number + 1}{pages})"
 

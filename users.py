@@ -22,6 +22,7 @@ from database import ApplicationError, Connection, now, snapshot, transaction, u
 
 T = TypeVar("T")
 
+COUNTED_AT_MOST = 1_000  # of what is counted row by row
 ME, NOBODY, NONE, ANY = "me", "nobody", "none", "any"
 RESERVED_USERNAMES = frozenset({ME, NOBODY, NONE, ANY})
 
@@ -350,7 +351,10 @@ def has_others(session: Session) -> bool:
 
 
 class Assignee(NamedTuple):
-    """Somebody to whom work orders can be assigned, and how many unfinished ones they have."""
+    """Somebody to whom work orders can be assigned, and how many unfinished ones they have.
+
+    Above COUNTED_AT_MOST they were not counted.
+    """
 
     username: str
     unfinished: int
@@ -362,8 +366,8 @@ def list_assignees(session: Session) -> List[Assignee]:
         authorize(session, Action.ASSIGN)
         rows = session.connection.execute(
             f"""
-            SELECT username, ({_COUNT_UNFINISHED}) AS unfinished FROM users
-            WHERE is_active = 1 AND role <> 'user' ORDER BY username
+            SELECT username, (SELECT count(*) FROM ({_UNFINISHED} LIMIT {COUNTED_AT_MOST + 1})) AS unfinished
+            FROM users WHERE is_active = 1 AND role <> 'user' ORDER BY username
             """
         ).fetchall()
     return [Assignee(row["username"], row["unfinished"]) for row in rows]
@@ -374,14 +378,12 @@ def count_assigned(session: Session, user: User) -> int:
     with snapshot(session.connection):
         authorize(session, Action.MANAGE_USERS)
         row = session.connection.execute(
-            f"SELECT ({_COUNT_UNFINISHED}) AS unfinished FROM users WHERE id = ?", (user.id,)
+            f"SELECT (SELECT count(*) FROM ({_UNFINISHED})) AS unfinished FROM users WHERE id = ?", (user.id,)
         ).fetchone()
     return int(row["unfinished"])
 
 
-_COUNT_UNFINISHED = """
-    SELECT count(*) FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
-"""
+_UNFINISHED = "SELECT 1 FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL"
 
 
 def _username(session: Session, text: str, condition: str) -> str:
@@ -706,22 +708,26 @@ def release_work_orders(
     To be called inside the transaction that changes the account, or that reopens or restores the work order; each gets
     a row in its history. Returns how many there are.
     """
+    is_unfit = "SELECT 1 FROM users WHERE users.id = assignee_id AND (is_active = 0 OR role = 'user')"
     condition, values = database.where(
         (
-            (True, "(is_active = 0 OR role = 'user') AND urgency < 4 AND deleted_at IS NULL", ()),
             (user_id, "assignee_id = ?", [user_id]),
             (work_order_id, "work_orders.id = ?", [work_order_id]),
+            (True, f"urgency < 4 AND deleted_at IS NULL AND EXISTS ({is_unfit})", ()),
         )
     )
-    rows = connection.execute(
-        f"SELECT work_orders.id, username FROM work_orders JOIN users ON users.id = assignee_id WHERE {condition}",
-        values,
-    ).fetchall()
     at = now()
-    for row in rows:
-        connection.execute("UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE id = ?", (at, row["id"]))
-        record_change(connection, row["id"], by, at, "assignee", row["username"], NOBODY)
-    return len(rows)
+    connection.execute(
+        f"""
+        INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value)
+            SELECT work_orders.id, ?, ?, 'assignee', (SELECT username FROM users WHERE users.id = assignee_id), ?
+            FROM work_orders WHERE {condition}
+        """,
+        [by.id, at, NOBODY, *values],
+    )
+    return connection.execute(
+        f"UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE {condition}", [at, *values]
+    ).rowcount
 
 
 def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
@@ -812,15 +818,20 @@ def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry]
     An entry is about the account that did it and the account that it was done to. Raises PermissionDeniedError to all
     but admins.
     """
-    account = "(SELECT id FROM users WHERE username = ?)"
-    about = f"(user_id = {account} OR subject_id = {account})"
     condition, values = database.where(
         (
             (after, "audit_log.id < ?", [after and after.id]),
-            (filter.username, about, [filter.username] * 2),
             (filter.event, "event = ?", [filter.event]),
         )
     )
+    if filter.username:
+        latest = f"""
+            SELECT audit_log.id FROM audit_log
+            WHERE {{}} = (SELECT id FROM users WHERE username = ?) AND {condition} ORDER BY audit_log.id DESC LIMIT ?
+        """
+        by, about = latest.format("user_id"), latest.format("subject_id")
+        condition = f"audit_log.id IN (SELECT * FROM ({by}) UNION SELECT * FROM ({about}))"
+        values = [filter.username, *values, limit] * 2
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
         rows = session.connection.execute(
@@ -843,8 +854,7 @@ def audit_events(session: Session) -> List[str]:
     """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
-        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
-    return [row["event"] for row in rows]
+        return database.distinct(session.connection, "audit_log", "event")
 
 
 def describe_audit_filter(filter: AuditFilter) -> str:

@@ -29,8 +29,8 @@ from typing import (
 )
 
 import users
-from database import ApplicationError, Connection, limited, now, snapshot, transaction, utc_text, where
-from users import NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
+from database import ApplicationError, Connection, distinct, limited, now, snapshot, transaction, utc_text, where
+from users import COUNTED_AT_MOST, NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
 
 UNFINISHED = "unfinished"
 MAXIMUM_TITLE = 120
@@ -45,7 +45,9 @@ MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 # others looked up, weeks.
 SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 2_500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
-COUNTED_AT_MOST = 1_000
+NARROW = 2_000  # rows, of which each is looked up in the index of words rather than the other way round
+SORTED_AT_MOST = 15_000  # hits of a search; where there are more, each row in the list's order is looked up instead
+TERMS_AT_MOST = 100  # that a beginning stands for in a search
 
 V = TypeVar("V")
 
@@ -477,19 +479,7 @@ def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
 
 
 def _categories(connection: Connection) -> List[str]:
-    # From each category to the next by its index: a DISTINCT would read every work order.
-    rows = connection.execute(
-        """
-        WITH RECURSIVE used (category) AS (
-            SELECT min(category) FROM work_orders WHERE deleted_at IS NULL
-            UNION ALL
-            SELECT (SELECT min(category) FROM work_orders WHERE category > used.category AND deleted_at IS NULL)
-            FROM used WHERE used.category IS NOT NULL
-        )
-        SELECT category FROM used WHERE category IS NOT NULL
-        """
-    ).fetchall()
-    return sorted((row["category"] for row in rows), key=str.casefold)
+    return sorted(distinct(connection, "work_orders", "category", "deleted_at IS NULL"), key=str.casefold)
 
 
 # Creating and opening
@@ -895,6 +885,16 @@ class Filter(NamedTuple):
     changed: bool = False
     counted: Optional[Counted] = None
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether it lets only finished work orders through."""
+        return self.status not in (None, UNFINISHED) and Status(self.status).is_finished
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it lets only unfinished work orders through."""
+        return bool(self.status or self.due is Due.OVERDUE) and not self.is_finished
+
 
 class Query(NamedTuple):
     """What a list asks for: a filter, an order, and a text; with `as_substring`, it may be inside words too."""
@@ -925,18 +925,28 @@ class Page(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of the list: its columns, their direction, and what to read from where many rows match."""
+    """An order of the list: its columns, their direction, and what to read from where many rows match.
+
+    One by ids, which is how tables and full-text indexes have their rows, has the condition that an id is among those
+    that come soon after another one.
+    """
 
     columns: Tuple[str, ...]
     direction: str = ""
-    source: str = "work_orders NOT INDEXED"
+    source: str = "work_orders"
+    soon: str = ""
 
 
-# In the order of urgency each filter has an index of its own.
+# In the order of urgency, and of changes, SQLite finds the index of a filter by itself.
 _ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order(("urgency", "created_at", "id"), source="work_orders"),
-    Sort.NEWEST: Order(("id",), "DESC"),
-    Sort.OLDEST: Order(("id",)),
+    Sort.URGENCY: Order(("urgency", "created_at", "id")),
+    Sort.NEWEST: Order(
+        ("id",),
+        "DESC",
+        "work_orders NOT INDEXED",
+        soon="work_orders.id > coalesce(?, (SELECT max(id) FROM work_orders)) - 2000",
+    ),
+    Sort.OLDEST: Order(("id",), source="work_orders NOT INDEXED", soon="work_orders.id < coalesce(?, 0) + 2000"),
     Sort.CHANGED: Order(("updated_at", "id"), "DESC", "work_orders INDEXED BY work_orders_by_change"),
     Sort.DUE: Order(("is_finished", "due_rank", "id"), source="work_orders INDEXED BY work_orders_by_due"),
 }
@@ -952,8 +962,8 @@ def search(session: Session, text: str) -> Query:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
     with _searching(session, text):
-        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
-        has_words = _match_expression(query.text) and _read(session.connection, query, 0, condition, values, 1)
+        selection = _selection(session, users.authorize(session, Action.VIEW), query)
+        has_words = any(map(str.isalnum, query.text)) and _count_all(session.connection, selection, 0)
     return query if has_words else query._replace(as_substring=True)
 
 
@@ -963,31 +973,24 @@ def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: 
     It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
     """
     with _searching(session, query.text):
-        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
-        if query.as_substring:
-            found, total, overdue = _read_substring(session.connection, query, condition, values, seen)
-        else:
-            found, (total, overdue) = [], _count(session.connection, query, condition, values)
-        if total and not (query.as_substring and (total <= COUNTED_AT_MOST or not seen)):
-            found = _read_following(session.connection, query, total, condition, values, seen, limit)
-        rows = _rows_below(session, query, found[:limit])
-    return Page(found[:limit], total, overdue, _below(query, found[:limit], rows))
+        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.VIEW), query))
+        total, overdue = _count(session.connection, selection)
+        found = _read_following(session.connection, selection, total, seen, limit) if total else []
+        rows = _rows_below(session, query, found)
+    return Page(found, total, overdue, _below(query, found, rows))
 
 
 def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> Page:
     """Return a page that was read before with its work orders as they are now, without those that left the list."""
     ids = [work_order.id for work_order in shown]
-    listed = ", ".join("?" * len(ids))
     with _searching(session, query.text):
-        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
-        total, overdue = _count(session.connection, query, condition, values)
-        source = "work_orders NOT INDEXED"  # they are looked up by their ids
-        condition, values = f"{condition} AND work_orders.id IN ({listed})", [*values, *ids]
-        if query.is_by_word:
-            source = _source(query)
-            condition += " AND work_order_search.rowid BETWEEN ? AND ?"
-            values += [min(ids, default=0), max(ids, default=0)]
-        rows = session.connection.execute(f"{_select(source)} WHERE {condition}", values).fetchall()
+        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.VIEW), query))
+        total, overdue = _count(session.connection, selection)
+        plan = _by_row(selection, "work_orders NOT INDEXED")  # they are looked up by their ids
+        rows = session.connection.execute(
+            f"{_select(plan.source)} WHERE {plan.condition} AND work_orders.id IN ({', '.join('?' * len(ids))})",
+            [*plan.values, *ids],
+        ).fetchall()
         found = sorted(map(_work_order, rows), key=lambda work_order: ids.index(work_order.id))
         below = _rows_below(session, query, found)
     return Page(found, total, overdue, _below(query, found, below))
@@ -1010,10 +1013,9 @@ def my_work(session: Session) -> MyWork:
     """Return how many work orders wait for the person, among those that they may see."""
     with _searching(session, ""):
         user = users.authorize(session, Action.VIEW)
+        total, overdue = _count(session.connection, _selection(session, user, Query(assigned_to(user.username))))
         filters = (UNASSIGNED, OVERDUE, DUE_THIS_WEEK, requested_by(user.username), CHANGED)
-        assigned, others = Query(assigned_to(user.username)), list(map(Query, filters))
-        total, overdue = _count(session.connection, assigned, *_conditions(session, user, assigned))
-        totals = [_count_all(session.connection, query, *_conditions(session, user, query)) for query in others]
+        totals = [_count_all(session.connection, _selection(session, user, Query(each))) for each in filters]
     return MyWork(users.may(user, Action.ASSIGN), total, overdue, *totals)
 
 
@@ -1036,65 +1038,142 @@ def requested_by(username: str) -> Filter:
 @contextmanager
 def _searching(session: Session, text: str) -> Iterator[None]:
     """Read what is inside in one snapshot; where it takes too long, stop it with an ApplicationError."""
-    advice = "search for whole words or their beginnings" if text else "try again in a moment"
+    advice = "search for more or longer words" if text else "try again in a moment"
     sentence = f"Reading was stopped after {SEARCH_SECONDS} seconds, so that others can save; {advice}."
     with limited(session.connection, SEARCH_SECONDS, sentence), snapshot(session.connection):
         yield
 
 
-def _conditions(session: Session, user: User, query: Query) -> Tuple[str, List[object]]:
-    """Return the SQL condition, and the values bound in it, of what the query asks for and the user may see."""
-    return where(
+# What a query asks for, in SQL
+
+
+class _Selection(NamedTuple):
+    """What a query asks for and somebody may see.
+
+    The condition that the rows have to meet, with the values bound in it; what the full-text indexes have to match; how
+    many rows the first of these has, up to one above SORTED_AT_MOST, where that matters; and whether so few rows meet
+    the condition that each is looked up there rather than the other way round.
+    """
+
+    query: Query
+    condition: str
+    values: List[object]
+    texts: Mapping[str, str] = {}
+    hits: int = 0
+    is_narrow: bool = False
+
+    @property
+    def order(self) -> Order:
+        return _ORDERS[self.query.sort]
+
+
+class _Plan(NamedTuple):
+    """From where to read a selection, what is the id there, on which condition, and the values to bind."""
+
+    source: str
+    row_id: str
+    condition: str
+    values: List[object]
+
+
+def _selection(session: Session, user: User, query: Query) -> _Selection:
+    connection = session.connection
+    is_own = users.scope(user, Action.VIEW) is not Scope.ALL
+    narrowing = where(
         (
             (True, "work_orders.deleted_at IS NULL", ()),
-            (users.scope(user, Action.VIEW) is not Scope.ALL, "requester_id = ?", [user.id]),
-            *_filter_conditions(query.filter),
+            (is_own, "requester_id = ?", [user.id]),
+            *_filter_conditions(query.filter, is_own),
             (query.filter.changed, *_changed_by_others(session, user)),
-            (query.is_by_word, "work_order_search MATCH ?", [_match_expression(query.text)]),
-            *((True, *_contains(term)) for term in _terms_without_index(query)),
         )
     )
+    texts = _text_indexes(connection, query)
+    narrows = is_own or query.filter != Filter()
+    hits = _count_hits(connection, texts) if narrows or not _ORDERS[query.sort].soon else 0
+    literals = ((True, *_contains(literal)) for literal in _literals(query))
+    condition, values = where(((True, *narrowing), *literals))
+    is_narrow = narrows and hits > COUNTED_AT_MOST and _has_few(connection, _Selection(query, *narrowing))
+    return _Selection(query, condition, values, texts, hits, is_narrow)
 
 
-def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[object]]]:
+def _has_few(connection: Connection, selection: _Selection) -> bool:
+    return _count_all(connection, selection, NARROW) <= NARROW
+
+
+def _looked_up(connection: Connection, selection: _Selection) -> _Selection:
+    """Return the selection, a narrow one by the ids that it has, so that the text is looked up only once."""
+    if not selection.is_narrow:
+        return selection
+    plan = _plan(selection)
+    rows = connection.execute(
+        f"SELECT work_orders.id FROM {plan.source} WHERE {plan.condition}", plan.values
+    ).fetchall()
+    ids: List[object] = [row["id"] for row in rows]
+    return _Selection(selection.query, f"work_orders.id IN ({', '.join('?' * len(ids))})", ids)
+
+
+def _filter_conditions(filter: Filter, is_own: bool) -> Sequence[Tuple[object, str, Sequence[object]]]:
+    """Return the conditions of a filter; a plus sign keeps SQLite from the index of what rules out less."""
     person = "(SELECT id FROM users WHERE username = ?)"
+    by_requester = is_own or filter.requester is not None
+    by_assignee = by_requester or filter.assignee is not None
+    by_category = by_assignee or filter.category is not None
+    assignee = "+assignee_id" if by_requester else "assignee_id"
+    category = "+category" if by_assignee else "category"
+    status = "+status" if by_category else "status"
+    this_week = "due_at >= ? AND due_at < ?"
+    if not filter.is_unfinished:  # the index of due dates in which the finished ones are, too
+        this_week = "is_finished IN (0, 1) AND due_rank >= ? AND due_rank < ?"
     return (
-        (filter.status == UNFINISHED, "urgency < 4", ()),
-        (filter.status not in (None, UNFINISHED), "status = ?", [filter.status]),
-        (filter.priority, "priority = ?", [filter.priority]),
-        (filter.category == NONE, "category IS NULL", ()),
-        (filter.category not in (None, NONE), "category = ?", [filter.category]),
+        (filter.is_unfinished, "urgency < 4", ()),
+        (filter.is_finished, "urgency >= 4", ()),
+        (filter.status not in (None, UNFINISHED), f"{status} = ?", [filter.status]),
+        (filter.priority, "urgency IN (4 - ?, 8 - ?)", [filter.priority] * 2),
+        (filter.category == NONE, f"{category} IS NULL", ()),
+        (filter.category not in (None, NONE), f"{category} = ?", [filter.category]),
         (filter.requester, f"requester_id = {person}", [filter.requester]),
-        (filter.assignee == NOBODY, "assignee_id IS NULL", ()),
-        (filter.assignee not in (None, NOBODY), f"assignee_id = {person}", [filter.assignee]),
+        (filter.assignee == NOBODY, f"{assignee} IS NULL", ()),
+        (filter.assignee not in (None, NOBODY), f"{assignee} = {person}", [filter.assignee]),
         (filter.due, "due_at IS NOT NULL", ()),
-        (filter.due is Due.OVERDUE, _OVERDUE, [now()]),
-        (filter.due is Due.THIS_WEEK, "due_rank >= ? AND due_rank < ?", _this_week()),
+        (filter.due is Due.OVERDUE, f"due_at < ? AND {_RUNS_OUT}", [now()]),
+        (filter.due is Due.THIS_WEEK, this_week, _this_week()),
         *((True, *_counted_condition(counted)) for counted in (filter.counted,) if counted),
     )
 
 
-_RUNS_OUT = "(due_by IS NOT 'target' OR held_since IS NULL OR due_at < held_since)"  # as WorkOrder.is_overdue
-_OVERDUE = f"urgency < 4 AND is_finished = 0 AND due_rank < ? AND {_RUNS_OUT}"
+# As WorkOrder.is_overdue; the indexes have the status, so that of few rows more has to be looked up.
+_RUNS_OUT = "(status <> 'On Hold' OR due_by IS NOT 'target' OR held_since IS NULL OR due_at < held_since)"
+_OVERDUE = f"urgency < 4 AND due_at < ? AND {_RUNS_OUT}"
 
 
 def _changed_by_others(session: Session, user: User) -> Tuple[str, List[object]]:
     """Return the condition that others have changed the work order since the last login, and its values.
 
-    Those are the work orders that concern the person now, and those that were assigned to them or taken from them.
+    Those are the work orders that concern the person now, and those that were taken from them; of each kind, the
+    latest that can be counted.
     """
-    condition = """
-        work_orders.id IN (
-            SELECT work_order_id
-            FROM work_order_history JOIN work_orders AS changed ON changed.id = work_order_id
-            WHERE work_order_history.id > ? AND user_id <> ? AND (
-                requester_id = ?
-                OR ? AND (assignee_id = ? OR field = 'assignee' AND ? IN (old_value, new_value))
+    changed = """
+        SELECT id FROM work_orders
+        WHERE {person} = ? AND deleted_at IS NULL
+            AND updated_at >= coalesce((SELECT changed_at FROM work_order_history WHERE id = ?), '')
+            AND EXISTS (
+                SELECT 1 FROM work_order_history
+                WHERE work_order_id = work_orders.id AND work_order_history.id > ? AND user_id <> ?
             )
-        )
+        ORDER BY updated_at DESC LIMIT {limit}
     """
-    sees_all = users.scope(user, Action.VIEW) is Scope.ALL
-    return condition, [session.seen_history_id, user.id, user.id, sees_all, user.id, user.username]
+    taken = """
+        SELECT work_order_id FROM work_order_history
+        WHERE field = 'assignee' AND old_value = ? AND id > ? AND user_id <> ? ORDER BY id DESC LIMIT {limit}
+    """
+    seen, limit = session.seen_history_id, COUNTED_AT_MOST + 1
+    arms = [changed.format(person="requester_id", limit=limit)]
+    values: List[object] = [user.id, seen, seen, user.id]
+    if users.scope(user, Action.VIEW) is Scope.ALL:
+        arms += [changed.format(person="assignee_id", limit=limit), taken.format(limit=limit)]
+        values += [*values, user.username, seen, user.id]
+    union = " UNION ALL ".join(f"SELECT * FROM ({arm})" for arm in arms)
+    return f"work_orders.id IN ({union})", values
 
 
 def _this_week() -> Tuple[str, str]:
@@ -1103,112 +1182,137 @@ def _this_week() -> Tuple[str, str]:
     return utc_text(monday), utc_text(monday + timedelta(days=7))
 
 
-def _source(query: Query, total: int = 0) -> str:
-    """Return the table to read from, given how many rows match; without a hint SQLite would sort or read too much.
+def _plan(selection: _Selection, total: int = 0) -> _Plan:
+    """Return from where to read, given how many rows match; without that hint SQLite would sort or read too much.
 
-    Where more rows match than we count, walking the order's index meets them soon; fewer are faster to sort.
+    Where many rows match, walking the order's index meets them soon; fewer are faster to sort.
     """
-    if query.is_by_word:
-        return "work_order_search CROSS JOIN work_orders ON work_orders.id = work_order_search.rowid"
-    if query.filter.due and query.sort is Sort.URGENCY:
-        return "work_orders INDEXED BY work_orders_with_due_by_urgency"
+    query, order = selection.query, selection.order
+    if selection.is_narrow:
+        return _by_row(selection, "work_orders")
+    if selection.texts:
+        if order.soon or min(selection.hits, total * SORTED_AT_MOST) <= SORTED_AT_MOST:
+            return _by_text(selection)
+        return _by_row(selection, order.source)
+    if query.filter.changed:
+        return _by_row(selection, "work_orders NOT INDEXED")
     if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter == Filter(counted=query.filter.counted):
-        return "work_orders INDEXED BY work_orders_by_urgency"
-    return _ORDERS[query.sort].source if total > COUNTED_AT_MOST else "work_orders"
+        return _by_row(selection, "work_orders INDEXED BY work_orders_by_urgency")
+    return _by_row(selection, order.source if total > COUNTED_AT_MOST else "work_orders")
 
 
-def _count(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> Tuple[int, int]:
+def _by_text(selection: _Selection) -> _Plan:
+    """Return the plan that goes through the full-text indexes, which have their rows in the order of the ids."""
+    first, *others = selection.texts
+    joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = {first}.rowid" for index in others)
+    source = f"{first}{joined} CROSS JOIN work_orders ON work_orders.id = {first}.rowid"
+    return _Plan(source, f"{first}.rowid", *_with_texts(selection, selection.texts))
+
+
+def _by_row(selection: _Selection, source: str) -> _Plan:
+    """Return the plan that goes through the work orders and asks for the words of each."""
+    # What the index of trigrams would answer, the condition finds out by itself.
+    texts = {index: match for index, match in selection.texts.items() if index == _WORDS}
+    joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = work_orders.id" for index in texts)
+    return _Plan(source + joined, "work_orders.id", *_with_texts(selection, texts))
+
+
+def _with_texts(selection: _Selection, texts: Mapping[str, str]) -> Tuple[str, List[object]]:
+    matches = [(True, f"{index} MATCH ?", [expression]) for index, expression in texts.items()]
+    return where(((True, selection.condition, selection.values), *matches))
+
+
+# Counting and reading
+
+
+def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
     """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
 
     Where more match, the overdue ones in a search, among what others have changed or behind a report are not counted:
     finding them would mean reading every match.
     """
-    limit = COUNTED_AT_MOST + 1
+    plan, limit = _plan(selection), COUNTED_AT_MOST + 1
     row = connection.execute(
         f"""
         SELECT count(*) AS total, coalesce(sum(is_overdue), 0) AS overdue
-        FROM (SELECT {_OVERDUE} AS is_overdue FROM {_source(query)} WHERE {condition} LIMIT {limit})
+        FROM (SELECT {_OVERDUE} AS is_overdue FROM {plan.source} WHERE {plan.condition} LIMIT {limit})
         """,
-        [now(), *values],
+        [now(), *plan.values],
     ).fetchone()
     if row["total"] < limit:
         return row["total"], row["overdue"]
-    if query.is_by_word or query.filter.changed or query.filter.counted:
+    if selection.query.text or selection.query.filter.changed or selection.query.filter.counted:
         return limit, 0
+    person = re.search(r"\b(requester|assignee)_id", plan.condition)
+    index = f"work_orders_by_{person[1]}_urgency" if person else "work_orders_unfinished_by_due"
     (overdue,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM work_orders WHERE {condition} AND {_OVERDUE} LIMIT {limit})",
-        [*values, now()],
+        f"""
+        SELECT count(*) FROM (
+            SELECT 1 FROM work_orders INDEXED BY {index} WHERE {plan.condition} AND {_OVERDUE} LIMIT {limit}
+        )
+        """,
+        [*plan.values, now()],
     ).fetchone()
     return limit, overdue
 
 
-def _read(
-    connection: Connection,
-    query: Query,
-    total: int,
-    condition: str,
-    values: Sequence[object],
-    limit: int,
-    after: Optional[WorkOrder] = None,
-    seen: AbstractSet[int] = frozenset(),
-) -> List[WorkOrder]:
-    """Return up to `limit` of the rows in the query's order that follow `after`, without the ids in `seen`."""
-    order = _ORDERS[query.sort]
-    # The full-text index yields its rows by rowid, from anywhere on, but does not know that this is the id.
-    row_id = "work_order_search.rowid" if query.is_by_word else "work_orders.id"
-    columns = [row_id if column == "id" else f"work_orders.{column}" for column in order.columns]
-    if after:
-        comparison = "<" if order.direction else ">"
-        condition += f" AND ({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
-        values = [*values, *_key(after, order.columns)]
-    order_by = ", ".join(f"{column} {order.direction}" for column in columns)
-    cursor = connection.execute(f"{_select(_source(query, total))} WHERE {condition} ORDER BY {order_by}", values)
-    found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
-    cursor.close()
-    return found
-
-
-def _count_all(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> int:
-    """Return how many work orders match, up to one above COUNTED_AT_MOST."""
+def _count_all(connection: Connection, selection: _Selection, most: int = COUNTED_AT_MOST) -> int:
+    """Return how many work orders match, up to one above `most`."""
+    plan = _plan(selection)
     (total,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {_source(query)} WHERE {condition} LIMIT {COUNTED_AT_MOST + 1})", values
+        f"SELECT count(*) FROM (SELECT 1 FROM {plan.source} WHERE {plan.condition} LIMIT {most + 1})", plan.values
     ).fetchone()
     return int(total)
 
 
 def _read_following(
-    connection: Connection,
-    query: Query,
-    total: int,
-    condition: str,
-    values: Sequence[object],
-    seen: Sequence[WorkOrder],
-    limit: int,
+    connection: Connection, selection: _Selection, total: int, seen: Sequence[WorkOrder], limit: int
 ) -> List[WorkOrder]:
     """Return up to `limit` that follow the last one seen and, after them, those that have moved ahead of it."""
     found: List[WorkOrder] = []
     for after in (seen[-1], None) if seen else (None,):
         ids = {work_order.id for work_order in (*seen, *found)}
         if len(found) < limit:
-            found += _read(connection, query, total, condition, values, limit - len(found), after, ids)
+            found += _read(connection, selection, total, limit - len(found), after, ids)
     return found
 
 
-def _read_substring(
-    connection: Connection, query: Query, condition: str, values: Sequence[object], seen: Sequence[WorkOrder]
-) -> Tuple[List[WorkOrder], int, int]:
-    """Return what matches and was not seen yet, how many match, up to one more than we count, and how many are overdue.
+def _read(
+    connection: Connection,
+    selection: _Selection,
+    total: int,
+    limit: int,
+    after: Optional[WorkOrder] = None,
+    seen: AbstractSet[int] = frozenset(),
+) -> List[WorkOrder]:
+    """Return up to `limit` of the rows in the selection's order that follow `after`, without the ids in `seen`."""
+    order, plan = selection.order, _plan(selection, total)
+    columns = [plan.row_id if column == "id" else f"work_orders.{column}" for column in order.columns]
+    comparison = "<" if order.direction else ">"
+    following = f"({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
+    condition, values = where(
+        (
+            (True, plan.condition, plan.values),
+            (after, following, _key(after, order.columns) if after else ()),
+            (selection.query.filter.is_finished and selection.query.sort is Sort.DUE, "is_finished = 1", ()),
+        )
+    )
+    order_by = ", ".join(f"{column} {order.direction}" for column in columns)
 
-    No index answers a substring, so that one pass over the texts has to do. What has moved ahead of the last one seen
-    comes last.
-    """
-    matching = _read(connection, query, 0, condition, values, COUNTED_AT_MOST + 1)
-    ids, order = {work_order.id for work_order in seen}, _ORDERS[query.sort]
-    unseen = [work_order for work_order in matching if work_order.id not in ids]
-    if seen:
-        last = _key(seen[-1], order.columns)
-        unseen.sort(key=lambda row: (_key(row, order.columns) < last) is not bool(order.direction))
-    return unseen, len(matching), sum(work_order.is_overdue for work_order in matching)
+    def read(source: str, condition: str, values: Sequence[object]) -> List[WorkOrder]:
+        cursor = connection.execute(f"{_select(source)} WHERE {condition} ORDER BY {order_by}", values)
+        found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
+        cursor.close()
+        return found
+
+    if not order.soon or selection.texts or total <= COUNTED_AT_MOST:
+        return read(plan.source, condition, values)
+    # Where none of many comes soon, as among the unfinished ones from the oldest on, their ids are sorted.
+    found = read(plan.source, f"{condition} AND {order.soon}", [*values, after and after.id])
+    if len(found) == limit:
+        return found
+    ids = f"SELECT id FROM work_orders WHERE {condition} ORDER BY id {order.direction} LIMIT {limit + len(seen)}"
+    return read(plan.source, f"work_orders.id IN ({ids})", values)
 
 
 def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
@@ -1220,17 +1324,92 @@ def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
 # Searching text
 
 
-def _match_expression(text: str) -> str:
-    """Return what asks the full-text index for each word or beginning of a word, each quoted and so no syntax."""
-    words = (word.replace('"', '""') for word in text.split() if any(map(str.isalnum, word)))
-    return " ".join(f'"{word}"*' for word in words)
+_WORDS, _TRIGRAMS = "work_order_search", "work_order_trigrams"
 
 
-def _terms_without_index(query: Query) -> List[str]:
-    """Return what has to be looked for in the text itself, since the index knows nothing but words."""
+def _is_word(text: str) -> bool:
+    """Return whether the index of words takes the text for one; letters that are younger than SQLite's may not be."""
+    return all(unicodedata.ucd_3_2_0.category(character)[0] in "LN" for character in text)
+
+
+def _literals(query: Query) -> List[str]:
+    """Return what has to be looked for in the text itself, since the index of words knows nothing but words."""
     if query.as_substring:
         return [query.text]
-    return [word for word in query.text.split() if not word.isalnum()]
+    return [word for word in query.text.split() if not _is_word(word)]
+
+
+def _text_indexes(connection: Connection, query: Query) -> Dict[str, str]:
+    """Return the full-text indexes that a query's text is looked up in, each with what it has to match."""
+    words = [] if query.as_substring else [word for word in query.text.split() if _is_word(word)]
+    trigrams = (_trigram_expression(connection, literal) for literal in _literals(query))
+    expressions = {
+        _TRIGRAMS: " AND ".join(filter(None, trigrams)),
+        _WORDS: " AND ".join(_word_expression(connection, word) for word in words),
+    }
+    return {index: expression for index, expression in expressions.items() if expression}
+
+
+def _word_expression(connection: Connection, word: str) -> str:
+    """Return what matches a word and those that begin with it.
+
+    The index has the beginnings of up to three letters. For a longer one FTS5 would collect all that it finds before it
+    returned the first, but it merges the lists of single words as it goes.
+    """
+    if len(word) > 3:
+        words = _terms_beginning_with(connection, _WORDS, _without_accents(word).lower())
+        if 0 < len(words) <= TERMS_AT_MOST:
+            return _any_of(words)
+    return f"{_quoted(word)}*"
+
+
+def _trigram_expression(connection: Connection, text: str) -> str:
+    """Return what narrows the work orders down to those that may contain the text, or nothing if it narrows little."""
+    if len(text) > 2:
+        trigrams = {text[start : start + 3] for start in range(len(text) - 2)}
+        return " AND ".join(map(_quoted, sorted(trigrams)))
+    trigrams_of_text = _terms_beginning_with(connection, _TRIGRAMS, text.lower())
+    if len(trigrams_of_text) > TERMS_AT_MOST:
+        return ""
+    return _any_of(trigrams_of_text or [f"{text}\n\n"[:3]])  # which no text has either
+
+
+def _terms_beginning_with(connection: Connection, index: str, beginning: str) -> List[str]:
+    """Return the terms of the index that begin so, up to one above TERMS_AT_MOST."""
+    # A DISTINCT would read every place where a term stands.
+    rows = connection.execute(
+        f"""
+        WITH RECURSIVE terms (term) AS (
+            SELECT (SELECT term FROM {index}_terms WHERE term >= :beginning LIMIT 1)
+            UNION ALL
+            SELECT (SELECT term FROM {index}_terms WHERE term >= terms.term || char(1) LIMIT 1)
+            FROM terms WHERE term < :end
+        )
+        SELECT term FROM terms WHERE term < :end LIMIT {TERMS_AT_MOST + 1}
+        """,
+        {"beginning": beginning, "end": beginning + chr(0x10FFFF)},
+    ).fetchall()
+    return [row["term"] for row in rows]
+
+
+def _any_of(terms: Sequence[str]) -> str:
+    return f"({' OR '.join(map(_quoted, terms))})"
+
+
+def _quoted(term: str) -> str:
+    escaped = term.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _count_hits(connection: Connection, texts: Mapping[str, str]) -> int:
+    """Return how many work orders the first of the full-text indexes finds, up to one above SORTED_AT_MOST."""
+    for index, expression in texts.items():
+        (hits,) = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {index} WHERE {index} MATCH ? LIMIT {SORTED_AT_MOST + 1})",
+            (expression,),
+        ).fetchone()
+        return int(hits)
+    return 0
 
 
 def _contains(term: str) -> Tuple[str, List[str]]:
@@ -1354,18 +1533,17 @@ def summary(session: Session) -> List[StatusCount]:
     """Return for each status how many work orders there are, whoever's they are."""
     with snapshot(session.connection):
         user = users.authorize(session, Action.SUMMARY)
-        rows = session.connection.execute(
-            """
-            SELECT status, priority, sum(total) AS total, sum(CASE requester_id WHEN ? THEN total ELSE 0 END) AS own
-            FROM work_order_counts GROUP BY status, priority
-            """,
-            (user.id,),
-        ).fetchall()
+        rows = session.connection.execute("SELECT status, priority, total FROM work_order_totals").fetchall()
+        own = dict(
+            session.connection.execute(
+                "SELECT status, sum(total) FROM work_order_counts WHERE requester_id = ? GROUP BY status", (user.id,)
+            ).fetchall()
+        )
     counts = []
     for status in Status:
         those = [row for row in rows if row["status"] == status]
         by_priority = {**dict.fromkeys(Priority, 0), **{Priority(row["priority"]): row["total"] for row in those}}
-        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), sum(row["own"] for row in those)))
+        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), own.get(status, 0)))
     return counts
 
 
