@@ -569,10 +569,6 @@ _SCALE = (
         WHERE deleted_at IS NULL AND assignee_id IS NOT NULL
     """,
     """
-    CREATE INDEX work_orders_with_due_by_urgency ON work_orders (urgency, created_at, id, due_at, deleted_at)
-        WHERE deleted_at IS NULL AND due_at IS NOT NULL
-    """,
-    """
     CREATE INDEX work_orders_unfinished_by_due ON work_orders (due_at, status, category, urgency, deleted_at)
         WHERE deleted_at IS NULL AND due_at IS NOT NULL AND urgency < 4
     """,
@@ -770,8 +766,13 @@ _INSIGHT = (
     """,
     """
     CREATE INDEX work_orders_unfinished ON work_orders (
-        created_at, id, priority, assignee_id, status, due_at, due_by, held_since, deleted_at
+        created_at, id, priority, assignee_id, status, due_at, deleted_at
     ) WHERE deleted_at IS NULL AND status IN ('Open', 'In Progress', 'On Hold')
+    """,
+    # On Hold, a due time that came from a target does not run out.
+    """
+    CREATE INDEX work_orders_stopped ON work_orders (status, due_by, due_at, held_since, deleted_at)
+        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
     """,
     "CREATE INDEX work_orders_created ON work_orders (created_at, deleted_at) WHERE deleted_at IS NULL",
     """

@@ -1153,7 +1153,15 @@ def _write_failures(connection: Connection, username: str, failures: int, last_f
 
 def _remove_old_failures(connection: Connection, username: str) -> None:
     oldest = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
-    connection.execute("DELETE FROM password_failures WHERE last_failed_at < ?", (oldest,))
+    # So many at most that nobody waits for it; the next login goes on.
+    connection.execute(
+        """
+        DELETE FROM password_failures WHERE (name_hash, client) IN (
+            SELECT name_hash, client FROM password_failures WHERE last_failed_at < ? ORDER BY last_failed_at LIMIT 1000
+        )
+        """,
+        (oldest,),
+    )
     # If the clock was set back, the wait starts again now, so that it does end.
     connection.execute(
         "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now",

@@ -1141,8 +1141,13 @@ def _filter_conditions(filter: Filter, is_own: bool) -> Sequence[Tuple[object, s
     )
 
 
-# As WorkOrder.is_overdue; the indexes have the status, so that of few rows more has to be looked up.
-_RUNS_OUT = "(status <> 'On Hold' OR due_by IS NOT 'target' OR held_since IS NULL OR due_at < held_since)"
+# As WorkOrder.is_overdue. Those few ids are read from an index of their own, so that others need no more columns.
+_RUNS_OUT = """
+    work_orders.id NOT IN (
+        SELECT id FROM work_orders INDEXED BY work_orders_stopped
+        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
+    )
+"""
 _OVERDUE = f"urgency < 4 AND due_at < ? AND {_RUNS_OUT}"
 
 
@@ -1191,9 +1196,8 @@ def _plan(selection: _Selection, total: int = 0) -> _Plan:
     if selection.is_narrow:
         return _by_row(selection, "work_orders")
     if selection.texts:
-        if order.soon or min(selection.hits, total * SORTED_AT_MOST) <= SORTED_AT_MOST:
-            return _by_text(selection)
-        return _by_row(selection, order.source)
+        is_walked = total and not order.soon and selection.hits > SORTED_AT_MOST
+        return _by_row(selection, order.source) if is_walked else _by_text(selection)
     if query.filter.changed:
         return _by_row(selection, "work_orders NOT INDEXED")
     if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter == Filter(counted=query.filter.counted):
@@ -1288,6 +1292,10 @@ def _read(
     """Return up to `limit` of the rows in the selection's order that follow `after`, without the ids in `seen`."""
     order, plan = selection.order, _plan(selection, total)
     columns = [plan.row_id if column == "id" else f"work_orders.{column}" for column in order.columns]
+    # Where few match, a plus sign keeps SQLite from walking the order to its end for them.
+    is_of_filter = selection.query.sort is Sort.URGENCY and not selection.query.filter.due
+    if total <= COUNTED_AT_MOST and not selection.texts and not is_of_filter:
+        columns = [f"+{column}" for column in columns]
     comparison = "<" if order.direction else ">"
     following = f"({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
     condition, values = where(
