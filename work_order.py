@@ -43,7 +43,7 @@ LEAST_NOTE = 100  # that a note counts as
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 # How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows that need
 # others looked up, weeks.
-SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 2_500, 13
+SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
 NARROW = 2_000  # rows, of which each is looked up in the index of words rather than the other way round
 SORTED_AT_MOST = 15_000  # hits of a search; where there are more, each row in the list's order is looked up instead
