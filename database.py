@@ -666,6 +666,131 @@ _SCALE = (
     ),
 )
 
+# What reports count is kept by the changes themselves, in columns that their indexes hold whole, and no generated ones:
+# SQLite would look each row up for those. That is why the indexes also name what their conditions fix.
+_INSIGHT = (
+    """
+    CREATE TABLE service_targets (
+        priority INTEGER PRIMARY KEY CHECK (priority IN (1, 2, 3, 4)),
+        response_hours INTEGER CHECK (response_hours BETWEEN 1 AND 9999),
+        resolution_hours INTEGER CHECK (resolution_hours BETWEEN 1 AND 9999)
+    )
+    """,
+    "INSERT INTO service_targets (priority) VALUES (1), (2), (3), (4)",
+    # Where the due time comes from; NULL with one that stands is by hand, too.
+    "ALTER TABLE work_orders ADD COLUMN due_by TEXT CHECK (due_by IN ('hand', 'target'))",
+    """
+    ALTER TABLE work_orders ADD COLUMN held_since TEXT
+        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', held_since) IS held_since)
+    """,
+    # When the work order was last finished, as far as it still is.
+    """
+    ALTER TABLE work_orders ADD COLUMN finished_at TEXT
+        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', finished_at) IS finished_at)
+    """,
+    "ALTER TABLE work_orders ADD COLUMN resolution_seconds INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
+    # What these four hold, as the history tells it. Each change of the status ends a spell of the old one, which began
+    # with the change before it or with the creation.
+    """
+    CREATE VIEW work_order_measures AS SELECT
+        id,
+        CASE WHEN status = 'On Hold' THEN (
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' ORDER BY work_order_history.id DESC LIMIT 1
+        ) END AS held_since,
+        CASE WHEN status IN ('Resolved', 'Cancelled') THEN coalesce((
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' AND old_value NOT IN ('Resolved', 'Cancelled')
+            ORDER BY work_order_history.id DESC LIMIT 1
+        ), resolved_at, created_at) END AS finished_at,
+        CASE WHEN status = 'Resolved' THEN strftime('%s', resolved_at) - strftime('%s', created_at) - (
+            SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+                SELECT old_value, changed_at AS ended_at,
+                    lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY work_order_history.id) AS began_at
+                FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
+            ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
+        ) END AS resolution_seconds,
+        (
+            SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field IN ('comment', 'assignee', 'status')
+                AND user_id <> work_orders.requester_id
+        ) AS response_seconds
+    FROM work_orders
+    """,
+    """
+    UPDATE work_orders SET
+        due_by = CASE WHEN due_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'due date'
+        ) THEN 'hand' END,
+        (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = work_orders.id
+        )
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders WHEN new.status <> 'Open'
+    BEGIN
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.id
+        ) WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_change AFTER UPDATE OF requester_id, status, created_at, resolved_at
+        ON work_orders
+    BEGIN
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.id
+        ) WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_history AFTER INSERT ON work_order_history
+        WHEN new.field IN ('comment', 'assignee', 'status')
+    BEGIN
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.work_order_id
+        ) WHERE id = new.work_order_id;
+    END
+    """,
+    """
+    CREATE INDEX work_orders_resolved ON work_orders (
+        resolved_at, id, priority, category, assignee_id, requester_id, resolution_seconds, response_seconds,
+        response_hours, due_at, deleted_at
+    ) WHERE deleted_at IS NULL AND resolved_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_orders_unfinished ON work_orders (
+        created_at, id, priority, assignee_id, status, due_at, deleted_at
+    ) WHERE deleted_at IS NULL AND status IN ('Open', 'In Progress', 'On Hold')
+    """,
+    # On Hold, a due time that came from a target does not run out.
+    """
+    CREATE INDEX work_orders_stopped ON work_orders (status, due_by, due_at, held_since, deleted_at)
+        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
+    """,
+    "CREATE INDEX work_orders_created ON work_orders (created_at, deleted_at) WHERE deleted_at IS NULL",
+    """
+    CREATE INDEX work_orders_finished ON work_orders (finished_at, created_at, id, deleted_at)
+        WHERE deleted_at IS NULL AND finished_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_order_history_to_finished
+        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
+        WHERE field = 'status' AND new_value IN ('Resolved', 'Cancelled')
+    """,
+    """
+    CREATE INDEX work_order_history_from_finished
+        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
+        WHERE field = 'status' AND old_value IN ('Resolved', 'Cancelled')
+    """,
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
 MIGRATIONS: Tuple[Sequence[str], ...] = (
     _INITIAL_SCHEMA,
@@ -674,6 +799,7 @@ MIGRATIONS: Tuple[Sequence[str], ...] = (
     _TRUST,
     _WORKING_DAY,
     _SCALE,
+    _INSIGHT,
 )
 
 
@@ -991,7 +1117,10 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
 
 
 def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return where the full-text index and the counters differ from the work orders: an empty list if nowhere."""
+    """Return where what is derived from the work orders and their history differs from them: an empty list if nowhere.
+
+    That is the full-text index, the counters, and what reports count.
+    """
     differs = any(_differs(connection, index) for index in ("work_order_search", "work_order_trigrams"))
     problems = ["The full-text index differs from the texts."] if differs else []
     rows = connection.execute(
@@ -1013,6 +1142,17 @@ def find_differences(connection: sqlite3.Connection) -> List[str]:
         problems.append(f"The counter of {which} is {counter}, but there are {found} work orders.")
     rows = connection.execute("SELECT id FROM work_orders WHERE urgency IS NOT computed_urgency").fetchall()
     problems += [f"The urgency of work order #{work_order_id} is not up to date." for (work_order_id,) in rows]
+    (differing,) = connection.execute(
+        """
+        SELECT count(*) FROM work_orders JOIN work_order_measures AS measures ON measures.id = work_orders.id
+        WHERE work_orders.held_since IS NOT measures.held_since
+            OR work_orders.finished_at IS NOT measures.finished_at
+            OR work_orders.resolution_seconds IS NOT measures.resolution_seconds
+            OR work_orders.response_seconds IS NOT measures.response_seconds
+        """
+    ).fetchone()
+    if differing:
+        problems.append(f"What reports count differs from the history of {differing} work orders.")
     return problems
 
 

@@ -125,6 +125,8 @@ class Action(Enum):
     ASSIGN = "assign a work order"
     SET_DUE_DATE = "set a due date"
     SUMMARY = "see the summary"
+    REPORTS = "see reports"
+    SERVICE_TARGETS = "change the service targets"
     DELETE = "delete a work order"
     RESTORE = "see and restore deleted work orders"
     MANAGE_USERS = "manage users"
@@ -156,6 +158,8 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.ASSIGN: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.SET_DUE_DATE: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.SUMMARY: (Scope.ALL, Scope.ALL, Scope.ALL),
+        Action.REPORTS: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.SERVICE_TARGETS: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.RESTORE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.DELETE: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),

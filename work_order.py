@@ -3,6 +3,8 @@
 import re
 import sqlite3
 import unicodedata
+from bisect import bisect_right
+from collections import defaultdict
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
@@ -15,6 +17,7 @@ from typing import (
     Dict,
     FrozenSet,
     Generic,
+    Iterable,
     Iterator,
     List,
     Mapping,
@@ -38,6 +41,9 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 MAXIMUM_NOTES = 200_000  # of a work order, comments and notes together: what each new one has to index again
 LEAST_NOTE = 100  # that a note counts as
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
+# How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows that need
+# others looked up, weeks.
+SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
 NARROW = 2_000  # rows, of which each is looked up in the index of words rather than the other way round
 SORTED_AT_MOST = 15_000  # hits of a search; where there are more, each row in the list's order is looked up instead
@@ -120,13 +126,24 @@ class Due(str, Enum):
         return self.value
 
 
+class DueBy(str, Enum):
+    """What has set a due time."""
+
+    HAND = "hand"
+    TARGET = "target"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 # Rows
 
 
 class WorkOrder(NamedTuple):
     """A row of work_orders with the usernames of its people; times are UTC.
 
-    `urgency`, `is_finished` and `due_rank` are what lists are sorted by: lowest first, without a due date last.
+    `due_by` is what has set the due time, `none` too, and `held_since` when the present time On Hold began. `urgency`,
+    `is_finished` and `due_rank` are what lists are sorted by: lowest first, without a due date last.
     """
 
     id: int
@@ -143,14 +160,18 @@ class WorkOrder(NamedTuple):
     resolved_at: Optional[datetime]
     due_at: Optional[datetime]
     deleted_at: Optional[datetime]
+    due_by: Optional[DueBy]
+    held_since: Optional[datetime]
     urgency: int
     is_finished: int
     due_rank: str
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it should have been finished by now."""
-        return self.due_at is not None and not self.status.is_finished and self.due_at < datetime.now(timezone.utc)
+        """Whether it should have been finished by now; one that came from a target does not run out On Hold."""
+        stopped_at = self.held_since if self.due_by is DueBy.TARGET else None
+        moment = stopped_at or datetime.now(timezone.utc)
+        return self.due_at is not None and not self.status.is_finished and self.due_at < moment
 
 
 class HistoryEntry(NamedTuple):
@@ -185,7 +206,7 @@ def _select(source: str = "work_orders") -> str:
         SELECT work_orders.id, work_orders.title, work_orders.description, priority, category, status,
             requester_id,
             requesters.username AS requester, assignees.username AS assignee, work_orders.created_at, updated_at,
-            resolved_at, due_at, deleted_at, urgency, is_finished, due_rank
+            resolved_at, due_at, deleted_at, due_by, held_since, urgency, is_finished, due_rank
         FROM {source}
         LEFT JOIN users AS requesters ON requesters.id = requester_id
         LEFT JOIN users AS assignees ON assignees.id = assignee_id
@@ -208,6 +229,8 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
         resolved_at=_moment(row["resolved_at"]),
         due_at=_moment(row["due_at"]),
         deleted_at=_moment(row["deleted_at"]),
+        due_by=_due_by(row["due_by"], row["due_at"]),
+        held_since=_moment(row["held_since"]),
         urgency=row["urgency"],
         is_finished=row["is_finished"],
         due_rank=row["due_rank"],
@@ -216,6 +239,11 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
 
 def _moment(text: Optional[str]) -> Optional[datetime]:
     return datetime.fromisoformat(text) if text else None
+
+
+def _due_by(text: Optional[str], due_at: Optional[str]) -> Optional[DueBy]:
+    """Return what has set the due time; one that stands and does not say so was set by hand."""
+    return DueBy(text) if text else DueBy.HAND if due_at else None
 
 
 def _history_entry(row: sqlite3.Row) -> HistoryEntry:
@@ -344,7 +372,8 @@ class Field(Generic[V]):
     """What can be changed of a work order, declared once.
 
     Its name in the history, the right that a change takes, how it is read, the SQL that assigns `:new` to it, how a new
-    value is checked inside the transaction, how the history's text is shown, and the history's word for None.
+    value is checked inside the transaction, how the history's text is shown, the history's word for None, and what
+    follows from a change: it gets the connection, who acts, the work order as it was, the new value and the time.
     """
 
     def __init__(
@@ -356,9 +385,10 @@ class Field(Generic[V]):
         check: Callable[[Session, V], V] = lambda _, value: value,
         describe: Callable[[str], str] = str,
         none: str = NONE,
+        follow_up: Callable[[Connection, User, WorkOrder, V, str], None] = lambda *_: None,
     ) -> None:
         self.name, self.action, self.read, self.assignment = name, action, read, assignment
-        self.check, self.describe, self.none = check, describe, none
+        self.check, self.describe, self.none, self.follow_up = check, describe, none, follow_up
 
     def as_text(self, value: V) -> str:
         """Return a value as the history stores it; a moment is UTC, ISO 8601."""
@@ -386,6 +416,7 @@ PRIORITY = Field(
     Action.EDIT,
     lambda work_order: work_order.priority,
     "priority = :new",
+    follow_up=lambda *change: _follow_priority(*change),
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
@@ -399,12 +430,13 @@ _STATUS = Field(
     Action.CHANGE_STATUS,
     lambda work_order: work_order.status,
     "status = :new, resolved_at = CASE WHEN :new = 'Resolved' THEN :now END",
+    follow_up=lambda *change: _follow_hold(*change),
 )
 DUE_DATE = Field(
     "due date",
     Action.SET_DUE_DATE,
     lambda work_order: work_order.due_at,
-    "due_at = :new",
+    "due_at = :new, due_by = 'hand'",
     describe=lambda text: local_time(datetime.fromisoformat(text)),
 )
 ASSIGNEE: Field[Optional[str]] = Field(
@@ -472,13 +504,20 @@ def create(
         if requester and requester != user.username:
             users.authorize(session, Action.CHANGE_REQUESTER)
             owner = users.find_requester(session.connection, requester)
-        at = now()
+        at, target = now(), _service_target(session.connection, priority)
+        due_at = _due_at(datetime.fromisoformat(at), target.resolution_hours)
         cursor = session.connection.execute(
             """
-            INSERT INTO work_orders (title, description, priority, category, requester_id, created_at, updated_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO work_orders (
+                title, description, priority, category, requester_id, created_at, updated_at,
+                due_at, due_by, response_hours
+            )
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
-            (title, description, priority, category, owner.id, at, at),
+            (
+                *(title, description, priority, category, owner.id, at, at),
+                *(due_at and utc_text(due_at), due_at and DueBy.TARGET, target.response_hours),
+            ),
         )
         assert cursor.lastrowid is not None
         users.record_change(session.connection, cursor.lastrowid, user, at, "created")
@@ -605,7 +644,10 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     new, old = field.check(session, new), field.read(current)
     if old != field.read(shown):
         raise _conflict(session.connection, current.id, field, old)
-    if old == new:
+    sets_due_date = field.name == DUE_DATE.name
+    if old == new and not (sets_due_date and current.due_by is DueBy.TARGET):
+        if sets_due_date:  # `none` by hand, where none was due
+            session.connection.execute("UPDATE work_orders SET due_by = 'hand' WHERE id = ?", (current.id,))
         return False
     _refuse_too_many_notes(session.connection, current.id, note)
     at = now()
@@ -615,6 +657,7 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     )
     old_text, new_text = field.as_text(old), field.as_text(new)
     users.record_change(session.connection, current.id, user, at, field.name, old_text, new_text, note)
+    field.follow_up(session.connection, user, current, new, at)
     return True
 
 
@@ -647,6 +690,109 @@ def _conflict(connection: Connection, work_order_id: int, field: Field[V], value
     return ConflictError(
         f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
     )
+
+
+# Service targets
+
+
+class ServiceTarget(NamedTuple):
+    """What is promised for a priority: the hours to the first response and to the resolution, None for nothing."""
+
+    priority: Priority
+    response_hours: Optional[int] = None
+    resolution_hours: Optional[int] = None
+
+
+SERVICE_TARGETS = (
+    "A work order gets its due date from the target of its priority when it is created, and again when its priority is "
+    "changed; time On Hold moves it by as long. A due date that was set by hand stays. A change of a target does not "
+    "touch existing due dates."
+)
+
+
+def parse_hours(text: str) -> Optional[int]:
+    """Return a whole number of hours from 1 to 9,999, or None for `none`. Raises InvalidInputError."""
+    if text.lower() == NONE:
+        return None
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) == 0:
+        raise InvalidInputError(f"A target is a whole number of hours from 1 to 9,999, or {NONE}.")
+    return int(text)
+
+
+def service_targets(session: Session) -> List[ServiceTarget]:
+    """Return what is promised, highest priority first. Raises PermissionDeniedError to users."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        return [_service_target(session.connection, priority) for priority in reversed(Priority)]
+
+
+def set_service_target(session: Session, target: ServiceTarget) -> bool:
+    """Promise this from now on; return False if it is promised already. Existing due times stay as they are.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.SERVICE_TARGETS)
+        old = _service_target(session.connection, target.priority)
+        if target == old:
+            return False
+        session.connection.execute(
+            "UPDATE service_targets SET response_hours = ?, resolution_hours = ? WHERE priority = ?",
+            (target.response_hours, target.resolution_hours, target.priority),
+        )
+        change = f"{target.priority}: {describe_target(old)} -> {describe_target(target)}"
+        users.audit(session.connection, user.id, "service target changed", change)
+    return True
+
+
+def _service_target(connection: Connection, priority: Priority) -> ServiceTarget:
+    row = connection.execute(
+        "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
+    ).fetchone()
+    return ServiceTarget(priority, row["response_hours"], row["resolution_hours"])
+
+
+def _due_at(created_at: datetime, hours: Optional[int], held_seconds: float = 0) -> Optional[datetime]:
+    return created_at + timedelta(hours=hours, seconds=held_seconds) if hours else None
+
+
+def _follow_priority(connection: Connection, user: User, old: WorkOrder, priority: Priority, at: str) -> None:
+    """Let the new priority's targets stand for the old one's; a due time that was set by hand stays."""
+    target = _service_target(connection, priority)
+    connection.execute("UPDATE work_orders SET response_hours = ? WHERE id = ?", (target.response_hours, old.id))
+    if old.due_by is not DueBy.HAND:
+        due_at = _due_at(old.created_at, target.resolution_hours, _held_seconds(connection, old))
+        _move_due_date(connection, user, old, due_at, at)
+
+
+def _follow_hold(connection: Connection, user: User, old: WorkOrder, _: Status, at: str) -> None:
+    """Move a due time that came from a target by the time On Hold that has just ended, if one has."""
+    if old.status is Status.ON_HOLD and old.held_since and old.due_at and old.due_by is DueBy.TARGET:
+        _move_due_date(connection, user, old, old.due_at + (datetime.fromisoformat(at) - old.held_since), at)
+
+
+def _move_due_date(connection: Connection, user: User, old: WorkOrder, due_at: Optional[datetime], at: str) -> None:
+    if due_at != old.due_at:
+        connection.execute(
+            "UPDATE work_orders SET due_at = ?, due_by = ? WHERE id = ?",
+            (due_at and utc_text(due_at), due_at and DueBy.TARGET, old.id),
+        )
+        texts = DUE_DATE.as_text(old.due_at), DUE_DATE.as_text(due_at)
+        users.record_change(connection, old.id, user, at, DUE_DATE.name, *texts)
+
+
+def _held_seconds(connection: Connection, work_order: WorkOrder) -> int:
+    """Return for how long the work order was On Hold, without a hold that has not ended."""
+    (seconds,) = connection.execute(
+        """
+        SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+            SELECT old_value, changed_at AS ended_at, lag(changed_at, 1, :created) OVER (ORDER BY id) AS began_at
+            FROM work_order_history WHERE work_order_id = :id AND field = 'status'
+        ) WHERE old_value = 'On Hold'
+        """,
+        {"created": utc_text(work_order.created_at), "id": work_order.id},
+    ).fetchone()
+    return int(seconds)
 
 
 # Deleted work orders
@@ -702,11 +848,32 @@ def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
 # Finding
 
 
+class Count(str, Enum):
+    """What a report counts in a period."""
+
+    CREATED = "created"
+    RESOLVED = "resolved"  # where that still stands
+    CHANGED_TO_RESOLVED = "changed to Resolved"  # whatever came later
+    REOPENED = "reopened"
+    UNFINISHED = "unfinished"  # at the end of the period
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Counted(NamedTuple):
+    """What a number of a report counts, from when on ("" for the very beginning) and before when, UTC as stored."""
+
+    what: Count
+    begin: str
+    end: str
+
+
 class Filter(NamedTuple):
     """Which work orders a list shows, None standing for any.
 
     The status may be UNFINISHED, the assignee NOBODY, the category NONE; `changed` stands for what others have changed
-    since the person's last login.
+    since the person's last login, `counted` for what a report has counted.
     """
 
     status: Optional[str] = None
@@ -716,6 +883,7 @@ class Filter(NamedTuple):
     assignee: Optional[str] = None
     due: Optional[Due] = None
     changed: bool = False
+    counted: Optional[Counted] = None
 
     @property
     def is_finished(self) -> bool:
@@ -967,12 +1135,20 @@ def _filter_conditions(filter: Filter, is_own: bool) -> Sequence[Tuple[object, s
         (filter.assignee == NOBODY, f"{assignee} IS NULL", ()),
         (filter.assignee not in (None, NOBODY), f"{assignee} = {person}", [filter.assignee]),
         (filter.due, "due_at IS NOT NULL", ()),
-        (filter.due is Due.OVERDUE, "due_at < ?", [now()]),
+        (filter.due is Due.OVERDUE, f"due_at < ? AND {_RUNS_OUT}", [now()]),
         (filter.due is Due.THIS_WEEK, this_week, _this_week()),
+        *((True, *_counted_condition(counted)) for counted in (filter.counted,) if counted),
     )
 
 
-_OVERDUE = "urgency < 4 AND due_at < ?"
+# As WorkOrder.is_overdue. Those few ids are read from an index of their own, so that others need no more columns.
+_RUNS_OUT = """
+    work_orders.id NOT IN (
+        SELECT id FROM work_orders INDEXED BY work_orders_stopped
+        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
+    )
+"""
+_OVERDUE = f"urgency < 4 AND due_at < ? AND {_RUNS_OUT}"
 
 
 def _changed_by_others(session: Session, user: User) -> Tuple[str, List[object]]:
@@ -1016,14 +1192,16 @@ def _plan(selection: _Selection, total: int = 0) -> _Plan:
 
     Where many rows match, walking the order's index meets them soon; fewer are faster to sort.
     """
-    order = selection.order
+    query, order = selection.query, selection.order
     if selection.is_narrow:
         return _by_row(selection, "work_orders")
     if selection.texts:
         is_walked = total and not order.soon and selection.hits > SORTED_AT_MOST
         return _by_row(selection, order.source) if is_walked else _by_text(selection)
-    if selection.query.filter.changed:
+    if query.filter.changed:
         return _by_row(selection, "work_orders NOT INDEXED")
+    if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter == Filter(counted=query.filter.counted):
+        return _by_row(selection, "work_orders INDEXED BY work_orders_by_urgency")
     return _by_row(selection, order.source if total > COUNTED_AT_MOST else "work_orders")
 
 
@@ -1054,8 +1232,8 @@ def _with_texts(selection: _Selection, texts: Mapping[str, str]) -> Tuple[str, L
 def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
     """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
 
-    Where more match, the overdue ones in a search, or among what others have changed, are not counted: finding
-    them would mean reading every match.
+    Where more match, the overdue ones in a search, among what others have changed or behind a report are not counted:
+    finding them would mean reading every match.
     """
     plan, limit = _plan(selection), COUNTED_AT_MOST + 1
     row = connection.execute(
@@ -1067,7 +1245,7 @@ def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
     ).fetchone()
     if row["total"] < limit:
         return row["total"], row["overdue"]
-    if selection.query.text or selection.query.filter.changed:
+    if selection.query.text or selection.query.filter.changed or selection.query.filter.counted:
         return limit, 0
     person = re.search(r"\b(requester|assignee)_id", plan.condition)
     index = f"work_orders_by_{person[1]}_urgency" if person else "work_orders_unfinished_by_due"
@@ -1377,6 +1555,569 @@ def summary(session: Session) -> List[StatusCount]:
     return counts
 
 
+# What reports count
+
+
+# Written as in the partial indexes, so that SQLite sees that those hold the rows.
+_FINISHED, _UNFINISHED = "('Resolved', 'Cancelled')", "('Open', 'In Progress', 'On Hold')"
+_TO_FINISHED = f"field = 'status' AND new_value IN {_FINISHED}"
+_FROM_FINISHED = f"field = 'status' AND old_value IN {_FINISHED}"
+_FINISHES = f"{_TO_FINISHED} AND old_value NOT IN {_FINISHED}"
+_RESOLVES = f"{_TO_FINISHED} AND new_value = 'Resolved'"
+_REOPENS = f"{_FROM_FINISHED} AND new_value NOT IN {_FINISHED}"
+
+# The work orders whose present status does not tell what they were at a moment: few are ever changed once finished.
+_CHANGED_ONCE_FINISHED = f"SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= ?"
+_WAS_UNFINISHED = f"""
+    work_orders.created_at < ? AND work_orders.id IN (
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < ?
+            AND id NOT IN ({_CHANGED_ONCE_FINISHED})
+        UNION ALL
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= ? AND created_at < ?
+            AND id NOT IN ({_CHANGED_ONCE_FINISHED})
+        UNION ALL
+        SELECT changed.id FROM work_orders AS changed WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND (
+            SELECT old_value FROM work_order_history
+            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= ?
+            ORDER BY work_order_history.id LIMIT 1
+        ) IN {_UNFINISHED}
+    )
+"""
+_COUNTED: Mapping[Count, str] = {
+    Count.CREATED: "work_orders.created_at >= ? AND work_orders.created_at < ?",
+    Count.RESOLVED: "urgency >= 4 AND resolved_at >= ? AND resolved_at < ?",
+    Count.CHANGED_TO_RESOLVED: f"""
+        work_orders.id IN (
+            SELECT work_order_id FROM work_order_history WHERE {_RESOLVES} AND changed_at >= ? AND changed_at < ?
+        )
+    """,
+    Count.REOPENED: f"""
+        work_orders.id IN (
+            SELECT work_order_id FROM work_order_history WHERE {_REOPENS} AND changed_at >= ? AND changed_at < ?
+        )
+    """,
+    Count.UNFINISHED: _WAS_UNFINISHED,
+}
+
+
+def _counted_condition(counted: Counted) -> Tuple[str, List[object]]:
+    """Return the condition that a report has counted a work order, and its values."""
+    condition = _COUNTED[counted.what]
+    if counted.what is Count.UNFINISHED:
+        return condition, [counted.end] * condition.count("?")
+    return condition, [counted.begin, counted.end]
+
+
+# Reports
+
+
+class Period(NamedTuple):
+    """A period of a report: a name that parse_period takes, when it begins (None: with the first work order), and ends.
+
+    It holds its beginning and not its end. Moments are UTC.
+    """
+
+    name: str
+    begin: Optional[datetime]
+    end: datetime
+
+    @property
+    def bounds(self) -> Tuple[str, str]:
+        """When it begins and ends, as the database stores it."""
+        return utc_text(self.begin) if self.begin else "", utc_text(self.end)
+
+
+PERIODS = (*(f"last {days} days" for days in (7, 30, 90, 365)), "all")
+
+
+def parse_period(text: str) -> Period:
+    """Return the period that the text means: one of PERIODS, a number of days of one, or 2026-01-01 to 2026-03-31.
+
+    Days are local and whole; what lasts until now includes the second that has begun. Raises InvalidInputError.
+    """
+    text, end = " ".join(text.lower().split()), datetime.fromisoformat(now()) + timedelta(seconds=1)
+    form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ?(?:to|-) ?([0-9]{4}-[0-9]{2}-[0-9]{2})", text)
+    if form:
+        return _parse_from_to(form[1], form[2], end)
+    try:
+        name = users.parse_choice(PERIODS, f"last {text} days" if text.isdigit() else text)
+    except InvalidInputError:
+        raise InvalidInputError(f"A period is one of: {', '.join(PERIODS)}; or 2026-01-01 to 2026-03-31.") from None
+    if name == PERIODS[-1]:
+        return Period(name, None, end)
+    today = datetime.combine(end.astimezone().date(), time_of_day())
+    return Period(name, (today - timedelta(days=int(name.split()[1]))).astimezone(timezone.utc), end)
+
+
+def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
+    try:
+        begin, end = (datetime.fromisoformat(day) for day in (first, last))
+        begin, end = begin.astimezone(timezone.utc), (end + timedelta(days=1)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise InvalidInputError("A period runs from a day to a day, such as 2026-01-01 to 2026-03-31.") from None
+    if not (begin < end and begin < latest and begin.year >= 2000):
+        raise InvalidInputError("A period runs from a day since 2000 that has begun to one that is not before it.")
+    return Period(f"{first} to {last}", begin, min(end, latest))
+
+
+class Grouping(str, Enum):
+    """What resolution times are grouped by; a filter has a field of the same name."""
+
+    PRIORITY = "priority"
+    CATEGORY = "category"
+    ASSIGNEE = "assignee"
+    REQUESTER = "requester"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class ResolutionTimes(NamedTuple):
+    """A row of the report: times in seconds and shares in whole percent, None where there is nothing to count.
+
+    `resolved` is how many work orders the filter finds. `reopened` is a share of those that were changed to Resolved in
+    the period; the others are of those that still are.
+    """
+
+    name: str
+    filter: Filter
+    resolved: int
+    median: Optional[float]
+    mean: Optional[float]
+    percentile_90: Optional[int]
+    on_time: Optional[int]
+    reopened: Optional[int]
+    response_median: Optional[float]
+    response_on_time: Optional[int]
+
+
+class _Times:
+    """What is known of the work orders of a group: seconds, and whether each was on time (0 or 1)."""
+
+    def __init__(self) -> None:
+        self.seconds: List[int] = []
+        self.on_time: List[int] = []
+        self.response_seconds: List[int] = []
+        self.response_on_time: List[int] = []
+        self.no_longer_resolved = self.reopened = 0
+
+
+ALL = "All"
+RESOLUTION_TIMES = (
+    "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
+    "time On Hold and any time Resolved or Cancelled before; 90% of them took no longer than what stands under 90%. On "
+    "time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
+    "Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of status by "
+    "anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
+)
+
+
+def resolution_times(session: Session, period: Period, grouping: Grouping) -> List[ResolutionTimes]:
+    """Return how long it took to resolve work orders, by group and, in the last row, all together.
+
+    Raises PermissionDeniedError to users.
+    """
+    column = "work_orders." + (f"{grouping}_id" if grouping in (Grouping.ASSIGNEE, Grouping.REQUESTER) else grouping)
+    groups: Dict[object, _Times] = defaultdict(_Times)
+    for _, _, key, seconds, response_seconds, on_time, response_on_time in _resolved(session, period, column):
+        times = groups[key]
+        times.seconds.append(seconds)
+        if on_time is not None:
+            times.on_time.append(on_time)
+        if response_seconds is not None:
+            times.response_seconds.append(response_seconds)
+            if response_on_time is not None:
+                times.response_on_time.append(response_on_time)
+    for key, is_resolved, is_reopened in _changed_once_resolved(session, period, column):
+        groups[key].no_longer_resolved += not is_resolved
+        groups[key].reopened += is_reopened
+    counted = Filter(counted=Counted(Count.RESOLVED, *period.bounds))
+    rows = []
+    for key, name in _group_names(session, grouping, groups).items():
+        narrowed: Dict[str, Any] = {grouping.value: name}
+        rows.append(_resolution_times(str(name), counted._replace(**narrowed), groups.get(key, _Times())))
+    if grouping is not Grouping.PRIORITY:
+        rows.sort(key=lambda row: (-row.resolved, row.name.casefold()))
+    return [*rows, _resolution_times(ALL, counted, _together(groups.values()))]
+
+
+def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[Any, ...]]:
+    """Yield what is counted of each work order that was resolved in the period and still is, after its place."""
+    begin, end = period.bounds
+    return _read_in_slices(
+        session,
+        f"""
+        SELECT resolved_at, id, {column}, resolution_seconds, response_seconds, resolved_at <= due_at,
+            response_seconds <= response_hours * 3600
+        FROM work_orders INDEXED BY work_orders_resolved
+        WHERE deleted_at IS NULL AND resolved_at >= ? AND resolved_at < ? AND (resolved_at, id) > (?, ?)
+        ORDER BY resolved_at, id
+        """,
+        SLICE,
+        begin,
+        [end],
+    )
+
+
+def _changed_once_resolved(session: Session, period: Period, column: str) -> Iterable[Tuple[object, bool, bool]]:
+    """Return the group of each work order that was changed to Resolved in the period and changed again after that.
+
+    Beside it stand whether its standing Resolved lies in the period, and whether it was reopened.
+    """
+    begin, end = period.bounds
+    rows = _read_in_slices(
+        session,
+        f"""
+        SELECT changed_at, work_order_id, {column}, resolved_at >= ? AND resolved_at < ?,
+            new_value NOT IN {_FINISHED},
+            EXISTS (
+                SELECT 1 FROM work_order_history
+                WHERE work_order_id = changed.work_order_id AND id < changed.id
+                    AND {_RESOLVES} AND changed_at >= ? AND changed_at < ?
+            )
+        FROM work_order_history AS changed CROSS JOIN work_orders ON work_orders.id = work_order_id
+        WHERE {_FROM_FINISHED} AND changed_at >= ? AND (changed_at, work_order_id) > (?, ?)
+            AND deleted_at IS NULL AND status <> 'Cancelled'
+        ORDER BY changed_at, work_order_id
+        """,
+        SLICE_WITH_LOOKUPS,
+        begin,
+        before=[begin, end, begin, end],
+    )
+    found: Dict[object, Tuple[object, bool, bool]] = {}
+    for _, work_order_id, key, is_resolved, is_reopened, was_resolved in rows:
+        if was_resolved:
+            was_reopened = work_order_id in found and found[work_order_id][2]
+            found[work_order_id] = key, bool(is_resolved), bool(is_reopened) or was_reopened
+    return found.values()
+
+
+def _read_in_slices(
+    session: Session,
+    sql: str,
+    size: int,
+    begin: str,
+    values: Sequence[object] = (),
+    before: Sequence[object] = (),
+) -> Iterator[Tuple[Any, ...]]:
+    """Yield the rows of the SQL, a slice of that size in each snapshot.
+
+    Their first two columns, a moment and an id, are their order and say where the next slice begins. The SQL binds what
+    comes `before`, the moment, the values, and the place after which it has to begin.
+    """
+    cursor = session.connection.cursor()
+    cursor.row_factory = None
+    place: Tuple[object, ...] = (begin, 0)
+    while place:
+        with snapshot(session.connection):
+            users.authorize(session, Action.REPORTS)
+            bound = [*before, place[0], *values, *place, size]
+            rows = cursor.execute(f"{sql} LIMIT ?", bound).fetchall()
+        yield from rows
+        place = rows[-1][:2] if len(rows) == size else ()
+
+
+def _together(groups: Iterable[_Times]) -> _Times:
+    together = _Times()
+    for times in groups:
+        together.seconds += times.seconds
+        together.on_time += times.on_time
+        together.response_seconds += times.response_seconds
+        together.response_on_time += times.response_on_time
+        together.no_longer_resolved += times.no_longer_resolved
+        together.reopened += times.reopened
+    return together
+
+
+def _resolution_times(name: str, filter: Filter, times: _Times) -> ResolutionTimes:
+    times.seconds.sort()
+    times.response_seconds.sort()
+    count = len(times.seconds)
+    return ResolutionTimes(
+        name=name,
+        filter=filter,
+        resolved=count,
+        median=_median(times.seconds),
+        mean=sum(times.seconds) / count if count else None,
+        percentile_90=times.seconds[-(-count * 9 // 10) - 1] if count else None,  # the nearest rank
+        on_time=_share(sum(times.on_time), len(times.on_time)),
+        reopened=_share(times.reopened, count + times.no_longer_resolved),
+        response_median=_median(times.response_seconds),
+        response_on_time=_share(sum(times.response_on_time), len(times.response_on_time)),
+    )
+
+
+def _median(ordered: Sequence[int]) -> Optional[float]:
+    middle = len(ordered) // 2
+    return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
+
+
+def _share(part: int, whole: int) -> Optional[int]:
+    """Return the whole percent, rounded half up."""
+    return (200 * part + whole) // (2 * whole) if whole else None
+
+
+def _group_names(session: Session, grouping: Grouping, groups: Iterable[object]) -> Mapping[object, object]:
+    """Return by key what a filter calls each group, and all priorities from the highest."""
+    if grouping is Grouping.PRIORITY:
+        return {priority: priority for priority in reversed(Priority)}
+    if grouping is Grouping.CATEGORY:
+        return {key: key or NONE for key in groups}
+    usernames = _usernames(session)
+    return {key: usernames[key] for key in groups}
+
+
+def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
+    """Return by id the usernames of the accounts that meet the condition; None is nobody's."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        rows = session.connection.execute(f"SELECT id, username FROM users WHERE {condition}").fetchall()
+    return {None: NOBODY, **{row["id"]: row["username"] for row in rows}}
+
+
+# By days of age: below the first, the second ...
+AGE_BANDS = (1, 7, 30, 90)
+
+
+class BacklogRow(NamedTuple):
+    """A row of the report: how many unfinished work orders there are, by age band, youngest first, and with nobody."""
+
+    name: str
+    filter: Filter
+    bands: List[int]
+    unassigned: int
+
+    @property
+    def total(self) -> int:
+        """How many work orders the filter finds."""
+        return sum(self.bands)
+
+
+class Backlog(NamedTuple):
+    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten.
+
+    `bands` has what the rows' age bands have counted, youngest first.
+    """
+
+    rows: List[BacklogRow]
+    bands: List[Counted]
+    oldest: List[WorkOrder]
+
+
+BACKLOG = (
+    "Counted is what is unfinished now, by the time since it was created: under a day, under 7, 30 and 90 days, and "
+    "older. Deleted work orders count nowhere."
+)
+
+
+def backlog(session: Session) -> Backlog:
+    """Return what is unfinished now. Raises PermissionDeniedError to users."""
+    moment = datetime.fromisoformat(now())
+    begins = [utc_text(moment - timedelta(days=days) + timedelta(seconds=1)) for days in AGE_BANDS]
+    counts = {priority: [0] * (len(AGE_BANDS) + 1) for priority in reversed(Priority)}
+    unassigned = dict.fromkeys(Priority, 0)
+    begins_in_order = begins[::-1]
+    for created_at, _, priority, is_unassigned in _unfinished(session, "priority, assignee_id IS NULL"):
+        counts[priority][len(begins) - bisect_right(begins_in_order, created_at)] += 1
+        unassigned[priority] += is_unassigned
+    rows = [
+        BacklogRow(str(priority), Filter(UNFINISHED, priority), counts[priority], unassigned[priority])
+        for priority in counts
+    ]
+    together = [sum(band) for band in zip(*counts.values())]
+    rows.append(BacklogRow(ALL, Filter(UNFINISHED), together, sum(unassigned.values())))
+    end = utc_text(moment + timedelta(seconds=1))
+    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
+    return Backlog(rows, bands, _oldest(session))
+
+
+def _unfinished(session: Session, columns: str, values: Sequence[object] = ()) -> Iterator[Tuple[Any, ...]]:
+    """Yield these columns of each unfinished work order, after its place."""
+    return _read_in_slices(
+        session,
+        f"""
+        SELECT created_at, id, {columns} FROM work_orders INDEXED BY work_orders_unfinished
+        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= ? AND (created_at, id) > (?, ?)
+        ORDER BY created_at, id
+        """,
+        SLICE,
+        "",
+        before=values,
+    )
+
+
+def _oldest(session: Session) -> List[WorkOrder]:
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        rows = session.connection.execute(
+            f"""
+            {_select("work_orders INDEXED BY work_orders_unfinished")}
+            WHERE deleted_at IS NULL AND status IN {_UNFINISHED}
+            ORDER BY work_orders.created_at, work_orders.id LIMIT 10
+            """
+        ).fetchall()
+    return list(map(_work_order, rows))
+
+
+class Week(NamedTuple):
+    """A row of the report: when the week, or what of it lies in the period, begins and ends, in UTC, and its counts."""
+
+    begin: datetime
+    end: datetime
+    created: int
+    resolved: int
+    reopened: int
+    unfinished: int
+
+    @property
+    def name(self) -> str:
+        """Its first day."""
+        return str(self.begin.astimezone().date())
+
+    def filter(self, count: Count) -> Filter:
+        """Return the filter for the work orders behind a number."""
+        return Filter(counted=Counted(count, utc_text(self.begin), utc_text(self.end)))
+
+
+WEEKLY_FLOW = (
+    "A week runs from Monday to Sunday; the first and the last are cut to the period. A work order counts once a week "
+    "as created, resolved (changed to Resolved) and reopened (from Resolved or Cancelled to an unfinished status). "
+    "The backlog is what was unfinished at the week's end, or is now. Deleted work orders count nowhere."
+)
+
+
+def weekly_flow(session: Session, period: Period) -> List[Week]:
+    """Return what was created, resolved and reopened in each week of the period, and unfinished at its end.
+
+    Raises PermissionDeniedError to users.
+    """
+    end = datetime.fromisoformat(now()) + timedelta(seconds=1)
+    begin = period.begin or _first_creation(session)
+    if begin is None:
+        return []
+    # What was unfinished follows from what is so now and from what has happened since.
+    weeks = _weeks(begin, period.end) + _weeks(period.end, end)
+    flow: List[Week] = []
+    unfinished: Optional[int] = None
+    while weeks:
+        weeks, those = weeks[:-WEEKS_AT_ONCE], weeks[-WEEKS_AT_ONCE:]
+        with snapshot(session.connection):
+            users.authorize(session, Action.REPORTS)
+            if unfinished is None:
+                unfinished = _count_unfinished(session.connection)
+            rows = _count_weeks(session.connection, those)
+        for (week_begin, week_end), row in zip(reversed(those), reversed(rows)):
+            created, resolved, reopened, growth = row
+            flow.append(Week(week_begin, week_end, created, resolved, reopened, unfinished))
+            unfinished -= created + growth
+    return [week for week in reversed(flow) if week.end <= period.end]
+
+
+def _weeks(begin: datetime, end: datetime) -> List[Tuple[datetime, datetime]]:
+    """Return the weeks between two moments, in UTC; each but the first begins on a local Monday."""
+    local, weeks = begin.astimezone(), []
+    monday = datetime.combine(local.date() - timedelta(days=local.weekday()), time_of_day())
+    while begin < end:
+        monday += timedelta(days=7)  # without a zone: a week in which the clocks change is shorter or longer
+        weeks.append((begin, min(monday.astimezone(timezone.utc), end)))
+        begin = weeks[-1][1]
+    return weeks
+
+
+def _first_creation(session: Session) -> Optional[datetime]:
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        (first,) = session.connection.execute(
+            "SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL"
+        ).fetchone()
+    return _moment(first)
+
+
+def _count_unfinished(connection: Connection) -> int:
+    (count,) = connection.execute(
+        f"""
+        SELECT count(*) FROM work_orders INDEXED BY work_orders_unfinished
+        WHERE deleted_at IS NULL AND status IN {_UNFINISHED}
+        """
+    ).fetchone()
+    return int(count)
+
+
+def _count_weeks(connection: Connection, weeks: Sequence[Tuple[datetime, datetime]]) -> List[sqlite3.Row]:
+    """Return for each week what was created, resolved and reopened, and how many more were reopened than finished."""
+    in_week = """
+        changed_at >= week.first AND changed_at < week.next
+        AND work_order_id NOT IN (SELECT id FROM work_orders WHERE deleted_at IS NOT NULL)
+    """
+    return connection.execute(
+        f"""
+        WITH week (first, next) AS (VALUES {", ".join(["(?, ?)"] * len(weeks))})
+        SELECT
+            (SELECT count(*) FROM work_orders
+                WHERE deleted_at IS NULL AND created_at >= week.first AND created_at < week.next) AS created,
+            (SELECT count(DISTINCT work_order_id) FROM work_order_history WHERE {_RESOLVES} AND {in_week}) AS resolved,
+            (SELECT count(DISTINCT work_order_id) FROM work_order_history WHERE {_REOPENS} AND {in_week}) AS reopened,
+            (SELECT count(*) FROM work_order_history WHERE {_REOPENS} AND {in_week})
+                - (SELECT count(*) FROM work_order_history WHERE {_FINISHES} AND {in_week}) AS growth
+        FROM week ORDER BY week.first
+        """,
+        [utc_text(moment) for week in weeks for moment in week],
+    ).fetchall()
+
+
+class Workload(NamedTuple):
+    """A row of the report: what an assignee has now and has resolved in the period, and the median time in seconds."""
+
+    assignee: str
+    unfinished: int
+    overdue: int
+    on_hold: int
+    resolved: int
+    median: Optional[float]
+
+
+WORKLOAD = (
+    "Unfinished, overdue and On Hold are as of now. Resolved is what was resolved in the period and still is, by the "
+    "assignee that it has now, with the median of its resolution times. Deleted work orders count nowhere."
+)
+
+
+def workload_filters(row: Workload, period: Period) -> Dict[str, Filter]:
+    """Return the filters for the work orders behind a row of the report, by the names of its numbers."""
+    return {
+        "unfinished": assigned_to(row.assignee),
+        "overdue": Filter(assignee=row.assignee, due=Due.OVERDUE),
+        "on hold": Filter(Status.ON_HOLD, assignee=row.assignee),
+        "resolved": Filter(assignee=row.assignee, counted=Counted(Count.RESOLVED, *period.bounds)),
+    }
+
+
+def workload(session: Session, period: Period) -> List[Workload]:
+    """Return what the assignees have, who has most first; the last row is nobody's.
+
+    They are all who can be assignees now, and whoever has anything that counts. Raises PermissionDeniedError to users.
+    """
+    usernames, possible = _usernames(session), _usernames(session, "is_active = 1 AND role <> 'user'")
+    seconds: Dict[object, List[int]] = defaultdict(list)
+    counts: Dict[object, List[int]] = defaultdict(lambda: [0, 0, 0])
+    for _, _, key, resolution_seconds, *_ in _resolved(session, period, "assignee_id"):
+        seconds[key].append(resolution_seconds)
+    columns = f"assignee_id, due_at IS NOT NULL AND due_at < ? AND {_RUNS_OUT}, status = 'On Hold'"
+    for _, _, key, is_overdue, is_held in _unfinished(session, columns, [now()]):
+        those = counts[key]
+        those[0] += 1
+        those[1] += is_overdue
+        those[2] += is_held
+    rows = [
+        Workload(
+            username, counts[key][0], counts[key][1], counts[key][2], len(seconds[key]), _median(sorted(seconds[key]))
+        )
+        for key, username in usernames.items()
+        if key in possible or key in counts or key in seconds
+    ]
+    return sorted(rows, key=lambda row: (row.assignee == NOBODY, -row.unfinished, row.assignee))
+
+
 # Words
 
 
@@ -1422,6 +2163,56 @@ def describe_due(work_order: WorkOrder) -> str:
     return f"today {time}".rstrip() if day == f"{date.today()}" else day
 
 
+def describe_due_by(work_order: WorkOrder) -> str:
+    """Return whether the due time was set by hand or came from a service target; nothing where there is none."""
+    return f"by {work_order.due_by}" if work_order.due_by else ""
+
+
+def explain_due_by(work_order: WorkOrder) -> str:
+    """Return a sentence on what has set the due time and what moves it."""
+    due = local_time(work_order.due_at) if work_order.due_at else NONE
+    if work_order.due_by is DueBy.HAND:
+        return f"The due date, {due}, was set by hand: only that moves it."
+    return f"The due date, {due}, comes from the service target: time On Hold and a change of priority move it."
+
+
+def describe_target(target: ServiceTarget) -> str:
+    """Return what is promised for a priority."""
+    response, resolution = (f"{hours:,} h" if hours else NONE for hours in target[1:])
+    return f"first response {response}, resolution {resolution}"
+
+
+def _describe_counted(counted: Counted) -> str:
+    begin, end = _moment(counted.begin), datetime.fromisoformat(counted.end)
+    if counted.what is Count.UNFINISHED:
+        text = _last_moment(end)
+        return f"unfinished at {'' if ' ' in text else 'the end of '}{text}"
+    return f"{counted.what} {_from_to(begin, end)}"
+
+
+def describe_period(period: Period) -> str:
+    """Return the period's name and from when to when it runs, in local time."""
+    return f"{period.name}: {_from_to(period.begin, period.end)}"
+
+
+def _from_to(begin: Optional[datetime], end: datetime) -> str:
+    return f"from {local_time(begin)} to {_last_moment(end)}" if begin else f"until {_last_moment(end)}"
+
+
+def _last_moment(end: datetime) -> str:
+    return local_time(end - timedelta(seconds=1))
+
+
+def describe_seconds(seconds: Optional[float]) -> str:
+    """Return a length of time, or - for none."""
+    return "-" if seconds is None else duration(seconds)
+
+
+def describe_share(share: Optional[int]) -> str:
+    """Return a share, or - where there was nothing to count."""
+    return "-" if share is None else f"{share}%"
+
+
 def describe_my_work(work: MyWork) -> str:
     """Return in a line what waits for somebody."""
     changed = f"{number_of(work.changed)} changed by others since your last login"
@@ -1446,6 +2237,7 @@ def _describe_filter(filter: Filter) -> List[str]:
         (filter.assignee, f"assignee {filter.assignee}"),
         (filter.due, f"{'due ' * (filter.due is Due.THIS_WEEK)}{filter.due}"),
         (filter.changed, "changed by others since your last login"),
+        (filter.counted, _describe_counted(filter.counted) if filter.counted else ""),
     )
     return [text for value, text in words if value]
 

@@ -98,6 +98,9 @@ GLANCED_AT: Dict[str, Type[main.Screen]] = {
     "my work": main.MyWorkScreen,
     "list": main.ListScreen,
     "work order": main.WorkOrderScreen,
+    "reports": main.ReportsScreen,
+    "a report": main.ReportScreen,
+    "targets": main.ServiceTargetsScreen,
     "account": main.AccountScreen,
     "users": main.UsersScreen,
     "data": main.DataScreen,
@@ -154,7 +157,8 @@ class MenuTest(DatabaseTestCase):
             with self.subTest(role=role):
                 shown = self.labels(username)
                 self.assertRegex(shown, rf"^: {username} \({role}\)\n  .* since your last login\n{common}")
-                self.assertIn("  4. Search work orders\n  5. My work\n  6. Summary\n  8. My account\n", shown)
+                reports = "  7. Reports\n" * (role != "user")
+                self.assertIn(f"  4. Search work orders\n  5. My work\n  6. Summary\n{reports}  8. My account\n", shown)
                 for admins in ("  9. Manage users\n", "  10. Data and audit\n"):
                     self.assertEqual(admins in shown, role == "admin")
                 self.assertIn("  0. Log out\n", shown)

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import re
 import unittest
+from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Sequence
 from unittest import mock
 
@@ -12,7 +13,7 @@ from support import DatabaseTestCase
 import users
 import work_order
 from users import NOBODY, NONE, AuditFilter, Session
-from work_order import UNFINISHED, Due, Filter, Priority, Query, Sort, Status, WorkOrder
+from work_order import UNFINISHED, Count, Counted, Due, Filter, Grouping, Priority, Query, Sort, Status, WorkOrder
 
 # What each index is for.
 INDEXES: Dict[str, str] = {
@@ -23,6 +24,8 @@ INDEXES: Dict[str, str] = {
     "users_active_by_role": "the last active admin",
     "work_order_history_by_former_assignee": "what was taken from somebody",
     "work_order_history_by_work_order": "the history of a work order",
+    "work_order_history_from_finished": "what was reopened",
+    "work_order_history_to_finished": "what was resolved or cancelled",
     "work_order_notes": "the latest notes of a work order, and what its notes come to",
     "work_orders_by_assignee_change": "an assignee's, by change, and what others have changed of them",
     "work_orders_by_assignee_urgency": "an assignee's, and those of nobody",
@@ -33,7 +36,12 @@ INDEXES: Dict[str, str] = {
     "work_orders_by_requester_urgency": "a requester's",
     "work_orders_by_status_urgency": "those of a status",
     "work_orders_by_urgency": "everything, what is unfinished, and those of a priority",
+    "work_orders_created": "what was created in a week",
     "work_orders_deleted": "the deleted ones",
+    "work_orders_finished": "what was finished only after a moment",
+    "work_orders_resolved": "what resolution times are made of",
+    "work_orders_stopped": "what is not overdue because it is On Hold",
+    "work_orders_unfinished": "the backlog, and who has what of it",
     "work_orders_unfinished_by_due": "what is overdue, and how many",
 }
 
@@ -140,6 +148,8 @@ class PlanTest(DatabaseTestCase):
 
     def steps_of_everything_else(self) -> List[Step]:
         entry = users.audit_log(self.anna, AuditFilter(), None, 1)[0]
+        all_time = work_order.parse_period("all")
+        behind = [Query(Filter(counted=Counted(count, *all_time.bounds))) for count in Count]
         calls: Sequence[Callable[[], object]] = (
             lambda: work_order.my_work(self.uma),
             lambda: work_order.my_work(self.max),
@@ -155,6 +165,12 @@ class PlanTest(DatabaseTestCase):
             lambda: users.audit_log(self.anna, AuditFilter(username="max"), entry, 10),
             lambda: users.audit_log(self.anna, AuditFilter(event="logged in"), entry, 10),
             lambda: users.audit_log(self.anna, AuditFilter("max", "logged in"), entry, 10),
+            lambda: work_order.resolution_times(self.max, all_time, Grouping.REQUESTER),
+            lambda: work_order.backlog(self.max),
+            lambda: work_order.weekly_flow(self.max, all_time),
+            lambda: work_order.workload(self.max, all_time),
+            *(partial(work_order.read_page, self.max, query, (), 10) for query in behind),
+            lambda: work_order.service_targets(self.max),
             lambda: work_order.comment(self.max, 1, "Done"),
             lambda: work_order.change_status(self.max, self.get(self.max, 1), Status.RESOLVED, "Done"),
             lambda: work_order.change_status(self.max, self.get(self.max, 1), Status.OPEN),
