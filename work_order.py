@@ -143,7 +143,7 @@ class WorkOrder(NamedTuple):
     """A row of work_orders with the usernames of its people; times are UTC.
 
     `due_by` is what has set the due time, `none` too, and `held_since` when the present time On Hold began. `urgency`,
-    `is_finished` and `due_rank` are what lists are sorted by: lowest first, without a due date last.
+    `is_finished` and `due_rank` are what lists are sorted by, lowest first: those without a due date come last.
     """
 
     id: int
@@ -165,6 +165,11 @@ class WorkOrder(NamedTuple):
     urgency: int
     is_finished: int
     due_rank: str
+
+    @property
+    def created_second(self) -> int:
+        """When it was created, in seconds since 1970."""
+        return int(self.created_at.timestamp())
 
     @property
     def is_overdue(self) -> bool:
@@ -939,7 +944,7 @@ class Order(NamedTuple):
 
 # In the order of urgency, and of changes, SQLite finds the index of a filter by itself.
 _ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order(("urgency", "created_at", "id")),
+    Sort.URGENCY: Order(("urgency", "created_second", "id")),
     Sort.NEWEST: Order(
         ("id",),
         "DESC",

@@ -388,7 +388,7 @@ SELECT_CHANGED = """
 """
 
 ORDER_BY = {
-    Sort.URGENCY: "urgency, w.created_at, w.id",
+    Sort.URGENCY: "urgency, w.created_second, w.id",
     Sort.NEWEST: "w.id DESC",
     Sort.OLDEST: "w.id",
     Sort.CHANGED: "updated_at DESC, w.id DESC",
@@ -643,7 +643,7 @@ def _listed(session: Session, query: Query, seen: Sequence[work_order.WorkOrder]
 def _lists(desk: Desk) -> List[Action]:
     anna, seen = desk.anna, work_order.read_page(desk.anna, Query(), (), 500).work_orders
     last = seen[-1]
-    after = f"(urgency, w.created_at, w.id) > ({last.urgency}, '{database.utc_text(last.created_at)}', {last.id})"
+    after = f"(urgency, w.created_second, w.id) > ({last.urgency}, {last.created_second}, {last.id})"
     overdue, three = Filter(due=Due.OVERDUE), FILTERS[13]
     return [
         *(Action(f"list by {sort}", _listed(anna, Query(sort=sort)), desk.page("1", ORDER_BY[sort])) for sort in Sort),
