@@ -1730,7 +1730,7 @@ class MailScreen(SessionScreen):
         host = ask("SMTP host", users.parse_mail_host, Default(old.host, old.host or NONE))
         new = ask_mail_settings(old, host) if host else old._replace(host=None)
         users.change_mail_settings(self.session, new)
-        print(f"Mail settings saved: {printable(users.describe_mail_settings(new))}.")
+        print(f"Mail settings saved: {users.describe_mail_settings(new)}.")
 
     def send_test_message(self) -> None:
         """Send a message at once, and show what the mail server says."""

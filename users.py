@@ -60,8 +60,8 @@ FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 
 MERGED_SECONDS = 60
-# One attempt to send and recording that it was sent take less than a claim, which lasts at most 10 minutes.
-ATTEMPT_SECONDS, RECORDING_SECONDS, CLAIM_SECONDS = 120, 60, 240
+# An attempt to send, and the attempts to record that it was sent, take less than a claim lasts.
+ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRIED_FOR = 60, 4 * 60 * 60, timedelta(days=3)
 TEST_SECONDS = 10
 PROMPT_SECONDS = 0.8  # that sending may hold up a prompt or the end of the program
@@ -972,7 +972,7 @@ class MailError(ApplicationError):
     """A message was not sent; `stage` is how far the attempt came, and `is_final` says that another is of no use."""
 
     def __init__(self, reason: str, stage: Stage, is_final: bool = False) -> None:
-        self.reason, self.stage, self.is_final = " ".join(reason.split())[:LONGEST_REASON], stage, is_final
+        self.reason, self.stage, self.is_final = reason[:LONGEST_REASON], stage, is_final
         super().__init__(f"The message was not sent ({self.reason}).")
 
 
@@ -1194,15 +1194,16 @@ class Mailer:
 
     def wake(self) -> None:
         """Have sent what is due, if anything is; this takes no time and raises nothing."""
-        with suppress(sqlite3.Error):  # then at the next call
+        with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: then at the next call
             if not _is_due(self._connection):
                 return
             if not self._thread:
                 import threading
 
                 self._woken = threading.Event()
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, daemon=True)
+                thread.start()
+                self._thread = thread
             self._woken.set()
 
     def finish(self) -> None:
@@ -1407,17 +1408,22 @@ def _postpone(connection: Connection, claims: Sequence[Claim], error: MailError)
 
 
 def _remove_sent(connection: Connection, claim: Claim) -> None:
-    """Remove a message that was sent, with more patience than a person has: it would be sent again."""
-    deadline = time.monotonic() + RECORDING_SECONDS
-    while True:
-        try:
-            with transaction(connection):
-                connection.execute("DELETE FROM outbox WHERE id = ?", (claim.id,))
+    """Remove a message that was sent, with more patience than a person has: otherwise it would be sent again."""
+    for _ in range(RECORDING_ATTEMPTS):
+        if _is_removed(connection, claim):
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(1)
+
+
+def _is_removed(connection: Connection, claim: Claim) -> bool:
+    """Remove a message, and return whether that was possible: others may be holding the database."""
+    try:
+        with transaction(connection):
+            connection.execute("DELETE FROM outbox WHERE id = ?", (claim.id,))
+    except sqlite3.OperationalError as error:
+        if "is locked" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _send_from(path: Path, due_only: bool = False) -> int:
@@ -1447,7 +1453,8 @@ def _check_mail_is_on(settings: MailSettings) -> None:
 def _notification(settings: MailSettings, claim: Claim) -> bytes:
     """Return the message about a work order; those of one work order refer to the same one, as answers do."""
     number = f"#{claim.work_order_id}"
-    thread = f"<work-order-{claim.work_order_id}.{claim.opened_at:%Y%m%d%H%M%S}@{_domain(claim.message_id)}"
+    domain = _domain(claim.message_id.rstrip(">"))
+    thread = f"<work-order-{claim.work_order_id}.{claim.opened_at:%Y%m%d%H%M%S}@{domain}>"
     return _compose(
         settings,
         claim.address,
@@ -1536,7 +1543,8 @@ def _accepted(answer: Tuple[int, bytes]) -> str:
 
 
 def _answer(code: int, words: Union[bytes, str]) -> str:
-    return f"{code} {words.decode(errors='replace') if isinstance(words, bytes) else words}"
+    text = words.decode(errors="replace") if isinstance(words, bytes) else words
+    return f"{code} {' '.join(text.split())}"[:LONGEST_REASON]
 
 
 @contextmanager
