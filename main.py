@@ -1782,6 +1782,7 @@ class OutboxScreen(PagedScreen[None, Message]):
     needs = Action.MAIL
     empty_message = "There are none."
     lines_below = 10
+    reason_lines = 0
     columns: ClassVar[Sequence[Column[Message]]] = (
         Column("Written", lambda message: work_order.local_time(message.created_at), rank=1),
         Column("To", lambda message: message.username, stretch=True),
@@ -1796,7 +1797,13 @@ class OutboxScreen(PagedScreen[None, Message]):
 
     def print_rows(self, rows: Sequence[Message]) -> None:
         """Print the messages with their reasons."""
-        print_table(self.columns, rows, below=lambda message: [message.reason] if message.reason else [])
+        reasons = {message.id: [message.reason] for message in rows if message.reason}
+        self.reason_lines = sum(len(wrap(reason, "    ", "  ")) for (reason,) in reasons.values())
+        print_table(self.columns, rows, below=lambda message: reasons.get(message.id, ()))
+
+    def fits(self, lines: int) -> bool:
+        """Return whether so many lines fit the terminal with a description and the reasons, or there is none."""
+        return super().fits(lines + self.reason_lines)
 
     def page_size(self) -> int:
         """Return how many messages fit if each reason takes two lines."""
