@@ -64,7 +64,7 @@ MERGED_SECONDS = 60
 ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRIED_FOR = 60, 4 * 60 * 60, timedelta(days=3)
 TEST_SECONDS = 10
-PROMPT_SECONDS = 0.8  # that sending may hold up a prompt or the end of the program
+PROMPT_SECONDS = 0.7  # that sending may hold up a prompt or the end of the program
 MAILER_SECONDS = 60  # between looking for messages whose pause is over
 LONGEST_REASON, LONGEST_CREDENTIAL = 300, 1000
 
