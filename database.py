@@ -813,6 +813,46 @@ _INSIGHT = (
     """,
 )
 
+# There is one row of settings. A message waits until it is sent, and then its row is removed; one that failed for good
+# stays. While a session is sending it, it is claimed; `was_transmitted` says that the server may know it already.
+_MAIL = (
+    """
+    CREATE TABLE mail_settings (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        host TEXT,
+        port INTEGER NOT NULL DEFAULT 587 CHECK (port BETWEEN 1 AND 65535),
+        security TEXT NOT NULL DEFAULT 'starttls' CHECK (security IN ('starttls', 'tls', 'none')),
+        sender TEXT CHECK (length(sender) BETWEEN 3 AND 254),
+        username TEXT,
+        password TEXT,
+        CHECK (host IS NULL OR sender IS NOT NULL)
+    )
+    """,
+    "INSERT INTO mail_settings (id) VALUES (1)",
+    """
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
+        user_id INTEGER NOT NULL REFERENCES users (id),
+        message_id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        ending TEXT NOT NULL,
+        has_status INTEGER NOT NULL CHECK (has_status IN (0, 1)),
+        text TEXT NOT NULL,
+        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_attempt_at TEXT NOT NULL
+            CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', next_attempt_at) IS next_attempt_at),
+        claimed_until TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', claimed_until) IS claimed_until),
+        was_transmitted INTEGER NOT NULL DEFAULT 0 CHECK (was_transmitted IN (0, 1)),
+        failed_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', failed_at) IS failed_at),
+        reason TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    "CREATE INDEX outbox_by_next_attempt ON outbox (next_attempt_at) WHERE failed_at IS NULL",
+    "CREATE INDEX outbox_by_work_order ON outbox (work_order_id, user_id)",
+)
+
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
 MIGRATIONS: Tuple[Sequence[str], ...] = (
     _INITIAL_SCHEMA,
@@ -822,6 +862,7 @@ MIGRATIONS: Tuple[Sequence[str], ...] = (
     _WORKING_DAY,
     _SCALE,
     _INSIGHT,
+    _MAIL,
 )
 
 

@@ -40,7 +40,22 @@ import database
 import users
 import work_order
 from database import ApplicationError, explain, printable
-from users import ANY, ME, NOBODY, NONE, Action, AuditEntry, AuditFilter, Role, Session, SessionEndedError, User
+from users import (
+    ANY,
+    ME,
+    NOBODY,
+    NONE,
+    Action,
+    AuditEntry,
+    AuditFilter,
+    MailSettings,
+    Message,
+    Role,
+    Security,
+    Session,
+    SessionEndedError,
+    User,
+)
 from work_order import (
     UNFINISHED,
     BacklogRow,
@@ -750,8 +765,8 @@ class SessionScreen(Screen):
         return WorkOrderScreen(self.session, ask("Work order ID", work_order.parse_id))
 
 
-def run_screens(start: Screen) -> None:
-    """Run a stack of screens that begins with `start`, until that one is left."""
+def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
+    """Run a stack of screens that begins with `start`, until that one is left; `after_each` follows each option."""
     stack: List[Screen] = []
     screen = start
     while True:
@@ -761,6 +776,7 @@ def run_screens(start: Screen) -> None:
                 stack = [*_below(stack, screen), screen]
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
+                after_each()
         except SessionEndedError as error:
             logged_out = "You are logged out. " if screen.session and isinstance(error, IdleError) else ""
             print_error(f"{logged_out}{error}")
@@ -2032,8 +2048,107 @@ class DeletedScreen(PagedScreen[None, WorkOrder]):
     )
 
 
+class MailScreen(SessionScreen):
+    """How messages reach people."""
+
+    heading = "Mail"
+    needs = Action.MAIL
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print where messages go and how many wait."""
+        options = super().show()
+        settings, count = users.mail_state(self.session)
+        print(*wrap(f"{users.describe_mail_settings(settings)}; {users.describe_outbox(count)}"), sep="\n")
+        return options
+
+    def change_settings(self) -> None:
+        """Say which mail server takes the messages; without one there are no further questions."""
+        old, _ = users.mail_state(self.session)
+        host = ask("SMTP host", users.parse_mail_host, Default(old.host, old.host or NONE))
+        new = ask_mail_settings(old, host) if host else old._replace(host=None)
+        users.change_mail_settings(self.session, new)
+        print(f"Mail settings saved: {users.describe_mail_settings(new)}.")
+
+    def send_test_message(self) -> None:
+        """Send a message at once, and show what the mail server says."""
+        own = users.current_user(self.session).email
+        to = ask("To", users.parse_address, Default(own) if own else None)
+        print("Sending ...", flush=True)
+        answer = users.send_test_message(self.session, to)
+        print(*wrap(f"Test message to {to} sent. The mail server says: {answer}", indent=""), sep="\n")
+
+    def show_waiting(self) -> Next:
+        """Open the list of the messages that wait or have failed."""
+        return OutboxScreen(self.session)
+
+    def send_now(self) -> None:
+        """Try every message that waits, whatever its pause."""
+        sent = users.send_now(self.session)
+        print("Sending goes on in the background." if sent is None else f"{users.describe_sent(sent)}.")
+
+    MENU: ClassVar[Sequence[Option["MailScreen"]]] = (
+        Option(1, "Settings", change_settings, Action.MAIL),
+        Option(2, "Send a test message", send_test_message, Action.MAIL, saves=False),
+        Option(3, "Show waiting messages", show_waiting, Action.MAIL),
+        Option(4, "Send now", send_now, Action.MAIL),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+def ask_mail_settings(old: MailSettings, host: str) -> MailSettings:
+    """Ask for the rest of the settings; an empty answer keeps what is set, the password too, which is never shown."""
+    return MailSettings(
+        host,
+        ask("Port", users.parse_port, Default(old.port)),
+        ask_choice("Security", tuple(Security), Default(old.security)),
+        ask("Sender's address", users.parse_address, Default(old.sender) if old.sender else None),
+        ask("Username", users.parse_credential, Default(old.username, old.username or NONE)),
+        ask(
+            "Password",
+            users.parse_credential,
+            Default(old.password, "unchanged" if old.password else NONE),
+            read_password,
+        ),
+    )
+
+
+class OutboxScreen(PagedScreen[None, Message]):
+    """The messages that wait or have failed, newest first, each with the reason why it was not sent."""
+
+    heading = "Waiting and failed messages, newest first"
+    needs = Action.MAIL
+    empty_message = "There are none."
+    lines_below = 10
+    reason_lines = 0
+    columns: ClassVar[Sequence[Column[Message]]] = (
+        Column("Written", lambda message: work_order.local_time(message.created_at), rank=1),
+        Column("To", lambda message: message.username, stretch=True),
+        Column("Work order", lambda message: f"#{message.work_order_id}"),
+        Column("Tries", lambda message: str(message.attempts), rank=2),
+        Column("Next try", users.describe_attempt),
+    )
+
+    def read(self, _: None, seen: Sequence[Message], limit: int) -> List[Message]:
+        """Return the messages that follow those already seen."""
+        return users.outbox(self.session, seen[-1] if seen else None, limit)
+
+    def print_rows(self, rows: Sequence[Message]) -> None:
+        """Print the messages with their reasons."""
+        reasons = {message.id: [message.reason] for message in rows if message.reason}
+        self.reason_lines = sum(len(wrap(reason, "    ", "  ")) for (reason,) in reasons.values())
+        print_table(self.columns, rows, below=lambda message: reasons.get(message.id, ()))
+
+    def fits(self, lines: int) -> bool:
+        """Return whether so many lines fit the terminal with a description and the reasons, or there is none."""
+        return super().fits(lines + self.reason_lines)
+
+    def page_size(self) -> int:
+        """Return how many messages fit if each reason takes two lines."""
+        return max(2, super().page_size() // 3) if sys.stdout.isatty() else ROWS_PER_PAGE
+
+
 class DataScreen(SessionScreen):
-    """Backups, the audit log and what was deleted, for admins."""
+    """Backups, the audit log, what was deleted, and mail, for admins."""
 
     heading = "Data and audit"
 
@@ -2056,6 +2171,7 @@ class DataScreen(SessionScreen):
         Option(4, "Deleted work orders", DeletedScreen, Action.RESTORE),
         Option(5, "Audit log", AuditScreen, Action.AUDIT),
         Option(6, "Check database", check_database, Action.BACK_UP),
+        Option(7, "Mail", MailScreen),
         Option(0, "Back", Screen.go_back),
     )
 
@@ -2222,8 +2338,12 @@ def main(arguments: Sequence[str]) -> int:
     except database.EXPECTED_FAULTS as fault:
         print(f"Error: {printable(explain(fault))}", file=sys.stderr)
         return 1
+    mailer = users.Mailer(connection, log_exception)
     with closing(connection):
-        run_screens(StartScreen(connection))
+        try:
+            run_screens(StartScreen(connection), mailer.wake)
+        finally:
+            mailer.finish()
     return 0
 
 

@@ -1,11 +1,16 @@
-"""Work orders: their fields, who may change them, how they are found, and their history."""
+"""Work orders: their fields, who may change them, how they are found, and their history.
 
+`python work_order.py` sends the messages about them that wait.
+"""
+
+import os
 import re
 import sqlite3
+import sys
 import unicodedata
 from bisect import bisect_right
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
 from enum import Enum, IntEnum
@@ -28,6 +33,7 @@ from typing import (
     TypeVar,
 )
 
+import database
 import users
 from database import ApplicationError, Connection, distinct, limited, now, snapshot, transaction, utc_text, where
 from users import COUNTED_AT_MOST, NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
@@ -525,7 +531,7 @@ def create(
             ),
         )
         assert cursor.lastrowid is not None
-        users.record_change(session.connection, cursor.lastrowid, user, at, "created")
+        _record(session.connection, cursor.lastrowid, user, at, "created")
     return cursor.lastrowid
 
 
@@ -616,7 +622,7 @@ def comment(session: Session, work_order_id: int, text: str) -> None:
         _refuse_too_many_notes(session.connection, current.id, text)
         at = now()
         session.connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
-        users.record_change(session.connection, current.id, user, at, "comment", note=text)
+        _record(session.connection, current.id, user, at, "comment", note=text)
 
 
 def delete(session: Session, work_order_id: int) -> None:
@@ -661,7 +667,7 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
         {"new": utc_text(new) if isinstance(new, datetime) else new, "now": at, "id": current.id},
     )
     old_text, new_text = field.as_text(old), field.as_text(new)
-    users.record_change(session.connection, current.id, user, at, field.name, old_text, new_text, note)
+    _record(session.connection, current.id, user, at, field.name, old_text, new_text, note)
     field.follow_up(session.connection, user, current, new, at)
     return True
 
@@ -798,6 +804,51 @@ def _held_seconds(connection: Connection, work_order: WorkOrder) -> int:
         {"created": utc_text(work_order.created_at), "id": work_order.id},
     ).fetchone()
     return int(seconds)
+
+
+# Telling those whom a change concerns
+
+
+def _record(
+    connection: Connection,
+    work_order_id: int,
+    by: User,
+    at: str,
+    field: str,
+    old: Optional[str] = None,
+    new: Optional[str] = None,
+    note: str = "",
+) -> None:
+    """Record a change in the history, inside its transaction, and put the messages about it in the outbox."""
+    users.record_change(connection, work_order_id, by, at, field, old, new, note)
+    changed = _find(connection, work_order_id) if field in _SUBJECTS and users.is_mail_on(connection) else None
+    if changed:
+        entry = HistoryEntry(0, datetime.fromisoformat(at), by.username, field, old, new, note)
+        ending, text = _SUBJECTS[field].format(new), describe_message(entry, changed)
+        notice = users.Notice(changed.id, changed.title, ending, field == _STATUS.name, text)
+        for recipient in _concerned(connection, entry, changed):
+            if recipient.id != by.id and recipient.is_active and is_permitted(recipient, Action.VIEW, changed):
+                users.put_in_outbox(connection, recipient, notice)
+
+
+# How the subject of a message ends, by the field of the change; nobody hears of other fields.
+_SUBJECTS: Mapping[str, str] = {
+    "created": "created",
+    REQUESTER.name: "created",
+    _STATUS.name: "{}",
+    ASSIGNEE.name: "assigned to {}",
+    "comment": "comment",
+}
+
+
+def _concerned(connection: Connection, entry: HistoryEntry, changed: WorkOrder) -> List[User]:
+    """Return the requester and, unless the work order is new to the requester, its assignee and the former one."""
+    usernames = {changed.requester}
+    if entry.field not in ("created", REQUESTER.name):
+        usernames.add(changed.assignee or NOBODY)
+    if entry.field == ASSIGNEE.name:
+        usernames.add(entry.old_value or NOBODY)
+    return [users.find(connection, username) for username in sorted(usernames - {NOBODY})]
 
 
 # Deleted work orders
@@ -2256,6 +2307,13 @@ def describe_entry(entry: HistoryEntry) -> str:
     return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
 
 
+def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
+    """Return what a message says about a change; nothing that somebody typed begins a line of it."""
+    is_new = entry.field in ("created", REQUESTER.name)
+    text = describe_entry(entry._replace(note=work_order.description) if is_new else entry)
+    return "\n    ".join(text.splitlines())
+
+
 def describe_loss(count: int) -> str:
     """Return what to add about the work orders that will lose their assignee, if there are any."""
     return f" {quantity(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
@@ -2272,3 +2330,24 @@ def describe_release(count: int, username: str) -> str:
 def describe_value(field: str, text: str) -> str:
     """Return a value that the history stores as the person sees it: a moment in local time."""
     return FIELDS[field].describe(text) if text != FIELDS[field].none else text
+
+
+# Command line
+
+
+def main() -> List[str]:
+    """Send the messages that wait, and return what became of them; raise that if some still wait."""
+    with closing(database.connect(database.default_path())) as connection:
+        sent = users.send_waiting(connection)
+        count = users.count_outbox(connection)
+    summary = f"{users.describe_sent(sent)}; {users.describe_outbox(count)}."
+    if count.waiting:
+        raise ApplicationError(summary)
+    return [summary]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print("usage: python work_order.py", file=sys.stderr)
+        sys.exit(2)
+    os._exit(database.run_command(main))

@@ -104,6 +104,7 @@ GLANCED_AT: Dict[str, Type[main.Screen]] = {
     "account": main.AccountScreen,
     "users": main.UsersScreen,
     "data": main.DataScreen,
+    "mail": main.MailScreen,
     "audit log": main.AuditScreen,
     "deleted": main.DeletedScreen,
 }

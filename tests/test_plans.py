@@ -20,6 +20,8 @@ INDEXES: Dict[str, str] = {
     "audit_log_by_event": "the audit log of a kind, and its kinds",
     "audit_log_by_subject": "the audit log of an account to which something was done",
     "audit_log_by_user": "the audit log of an account that did something",
+    "outbox_by_next_attempt": "whether a message is due",
+    "outbox_by_work_order": "what a new message may be added to",
     "password_failures_by_time": "forgetting old failures",
     "users_active_by_role": "the last active admin",
     "work_order_history_by_former_assignee": "what was taken from somebody",
@@ -62,6 +64,7 @@ class PlanTest(DatabaseTestCase):
         work_order.comment(self.max, 1, "On my way")
         work_order.change(self.max, shown, work_order.CATEGORY, "Hardware")
         work_order.take(self.max, self.get(self.max, 1))
+        self.connection.execute("UPDATE mail_settings SET host = '127.0.0.1', sender = 'it@example.org'")
 
     def steps(self, call: Callable[..., object], *arguments: object) -> List[Step]:
         found = []
@@ -171,6 +174,7 @@ class PlanTest(DatabaseTestCase):
             *(partial(work_order.read_page, self.max, query, (), 10) for query in behind),
             lambda: work_order.service_targets(self.max),
             lambda: work_order.comment(self.max, 1, "Done"),
+            lambda: users.is_mail_due(self.connection),
             lambda: work_order.change_status(self.max, self.get(self.max, 1), Status.RESOLVED, "Done"),
             lambda: work_order.change_status(self.max, self.get(self.max, 1), Status.OPEN),
             lambda: users.log_in(self.connection, "ghost", "battery horse 8"),
