@@ -14,15 +14,16 @@ import unicodedata
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
 YIELD_SECONDS = 0.003  # how long a session that has just written lets others try first
 PAGES_PER_STEP = 10_000  # of a backup: 40 MB
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
-# quick_check reads the whole file: 16 MiB take the blink of an eye, while a large database must still open at once.
-CHECKED_WHEN_OPENED_BYTES = 16 * 1024 * 1024
+# quick_check reads the whole file: 1 MiB takes 10 ms, while a large database must still open at once.
+CHECKED_WHEN_OPENED_BYTES = 1024 * 1024
+CACHE_KIBIBYTES = 8 * 1024  # enough for the inner pages of every index of a million work orders
 
 
 # Errors
@@ -78,7 +79,7 @@ def explain(fault: Exception) -> str:
 
 def printable(text: str) -> str:
     """Return the text on one line with every character that could control a terminal shown as an escape."""
-    return "".join(map(_printable_character, text))
+    return text if text.isprintable() else "".join(map(_printable_character, text))
 
 
 def _printable_character(character: str) -> str:
@@ -106,6 +107,22 @@ def where(conditions: Iterable[Tuple[object, str, Sequence[object]]]) -> Tuple[s
     """
     wanted = [(sql, values) for is_wanted, sql, values in conditions if is_wanted]
     return " AND ".join(sql for sql, _ in wanted) or "1", [value for _, values in wanted for value in values]
+
+
+def distinct(connection: sqlite3.Connection, table: str, column: str, condition: str = "1") -> List[str]:
+    """Return the values of an indexed column, in order, going from each to the next: DISTINCT would read every row."""
+    rows = connection.execute(
+        f"""
+        WITH RECURSIVE known (value) AS (
+            SELECT min({column}) FROM {table} WHERE {condition}
+            UNION ALL
+            SELECT (SELECT min({column}) FROM {table} WHERE {column} > known.value AND {condition})
+            FROM known WHERE known.value IS NOT NULL
+        )
+        SELECT value FROM known WHERE value IS NOT NULL
+        """
+    ).fetchall()
+    return [value for (value,) in rows]
 
 
 # Schema
@@ -492,7 +509,352 @@ _WORKING_DAY = (
     "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank, id) WHERE deleted_at IS NULL",
 )
 
-# What tells that a file's content was imported before.
+# What lists and counts look at stands in columns of their indexes, so that no row has to be read but those on the
+# screen. SQLite reads an index alone only where no generated column is asked for, hence an urgency that is stored; and
+# a number of seconds takes a fifth of the room that a moment's text does. An index ends in the rowid by itself.
+_SCALE = (
+    *(
+        f"DROP INDEX {index}"
+        for index in (
+            "work_orders_by_urgency",
+            "work_orders_by_requester_urgency",
+            "work_orders_by_status_priority_assignee",
+            "work_orders_by_status_urgency",
+            "work_orders_by_priority_urgency",
+            "work_orders_by_assignee_urgency",
+            "work_orders_by_category_urgency",
+            "work_orders_with_due_by_urgency",
+            "work_orders_by_change",
+            "work_orders_by_due",
+            "work_order_comments",
+            "work_order_notes",
+            "work_order_history_by_work_order",
+            "audit_log_by_user",
+            "audit_log_by_subject",
+            "audit_log_by_event",
+        )
+    ),
+    "ALTER TABLE work_orders RENAME COLUMN urgency TO computed_urgency",
+    "ALTER TABLE work_orders ADD COLUMN urgency INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN created_second INTEGER",
+    "UPDATE work_orders SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)",
+    """
+    CREATE TRIGGER work_orders_place_new AFTER INSERT ON work_orders
+    BEGIN
+        UPDATE work_orders
+            SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)
+            WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_place_change AFTER UPDATE OF status, priority, created_at ON work_orders
+    BEGIN
+        UPDATE work_orders
+            SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)
+            WHERE id = new.id;
+    END
+    """,
+    "CREATE INDEX work_order_history_by_work_order ON work_order_history (work_order_id)",
+    "CREATE INDEX audit_log_by_user ON audit_log (user_id)",
+    "CREATE INDEX audit_log_by_subject ON audit_log (subject_id)",
+    "CREATE INDEX audit_log_by_event ON audit_log (event)",
+    "CREATE INDEX work_orders_by_change ON work_orders (updated_at) WHERE deleted_at IS NULL",
+    "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank) WHERE deleted_at IS NULL",
+    """
+    CREATE INDEX work_orders_by_urgency ON work_orders (urgency, created_second, id, due_at, deleted_at)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_status_urgency ON work_orders (status, urgency, created_second, id, due_at, deleted_at)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_category_urgency
+        ON work_orders (category, urgency, created_second, id, due_at, deleted_at) WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_requester_urgency
+        ON work_orders (requester_id, urgency, created_second, id, status, category, assignee_id, due_at, deleted_at)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_assignee_urgency
+        ON work_orders (assignee_id, urgency, created_second, id, status, category, due_at, deleted_at)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_requester_change ON work_orders (requester_id, updated_at, id, deleted_at)
+        WHERE deleted_at IS NULL
+    """,
+    """
+    CREATE INDEX work_orders_by_assignee_change ON work_orders (assignee_id, updated_at, id, deleted_at)
+        WHERE deleted_at IS NULL AND assignee_id IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_orders_unfinished_by_due ON work_orders (due_at, status, category, urgency, deleted_at)
+        WHERE deleted_at IS NULL AND due_at IS NOT NULL AND urgency < 4
+    """,
+    """
+    CREATE INDEX work_order_history_by_former_assignee ON work_order_history (old_value)
+        WHERE field = 'assignee'
+    """,
+    """
+    CREATE TABLE work_order_totals (
+        status TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        total INTEGER NOT NULL,
+        PRIMARY KEY (status, priority)
+    ) WITHOUT ROWID
+    """,
+    "INSERT INTO work_order_totals SELECT status, priority, sum(total) FROM work_order_counts GROUP BY 1, 2",
+    """
+    CREATE TRIGGER work_order_counts_total_new AFTER INSERT ON work_order_counts
+    BEGIN
+        INSERT INTO work_order_totals VALUES (new.status, new.priority, new.total)
+            ON CONFLICT (status, priority) DO UPDATE SET total = total + new.total;
+    END
+    """,
+    """
+    CREATE TRIGGER work_order_counts_total_change AFTER UPDATE ON work_order_counts
+    BEGIN
+        UPDATE work_order_totals SET total = total + new.total - old.total
+            WHERE status = new.status AND priority = new.priority;
+    END
+    """,
+    "DROP TRIGGER work_orders_index_new",
+    "DROP TRIGGER work_orders_index_change",
+    "DROP TRIGGER work_order_notes_index",
+    "DROP TABLE work_order_search",
+    "DROP VIEW work_order_texts",
+    # What ends a text stands for a third character after its last two.
+    """
+    CREATE VIEW work_order_texts AS
+        SELECT id, title || char(10) || description || char(10) || coalesce((
+            SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
+                SELECT note FROM work_order_history
+                WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
+            )
+        ), '') || char(10, 10) AS text
+        FROM work_orders
+    """,
+    # One index knows the words and their beginnings, the other every three characters that stand together; neither
+    # knows where: nothing asks for that, and the indexes are half the size.
+    """
+    CREATE VIRTUAL TABLE work_order_search USING fts5 (
+        text, content = 'work_order_texts', content_rowid = 'id', detail = 'none', columnsize = 0,
+        tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
+    )
+    """,
+    """
+    CREATE VIRTUAL TABLE work_order_trigrams USING fts5 (
+        text, content = 'work_order_texts', content_rowid = 'id', detail = 'none', columnsize = 0,
+        tokenize = 'trigram'
+    )
+    """,
+    "INSERT INTO work_order_search (work_order_search, rank) VALUES ('hashsize', 16777216)",
+    "INSERT INTO work_order_trigrams (work_order_trigrams, rank) VALUES ('hashsize', 16777216)",
+    "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
+    "INSERT INTO work_order_trigrams (work_order_trigrams) VALUES ('rebuild')",
+    "CREATE VIRTUAL TABLE work_order_search_terms USING fts5vocab (work_order_search, instance)",
+    "CREATE VIRTUAL TABLE work_order_trigrams_terms USING fts5vocab (work_order_trigrams, instance)",
+    *(
+        f"""
+        CREATE TRIGGER {name}
+        BEGIN
+            INSERT INTO work_order_search (rowid, text) SELECT id, text FROM work_order_texts WHERE id = {work_order};
+            INSERT INTO work_order_trigrams (rowid, text) SELECT id, text FROM work_order_texts WHERE id = {work_order};
+        END
+        """
+        for name, work_order in (
+            ("work_orders_index_new AFTER INSERT ON work_orders", "new.id"),
+            ("work_orders_index_new_text AFTER UPDATE OF title, description ON work_orders", "new.id"),
+            ("work_order_notes_index AFTER INSERT ON work_order_history WHEN new.note <> ''", "new.work_order_id"),
+        )
+    ),
+    *(
+        f"""
+        CREATE TRIGGER {name}
+        BEGIN
+            INSERT INTO work_order_search (work_order_search, rowid, text)
+                SELECT 'delete', id, text FROM work_order_texts WHERE id = {work_order};
+            INSERT INTO work_order_trigrams (work_order_trigrams, rowid, text)
+                SELECT 'delete', id, text FROM work_order_texts WHERE id = {work_order};
+        END
+        """
+        for name, work_order in (
+            ("work_orders_index_old_text BEFORE UPDATE OF title, description ON work_orders", "old.id"),
+            ("work_order_notes_index_old BEFORE INSERT ON work_order_history WHEN new.note <> ''", "new.work_order_id"),
+        )
+    ),
+)
+
+# What reports count is kept by the changes themselves, in columns that their indexes hold whole, and no generated ones:
+# SQLite would look each row up for those. That is why the indexes also name what their conditions fix.
+_INSIGHT = (
+    """
+    CREATE TABLE service_targets (
+        priority INTEGER PRIMARY KEY CHECK (priority IN (1, 2, 3, 4)),
+        response_hours INTEGER CHECK (response_hours BETWEEN 1 AND 9999),
+        resolution_hours INTEGER CHECK (resolution_hours BETWEEN 1 AND 9999)
+    )
+    """,
+    "INSERT INTO service_targets (priority) VALUES (1), (2), (3), (4)",
+    # Where the due time comes from; NULL with one that stands is by hand, too.
+    "ALTER TABLE work_orders ADD COLUMN due_by TEXT CHECK (due_by IN ('hand', 'target'))",
+    """
+    ALTER TABLE work_orders ADD COLUMN held_since TEXT
+        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', held_since) IS held_since)
+    """,
+    # When the work order was last finished, as far as it still is.
+    """
+    ALTER TABLE work_orders ADD COLUMN finished_at TEXT
+        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', finished_at) IS finished_at)
+    """,
+    "ALTER TABLE work_orders ADD COLUMN resolution_seconds INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
+    "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
+    # What these four hold, as the history tells it. Each change of the status ends a spell of the old one, which began
+    # with the change before it or with the creation.
+    """
+    CREATE VIEW work_order_measures AS SELECT
+        id,
+        CASE WHEN status = 'On Hold' THEN (
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' ORDER BY work_order_history.id DESC LIMIT 1
+        ) END AS held_since,
+        CASE WHEN status IN ('Resolved', 'Cancelled') THEN coalesce((
+            SELECT changed_at FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'status' AND old_value NOT IN ('Resolved', 'Cancelled')
+            ORDER BY work_order_history.id DESC LIMIT 1
+        ), resolved_at, created_at) END AS finished_at,
+        CASE WHEN status = 'Resolved' THEN strftime('%s', resolved_at) - strftime('%s', created_at) - (
+            SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+                SELECT old_value, changed_at AS ended_at,
+                    lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY work_order_history.id) AS began_at
+                FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
+            ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
+        ) END AS resolution_seconds,
+        (
+            SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field IN ('comment', 'assignee', 'status')
+                AND user_id <> work_orders.requester_id
+        ) AS response_seconds
+    FROM work_orders
+    """,
+    """
+    UPDATE work_orders SET
+        due_by = CASE WHEN due_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'due date'
+        ) THEN 'hand' END,
+        (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = work_orders.id
+        )
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders WHEN new.status <> 'Open'
+    BEGIN
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.id
+        ) WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_change AFTER UPDATE OF requester_id, status, created_at, resolved_at
+        ON work_orders
+    BEGIN
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.id
+        ) WHERE id = new.id;
+    END
+    """,
+    """
+    CREATE TRIGGER work_orders_measure_history AFTER INSERT ON work_order_history
+        WHEN new.field IN ('comment', 'assignee', 'status')
+    BEGIN
+        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+            WHERE id = new.work_order_id
+        ) WHERE id = new.work_order_id;
+    END
+    """,
+    """
+    CREATE INDEX work_orders_resolved ON work_orders (
+        resolved_at, id, priority, category, assignee_id, requester_id, resolution_seconds, response_seconds,
+        response_hours, due_at, deleted_at
+    ) WHERE deleted_at IS NULL AND resolved_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_orders_unfinished ON work_orders (
+        created_at, id, priority, assignee_id, status, due_at, deleted_at
+    ) WHERE deleted_at IS NULL AND status IN ('Open', 'In Progress', 'On Hold')
+    """,
+    # On Hold, a due time that came from a target does not run out.
+    """
+    CREATE INDEX work_orders_stopped ON work_orders (status, due_by, due_at, held_since, deleted_at)
+        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
+    """,
+    "CREATE INDEX work_orders_created ON work_orders (created_at, deleted_at) WHERE deleted_at IS NULL",
+    """
+    CREATE INDEX work_orders_finished ON work_orders (finished_at, created_at, id, deleted_at)
+        WHERE deleted_at IS NULL AND finished_at IS NOT NULL
+    """,
+    """
+    CREATE INDEX work_order_history_to_finished
+        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
+        WHERE field = 'status' AND new_value IN ('Resolved', 'Cancelled')
+    """,
+    """
+    CREATE INDEX work_order_history_from_finished
+        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
+        WHERE field = 'status' AND old_value IN ('Resolved', 'Cancelled')
+    """,
+)
+
+# There is one row of settings. A message waits until it is sent, and then its row is removed; one that failed for good
+# stays. While a session is sending it, it is claimed; `was_transmitted` says that the server may know it already.
+_MAIL = (
+    """
+    CREATE TABLE mail_settings (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        host TEXT,
+        port INTEGER NOT NULL DEFAULT 587 CHECK (port BETWEEN 1 AND 65535),
+        security TEXT NOT NULL DEFAULT 'starttls' CHECK (security IN ('starttls', 'tls', 'none')),
+        sender TEXT CHECK (length(sender) BETWEEN 3 AND 254),
+        username TEXT,
+        password TEXT,
+        CHECK (host IS NULL OR sender IS NOT NULL)
+    )
+    """,
+    "INSERT INTO mail_settings (id) VALUES (1)",
+    """
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
+        user_id INTEGER NOT NULL REFERENCES users (id),
+        message_id TEXT NOT NULL UNIQUE,
+        title TEXT NOT NULL,
+        ending TEXT NOT NULL,
+        has_status INTEGER NOT NULL CHECK (has_status IN (0, 1)),
+        text TEXT NOT NULL,
+        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_attempt_at TEXT NOT NULL
+            CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', next_attempt_at) IS next_attempt_at),
+        claimed_until TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', claimed_until) IS claimed_until),
+        was_transmitted INTEGER NOT NULL DEFAULT 0 CHECK (was_transmitted IN (0, 1)),
+        failed_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', failed_at) IS failed_at),
+        reason TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    "CREATE INDEX outbox_by_next_attempt ON outbox (next_attempt_at) WHERE failed_at IS NULL",
+    "CREATE INDEX outbox_by_work_order ON outbox (work_order_id, user_id)",
+)
+
+# `imported_files` tells that a file's content was imported before. The texts of an import are indexed before its work
+# orders are there, so that others don't have to wait for that; until then they stand in `texts_being_imported`.
 _EXCHANGE = (
     """
     CREATE TABLE imported_files (
@@ -500,10 +862,34 @@ _EXCHANGE = (
         imported_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', imported_at) IS imported_at)
     ) WITHOUT ROWID
     """,
+    "CREATE TABLE texts_being_imported (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+    "DROP VIEW work_order_texts",
+    """
+    CREATE VIEW work_order_texts AS
+        SELECT id, title || char(10) || description || char(10) || coalesce((
+            SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
+                SELECT note FROM work_order_history
+                WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
+            )
+        ), '') || char(10, 10) AS text
+        FROM work_orders
+        UNION ALL
+        SELECT id, text FROM texts_being_imported
+    """,
 )
 
 # PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (_INITIAL_SCHEMA, _DAILY_WORK, _GUESSING, _TRUST, _WORKING_DAY, _EXCHANGE)
+MIGRATIONS: Tuple[Sequence[str], ...] = (
+    _INITIAL_SCHEMA,
+    _DAILY_WORK,
+    _GUESSING,
+    _TRUST,
+    _WORKING_DAY,
+    _SCALE,
+    _INSIGHT,
+    _MAIL,
+    _EXCHANGE,
+)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -671,6 +1057,7 @@ def open_file(path: Path) -> Connection:
     try:
         for pragma in ("foreign_keys = ON", "cell_size_check = ON", "synchronous = EXTRA"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA cache_size = {-CACHE_KIBIBYTES}")
     except BaseException:
         connection.close()
         raise
@@ -755,18 +1142,30 @@ def _check_content(connection: Connection) -> None:
 
 
 BULK_CACHE_KIB = 64 * 1024
+INDEXED_AT_ONCE = 1_500_000  # characters, which take about 0.3 s, for which others have to wait
 _STAGED = ("work_orders", "work_order_history")
-# What the triggers do for each new row, done for all of them at once.
-_INSTEAD_OF_TRIGGERS = (
+_INDEX_TEXTS = (
     """
-    INSERT INTO work_order_counts
-        SELECT requester_id, status, priority, count(*) FROM staging.work_orders WHERE true GROUP BY 1, 2, 3
-        ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + excluded.total
+    INSERT INTO main.texts_being_imported
+        SELECT id, text FROM staging.work_order_texts WHERE id BETWEEN :first AND :last
     """,
-    """
-    INSERT INTO work_order_search (rowid, title, description, notes)
-        SELECT id, title, description, notes FROM staging.texts
-    """,
+    *(
+        f"""
+        INSERT INTO main.{index} (rowid, text)
+            SELECT id, text FROM main.texts_being_imported WHERE id BETWEEN :first AND :last
+        """
+        for index in ("work_order_search", "work_order_trigrams")
+    ),
+)
+_FORGET_TEXTS = (
+    *(
+        f"""
+        INSERT INTO main.{index} ({index}, rowid, text)
+            SELECT 'delete', id, text FROM main.texts_being_imported WHERE id BETWEEN :first AND :last
+        """
+        for index in ("work_order_search", "work_order_trigrams")
+    ),
+    "DELETE FROM main.texts_being_imported WHERE id BETWEEN :first AND :last",
 )
 
 
@@ -786,16 +1185,14 @@ def staging(connection: Connection) -> Iterator[None]:
             connection.execute("DETACH staging")
 
 
-def stage_schema(connection: Connection, *types: str) -> None:
-    """Make the tables, the indexes or the view of the work orders and their history in `staging`, as they are here."""
+def stage_schema(connection: Connection, kind: str, *names: str) -> None:
+    """Make the tables or views of these names, or the indexes of these tables, in `staging`, as they are here."""
     rows = connection.execute(
         f"""
         SELECT sql FROM main.sqlite_master
-        WHERE tbl_name IN ('work_orders', 'work_order_history', 'work_order_texts')
-            AND sql IS NOT NULL AND type IN ({", ".join("?" * len(types))})
-        ORDER BY rowid
+        WHERE type = ? AND tbl_name IN ({", ".join("?" * len(names))}) AND sql IS NOT NULL ORDER BY rowid
         """,
-        types,
+        (kind, *names),
     ).fetchall()
     for row in rows:
         connection.execute(re.sub("^CREATE (TABLE|INDEX|VIEW) ", r"CREATE \1 staging.", row["sql"]))
@@ -818,7 +1215,7 @@ def bulk(connection: Connection) -> Iterator[None]:
 def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, int]]:
     """Take so many ids of each table out of use, and yield by table the last id before them.
 
-    If the block fails, they are given back where no others have followed.
+    If the block fails, they are given back where no others have followed and no text of theirs is indexed.
     """
     last = {}
     with transaction(connection):
@@ -831,20 +1228,84 @@ def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, in
     try:
         yield last
     except BaseException:
+        connection.set_progress_handler(None, 0)  # which would stop this, too
         with transaction(connection):
             connection.executemany(
-                "UPDATE main.sqlite_sequence SET seq = ? WHERE name = ? AND seq = ?",
+                """
+                UPDATE main.sqlite_sequence SET seq = ?
+                WHERE name = ? AND seq = ? AND NOT EXISTS (SELECT 1 FROM main.texts_being_imported)
+                """,
                 [(last[table], table, last[table] + count) for table, count in counts.items()],
             )
         raise
 
 
+@contextmanager
+def indexed_texts(connection: Connection, progress: Callable[[int], None]) -> Iterator[None]:
+    """Index the texts of what `staging` has, in short transactions, and take them out again if the block fails.
+
+    The block has to insert the work orders. `progress` gets the number of those indexed. What an import that was killed
+    has left in the indexes is taken out, and so is what another one that is running has put there: it then fails.
+    """
+    _forget_texts(connection, 0, sys.maxsize)
+    total, first, last = _staged_ids(connection)
+    try:
+        indexed = None
+        for piece in _pieces(connection, "staging.work_order_texts"):
+            with transaction(connection):
+                _check_texts(connection, first if indexed else None, indexed)
+                for statement in _INDEX_TEXTS:
+                    connection.execute(statement, piece)
+            indexed = piece["last"]
+            progress(total - last + indexed)
+        yield
+    except BaseException:
+        connection.set_progress_handler(None, 0)  # which would stop this, too
+        _forget_texts(connection, first, last)
+        raise
+
+
+def _forget_texts(connection: Connection, first: int, last: int) -> None:
+    for piece in _pieces(connection, f"main.texts_being_imported WHERE id BETWEEN {first} AND {last}"):
+        with transaction(connection):
+            for statement in _FORGET_TEXTS:
+                connection.execute(statement, piece)
+
+
+def _staged_ids(connection: Connection) -> Tuple[int, int, int]:
+    """Return how many work orders `staging` has, and their first and last ids."""
+    total, first, last = connection.execute("SELECT count(*), min(id), max(id) FROM staging.work_orders").fetchone()
+    return total, first, last
+
+
+def _pieces(connection: Connection, texts: str) -> List[Dict[str, int]]:
+    """Return the first and last ids of as many texts as are indexed at once."""
+    rows = connection.execute(
+        f"""
+        SELECT min(id) AS first, max(id) AS last
+        FROM (SELECT id, sum(length(text)) OVER (ORDER BY id) / {INDEXED_AT_ONCE} AS piece FROM {texts})
+        GROUP BY piece ORDER BY piece
+        """
+    ).fetchall()
+    return list(map(dict, rows))
+
+
+def _check_texts(connection: Connection, first: Optional[int], last: Optional[int]) -> None:
+    """Raise ApplicationError unless the texts that are being imported are those of these ids, and no others."""
+    row = connection.execute("SELECT min(id), max(id) FROM main.texts_being_imported").fetchone()
+    if tuple(row) != (first, last):
+        raise ApplicationError("Somebody has begun another import. Nothing was imported; start again.")
+
+
 def insert_staged(connection: Connection) -> None:
-    """Insert what `staging` has of work orders, history and texts to be indexed, inside a transaction, within `bulk`.
+    """Insert the work orders and history that `staging` has, inside a transaction, within `bulk` and `indexed_texts`.
 
     The rows and the entries of their indexes are copied as they are: where both tables are alike and no trigger is in
     the way, SQLite does not even decode them (https://www.sqlite.org/src/doc/trunk/src/insert.c, xferOptimization).
+    What triggers do for a new row stands in the rows already, but for the counters and the full-text indexes.
     """
+    _, *ends = _staged_ids(connection)
+    _check_texts(connection, *ends)
     triggers = connection.execute(
         """
         SELECT name, sql FROM main.sqlite_master
@@ -855,10 +1316,15 @@ def insert_staged(connection: Connection) -> None:
         connection.execute(f"DROP TRIGGER main.{trigger['name']}")
     for table in _STAGED:
         connection.execute(f"INSERT INTO main.{table} SELECT * FROM staging.{table}")
-    for statement in _INSTEAD_OF_TRIGGERS:
-        connection.execute(statement)
     for trigger in triggers:
         connection.execute(trigger["sql"])
+    connection.execute("DELETE FROM main.texts_being_imported")
+    connection.execute(
+        """
+        INSERT INTO main.work_order_counts SELECT * FROM staging.counts WHERE true
+            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + excluded.total
+        """
+    )
 
 
 # Backup and check
@@ -924,12 +1390,12 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
 
 
 def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return where the full-text index and the counters differ from the work orders: an empty list if nowhere."""
-    problems = []
-    try:
-        connection.execute("INSERT INTO work_order_search (work_order_search, rank) VALUES ('integrity-check', 1)")
-    except sqlite3.DatabaseError:
-        problems.append("The full-text index differs from the texts.")
+    """Return where what is derived from the work orders and their history differs from them: an empty list if nowhere.
+
+    That is the full-text index, the counters, and what reports count.
+    """
+    differs = any(_differs(connection, index) for index in ("work_order_search", "work_order_trigrams"))
+    problems = ["The full-text index differs from the texts."] if differs else []
     rows = connection.execute(
         """
         SELECT requester_id, status, priority, sum(total) AS counter, sum(found) AS found FROM (
@@ -937,13 +1403,43 @@ def find_differences(connection: sqlite3.Connection) -> List[str]:
             UNION ALL
             SELECT requester_id, status, priority, 0, count(*) FROM work_orders WHERE deleted_at IS NULL
                 GROUP BY 1, 2, 3
-        ) GROUP BY 1, 2, 3 HAVING sum(total) <> sum(found)
+            UNION ALL
+            SELECT NULL, status, priority, total, 0 FROM work_order_totals
+            UNION ALL
+            SELECT NULL, status, priority, 0, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY 2, 3
+        ) GROUP BY 1, 2, 3 HAVING sum(total) <> sum(found) ORDER BY requester_id IS NULL, 1, 2, 3
         """
     ).fetchall()
     for requester_id, status, priority, counter, found in rows:
-        which = f"requester {requester_id}, {status}, priority {priority}"
+        which = f"{f'requester {requester_id}' if requester_id else 'all requesters'}, {status}, priority {priority}"
         problems.append(f"The counter of {which} is {counter}, but there are {found} work orders.")
+    rows = connection.execute(
+        """
+        SELECT id FROM work_orders
+        WHERE urgency IS NOT computed_urgency OR created_second IS NOT CAST(strftime('%s', created_at) AS INTEGER)
+        """
+    ).fetchall()
+    problems += [f"The place of work order #{work_order_id} in lists is not up to date." for (work_order_id,) in rows]
+    (differing,) = connection.execute(
+        """
+        SELECT count(*) FROM work_orders JOIN work_order_measures AS measures ON measures.id = work_orders.id
+        WHERE work_orders.held_since IS NOT measures.held_since
+            OR work_orders.finished_at IS NOT measures.finished_at
+            OR work_orders.resolution_seconds IS NOT measures.resolution_seconds
+            OR work_orders.response_seconds IS NOT measures.response_seconds
+        """
+    ).fetchone()
+    if differing:
+        problems.append(f"What reports count differs from the history of {differing} work orders.")
     return problems
+
+
+def _differs(connection: sqlite3.Connection, index: str) -> bool:
+    try:
+        connection.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")
+    except sqlite3.DatabaseError:
+        return True
+    return False
 
 
 def _copy(connection: sqlite3.Connection, target: Path) -> None:

@@ -42,20 +42,43 @@ import database
 import users
 import work_order
 from database import ApplicationError, explain, printable
-from users import ANY, ME, NOBODY, NONE, Action, AuditEntry, AuditFilter, Role, Session, SessionEndedError, User
+from users import (
+    ANY,
+    ME,
+    NOBODY,
+    NONE,
+    Action,
+    AuditEntry,
+    AuditFilter,
+    MailSettings,
+    Message,
+    Role,
+    Security,
+    Session,
+    SessionEndedError,
+    User,
+)
 from work_order import (
     UNFINISHED,
+    BacklogRow,
+    Count,
     Details,
     DryRun,
     Due,
     Field,
     Filter,
+    Grouping,
     HistoryEntry,
+    Period,
     Priority,
     Query,
+    ResolutionTimes,
+    ServiceTarget,
     Sort,
     Status,
     StatusCount,
+    Week,
+    Workload,
     WorkOrder,
 )
 
@@ -68,6 +91,7 @@ VERSION = "1.0.0"
 # Windows has no SIGHUP and no SIGQUIT.
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
+PERIOD_HINT = "Choose one, or type two days such as 2026-01-01 to 2026-03-31."
 TEXT_HINT = "End a line with \\ for more."
 # Keys of readline that bring back what somebody else cut or recorded (yank, macros), that search a history that does
 # not exist (which ends the process in readline 8.2), that list the host's files or accounts, or that change the keys.
@@ -539,7 +563,7 @@ def print_lines(texts: Iterable[str]) -> None:
 
 def cell_width(text: str) -> int:
     """Return how many cells of a terminal the printable text takes: CJK and emoji two, combining characters none."""
-    return sum(map(_character_width, text))
+    return len(text) if text.isascii() else sum(map(_character_width, text))
 
 
 def _character_width(character: str) -> int:
@@ -662,14 +686,14 @@ def _shown_columns(columns: Sequence[Column[T]], widths: Dict[Column[T], int], r
     return shown
 
 
-def bar(part: float) -> str:
-    """Return a bar for a share of the longest one; anything above zero gets at least one character."""
+def bar(part: float, width: int = 20) -> str:
+    """Return a bar for a share of the longest one, so wide; anything above zero gets at least one character."""
     try:
         block = "\u2588"
         block.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
         block = "#"
-    return block * math.ceil(part * 20)
+    return block * math.ceil(part * width)
 
 
 # Screens
@@ -776,8 +800,8 @@ class SessionScreen(Screen):
         return WorkOrderScreen(self.session, ask("Work order ID", work_order.parse_id))
 
 
-def run_screens(start: Screen) -> None:
-    """Run a stack of screens that begins with `start`, until that one is left."""
+def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
+    """Run a stack of screens that begins with `start`, until that one is left; `after_each` follows each option."""
     stack: List[Screen] = []
     screen = start
     while True:
@@ -787,6 +811,7 @@ def run_screens(start: Screen) -> None:
                 stack = [*_below(stack, screen), screen]
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
+                after_each()
         except SessionEndedError as error:
             logged_out = "You are logged out. " if screen.session and isinstance(error, IdleError) else ""
             print_error(f"{logged_out}{error}")
@@ -1123,13 +1148,15 @@ class WorkOrderScreen(SessionScreen):
             (*unfinished, None),
             self.drafted(work_order.ASSIGNEE),
             partial(users.parse_assignee, self.session),
-            lambda name: f"{name} ({unfinished[name]:,} unfinished)" if name else NOBODY,
+            lambda name: f"{name} ({work_order.number_of(unfinished[name])} unfinished)" if name else NOBODY,
         )
         done = f"Work order #{self.id} is now assigned to {assignee or NOBODY}."
         self.save(work_order.ASSIGNEE, assignee, done)
 
     def set_due_date(self) -> None:
         """Say until when the work order has to be finished."""
+        if self.work_order.due_by:
+            print(*wrap(work_order.explain_due_by(self.work_order), indent=""), sep="\n")
         label = "Due date (2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)"
         due_at = ask(label, work_order.parse_due_date, self.drafted(work_order.DUE_DATE))
         past = ", which is in the past" if due_at and due_at < datetime.now(timezone.utc) else ""
@@ -1239,6 +1266,7 @@ def field_lines(row: WorkOrder) -> List[str]:
     """Return everything but the texts of a work order, in two columns where the terminal is wide enough."""
     late = f", {work_order.describe_due(row)}" * row.is_overdue
     due = work_order.local_time(row.due_at) + late if row.due_at else NONE
+    due += f" ({work_order.describe_due_by(row)})" if row.due_by and not late else ""
     last = ("Resolved", row.resolved_at) if row.resolved_at else ("Changed", row.updated_at)
     left = (
         ("Status", str(row.status), ""),
@@ -1356,7 +1384,7 @@ class ListScreen(PagedScreen[Query, WorkOrder]):
         overdue = (
             f", {work_order.number_of(self.page.overdue)} overdue" if self.page.overdue and not query.filter.due else ""
         )
-        is_counted = self.page.total <= work_order.COUNTED_AT_MOST
+        is_counted = self.page.total <= users.COUNTED_AT_MOST
         pages = f" of {max(1, -(-self.page.total // self.page_size()), self.pager.number + 1)}" if is_counted else ""
         return f"{which}{overdue}, {query.sort.description} (page {self.pager.number + 1}{pages})"
 
@@ -1486,6 +1514,331 @@ class MyWorkScreen(SessionScreen):
         Option(4, "Due this week", due_this_week, Action.VIEW),
         Option(5, "Requested by me", requested, Action.VIEW),
         Option(6, "Changed by others", changed, Action.VIEW),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+# Reports
+
+
+class ReportScreen(SessionScreen, Generic[T]):
+    """A report over a period: a table, what its numbers mean, and the work orders behind them."""
+
+    needs = Action.REPORTS
+    definition: ClassVar[str]
+
+    def __init__(self, session: Session, period: Optional[Period] = None) -> None:
+        super().__init__(session)
+        self.period = period
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the report as things stand now; what can do nothing is not among the options."""
+        if self.period:
+            self.period = work_order.parse_period(self.period.name)  # which may last until now
+        with interruptible(self.session.connection):
+            self.rows = self.read()
+        print("", *wrap(self.description(), indent=""), sep="\n")
+        self.print_rows()
+        print(*wrap(self.definition, indent=""), sep="\n")
+        can_do: Dict[object, bool] = {
+            ReportScreen.show_work_orders: bool(self.rows),
+            ReportScreen.another_period: bool(self.period),
+        }
+        return [option for option in self.MENU if can_do.get(option.run, True)]
+
+    def description(self) -> str:
+        """Return what is reported, and from when to when."""
+        assert self.period
+        return f"{self.heading}{work_order.describe_period(self.period)}"
+
+    def read(self) -> Sequence[T]:
+        """Return the rows of the report."""
+        raise NotImplementedError
+
+    def columns(self) -> Sequence[Column[T]]:
+        """Return the columns of its table."""
+        raise NotImplementedError
+
+    def filters(self, row: T) -> Dict[str, Filter]:
+        """Return by the names of its numbers the filters for the work orders behind a row."""
+        raise NotImplementedError
+
+    def name(self, row: T) -> str:
+        """Return what a row is called."""
+        return str(cast(Any, row).name)
+
+    def print_rows(self) -> None:
+        """Print the table."""
+        if self.rows:
+            print_table(self.columns(), self.rows)
+        else:
+            print("Nothing to show.")
+
+    def show_work_orders(self) -> Next:
+        """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
+        rows = {self.name(row): row for row in self.rows}
+        filters = self.filters(rows[ask_choice("Row", tuple(rows))])
+        first, *others = filters
+        column = ask_choice("Column", tuple(filters), Default(first)) if others else first
+        return ListScreen(self.session, Query(filters[column]))
+
+    def another_period(self) -> None:
+        """Ask for another period."""
+        self.period = ask_period(self.period)
+
+    MENU: ClassVar[Sequence[Option[Any]]] = (
+        Option(1, "Show work orders", show_work_orders, saves=False),
+        Option(2, "Another period", another_period, saves=False),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+def ask_period(current: Optional[Period] = None) -> Period:
+    """Ask for the period of a report; an empty answer takes the current one, or the last 30 days."""
+    print(PERIOD_HINT)
+    periods = [work_order.parse_period(name) for name in work_order.PERIODS]
+    default = current or periods[1]
+    return ask_choice(
+        "Period", periods, Default(default, default.name), work_order.parse_period, lambda period: period.name
+    )
+
+
+def bar_column(part: Callable[[T], float], room: int) -> Column[T]:
+    """Return a column of bars for a share of the longest one, scaled to the room that there is in the terminal."""
+    width = max(1, min(60, room))
+    return Column("", lambda row: bar(part(row), width), rank=1)
+
+
+class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
+    """How long work orders took to be resolved."""
+
+    definition = work_order.RESOLUTION_TIMES
+
+    def __init__(self, session: Session, period: Period, grouping: Grouping) -> None:
+        super().__init__(session, period)
+        self.grouping = grouping
+
+    def description(self) -> str:
+        """Return what is reported by what, and from when to when."""
+        return f"Resolution times by {self.grouping}, {super().description()}"
+
+    def read(self) -> Sequence[ResolutionTimes]:
+        """Return a row for each group, and one for all."""
+        assert self.period
+        return work_order.resolution_times(self.session, self.period, self.grouping)
+
+    def columns(self) -> Sequence[Column[ResolutionTimes]]:
+        """Return the columns of its table."""
+        seconds, share = work_order.describe_seconds, work_order.describe_share
+        return (
+            Column(str(self.grouping).capitalize(), lambda row: row.name, stretch=True, min_width=14),
+            Column("Count", lambda row: f"{row.resolved:,}"),
+            Column("Median", lambda row: seconds(row.median)),
+            Column("Mean", lambda row: seconds(row.mean), rank=1),
+            Column("90%", lambda row: seconds(row.percentile_90), rank=6),
+            Column("On time", lambda row: share(row.on_time), rank=5),
+            Column("Reopened", lambda row: share(row.reopened), rank=4),
+            Column("Answer", lambda row: seconds(row.response_median), rank=3),
+            Column("In time", lambda row: share(row.response_on_time), rank=2),
+        )
+
+    def filters(self, row: ResolutionTimes) -> Dict[str, Filter]:
+        """Return the filter for what a row has counted."""
+        return {"count": row.filter}
+
+
+class BacklogScreen(ReportScreen[BacklogRow]):
+    """What is unfinished now."""
+
+    definition = work_order.BACKLOG
+    bands = ("<1d", "<7d", "<30d", "<90d", "older")
+    oldest_columns: ClassVar[Sequence[Column[WorkOrder]]] = (
+        Column("ID", lambda row: str(row.id)),
+        Column("Age", lambda row: work_order.age(row.created_at)),
+        Column("Priority", lambda row: str(row.priority), colour=priority_colour),
+        Column("Title", lambda row: row.title, stretch=True),
+        Column("Assignee", lambda row: row.assignee or NOBODY, rank=1, max_width=14),
+    )
+
+    def description(self) -> str:
+        """Return what is reported, and when it was so."""
+        return f"Backlog: what is unfinished now, {work_order.local_time(datetime.now(timezone.utc))}"
+
+    def read(self) -> Sequence[BacklogRow]:
+        """Return a row for each priority, and one for all."""
+        self.backlog = work_order.backlog(self.session)
+        return self.backlog.rows
+
+    def columns(self) -> Sequence[Column[BacklogRow]]:
+        """Return the columns of its table, with bars where there is room."""
+        *priorities, _ = self.rows
+        longest = max(row.total for row in priorities) or 1
+        return (
+            Column("Priority", lambda row: row.name),
+            Column("Total", lambda row: f"{row.total:,}"),
+            bar_column(lambda row: row.total / longest if row in priorities else 0, terminal_size().columns - 60),
+            *(Column(band, partial(_band_cell, n), rank=n + 3) for n, band in enumerate(self.bands)),
+            Column("Nobody's", lambda row: f"{row.unassigned:,}", rank=2),
+        )
+
+    def filters(self, row: BacklogRow) -> Dict[str, Filter]:
+        """Return the filters for all of a row, for its age bands, and for what is assigned to nobody."""
+        by_band = {band: row.filter._replace(counted=counted) for band, counted in zip(self.bands, self.backlog.bands)}
+        return {"total": row.filter, **by_band, "nobody's": row.filter._replace(assignee=NOBODY)}
+
+    def print_rows(self) -> None:
+        """Print the table, and the oldest work orders."""
+        super().print_rows()
+        if self.backlog.oldest:
+            print("The oldest:")
+            print_table(self.oldest_columns, self.backlog.oldest)
+
+
+def _band_cell(number: int, row: BacklogRow) -> str:
+    return f"{row.bands[number]:,}"
+
+
+class WeeklyFlowScreen(ReportScreen[Week]):
+    """What came in, was resolved and came back, by week."""
+
+    heading = "Weekly flow, "
+    definition = work_order.WEEKLY_FLOW
+
+    def read(self) -> Sequence[Week]:
+        """Return a row for each week."""
+        assert self.period
+        return work_order.weekly_flow(self.session, self.period)
+
+    def columns(self) -> Sequence[Column[Week]]:
+        """Return the columns of its table, with bars to one scale where there is room."""
+        return (
+            Column("Week", lambda row: row.name),
+            Column("Created", lambda row: f"{row.created:,}"),
+            self.bar_column(lambda row: row.created),
+            Column("Resolved", lambda row: f"{row.resolved:,}"),
+            self.bar_column(lambda row: row.resolved),
+            Column("Reopened", lambda row: f"{row.reopened:,}", rank=2),
+            Column("Backlog", lambda row: f"{row.unfinished:,}"),
+        )
+
+    def bar_column(self, number: Callable[[Week], int]) -> Column[Week]:
+        """Return a column of bars; the longest is that of the greatest number of both columns."""
+        longest = max(max(row.created, row.resolved) for row in self.rows) or 1
+        return bar_column(lambda row: number(row) / longest, (terminal_size().columns - 52) // 2)
+
+    def filters(self, row: Week) -> Dict[str, Filter]:
+        """Return the filters for what a week's numbers have counted."""
+        return {
+            "created": row.filter(Count.CREATED),
+            "resolved": row.filter(Count.CHANGED_TO_RESOLVED),
+            "reopened": row.filter(Count.REOPENED),
+            "backlog": row.filter(Count.UNFINISHED),
+        }
+
+
+class WorkloadScreen(ReportScreen[Workload]):
+    """Who has how much."""
+
+    heading = "Workload by assignee, "
+    definition = work_order.WORKLOAD
+
+    def read(self) -> Sequence[Workload]:
+        """Return a row for each assignee, and nobody's."""
+        assert self.period
+        return work_order.workload(self.session, self.period)
+
+    def name(self, row: Workload) -> str:
+        """Return whose row it is."""
+        return row.assignee
+
+    def columns(self) -> Sequence[Column[Workload]]:
+        """Return the columns of its table, with bars where there is room."""
+        longest = max(row.unfinished for row in self.rows) or 1
+        return (
+            Column("Assignee", lambda row: row.assignee, stretch=True, min_width=14, max_width=20),
+            Column("Unfinished", lambda row: f"{row.unfinished:,}"),
+            bar_column(lambda row: row.unfinished / longest, terminal_size().columns - 70),
+            Column("Overdue", lambda row: f"{row.overdue:,}"),
+            Column("On Hold", lambda row: f"{row.on_hold:,}", rank=2),
+            Column("Resolved", lambda row: f"{row.resolved:,}"),
+            Column("Median", lambda row: work_order.describe_seconds(row.median), rank=3),
+        )
+
+    def filters(self, row: Workload) -> Dict[str, Filter]:
+        """Return the filters for what an assignee has, and has resolved in the period."""
+        assert self.period
+        return work_order.workload_filters(row, self.period)
+
+
+class ServiceTargetsScreen(SessionScreen):
+    """What is promised, for managers; admins change it."""
+
+    heading = "Service targets, in hours from the creation"
+    needs = Action.REPORTS
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print the targets."""
+        options = super().show()
+        self.targets = work_order.service_targets(self.session)
+        columns: Sequence[Column[ServiceTarget]] = (
+            Column("Priority", lambda target: str(target.priority)),
+            Column("First response", lambda target: f"{target.response_hours or NONE}"),
+            Column("Resolution", lambda target: f"{target.resolution_hours or NONE}"),
+        )
+        print_table(columns, self.targets)
+        print(*wrap(work_order.SERVICE_TARGETS, indent=""), sep="\n")
+        return options
+
+    def change_target(self) -> None:
+        """Promise something else for a priority."""
+        priority = ask_choice("Priority", tuple(Priority))
+        (current,) = (target for target in self.targets if target.priority is priority)
+        target = ServiceTarget(
+            priority,
+            ask_hours("Hours to the first response", current.response_hours),
+            ask_hours("Hours to the resolution", current.resolution_hours),
+        )
+        is_changed = work_order.set_service_target(self.session, target)
+        done = f"Service target of priority {priority} is now: {work_order.describe_target(target)}."
+        print(done if is_changed else "Nothing changed.")
+
+    MENU: ClassVar[Sequence[Option["ServiceTargetsScreen"]]] = (
+        Option(1, "Change target", change_target, Action.SERVICE_TARGETS),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+def ask_hours(label: str, current: Optional[int]) -> Optional[int]:
+    """Ask for the hours of a target, or for none."""
+    return ask(f"{label} (or {NONE})", work_order.parse_hours, Default(current, str(current or NONE)))
+
+
+class ReportsScreen(SessionScreen):
+    """What an IT lead wants to know."""
+
+    heading = "Reports"
+    needs = Action.REPORTS
+
+    def resolution_times(self) -> Next:
+        """Ask for a period and what to group by, and open the report."""
+        period = ask_period()
+        grouping = ask_choice("Group by", tuple(Grouping), Default(Grouping.PRIORITY))
+        return ResolutionTimesScreen(self.session, period, grouping)
+
+    def weekly_flow(self) -> Next:
+        """Ask for a period and open the report."""
+        return WeeklyFlowScreen(self.session, ask_period())
+
+    def workload(self) -> Next:
+        """Ask for a period and open the report."""
+        return WorkloadScreen(self.session, ask_period())
+
+    MENU: ClassVar[Sequence[Option["ReportsScreen"]]] = (
+        Option(1, "Resolution times", resolution_times, Action.REPORTS, saves=False),
+        Option(2, "Backlog", BacklogScreen, Action.REPORTS),
+        Option(3, "Weekly flow", weekly_flow, Action.REPORTS, saves=False),
+        Option(4, "Workload", workload, Action.REPORTS, saves=False),
+        Option(5, "Service targets", ServiceTargetsScreen, Action.REPORTS),
         Option(0, "Back", Screen.go_back),
     )
 
@@ -1745,8 +2098,107 @@ class DeletedScreen(PagedScreen[None, WorkOrder]):
     )
 
 
+class MailScreen(SessionScreen):
+    """How messages reach people."""
+
+    heading = "Mail"
+    needs = Action.MAIL
+
+    def show(self) -> Sequence[Option[Any]]:
+        """Print where messages go and how many wait."""
+        options = super().show()
+        settings, count = users.mail_state(self.session)
+        print(*wrap(f"{users.describe_mail_settings(settings)}; {users.describe_outbox(count)}"), sep="\n")
+        return options
+
+    def change_settings(self) -> None:
+        """Say which mail server takes the messages; without one there are no further questions."""
+        old, _ = users.mail_state(self.session)
+        host = ask("SMTP host", users.parse_mail_host, Default(old.host, old.host or NONE))
+        new = ask_mail_settings(old, host) if host else old._replace(host=None)
+        users.change_mail_settings(self.session, new)
+        print(f"Mail settings saved: {users.describe_mail_settings(new)}.")
+
+    def send_test_message(self) -> None:
+        """Send a message at once, and show what the mail server says."""
+        own = users.current_user(self.session).email
+        to = ask("To", users.parse_address, Default(own) if own else None)
+        print("Sending ...", flush=True)
+        answer = users.send_test_message(self.session, to)
+        print(*wrap(f"Test message to {to} sent. The mail server says: {answer}", indent=""), sep="\n")
+
+    def show_waiting(self) -> Next:
+        """Open the list of the messages that wait or have failed."""
+        return OutboxScreen(self.session)
+
+    def send_now(self) -> None:
+        """Try every message that waits, whatever its pause."""
+        sent = users.send_now(self.session)
+        print("Sending goes on in the background." if sent is None else f"{users.describe_sent(sent)}.")
+
+    MENU: ClassVar[Sequence[Option["MailScreen"]]] = (
+        Option(1, "Settings", change_settings, Action.MAIL),
+        Option(2, "Send a test message", send_test_message, Action.MAIL, saves=False),
+        Option(3, "Show waiting messages", show_waiting, Action.MAIL),
+        Option(4, "Send now", send_now, Action.MAIL),
+        Option(0, "Back", Screen.go_back),
+    )
+
+
+def ask_mail_settings(old: MailSettings, host: str) -> MailSettings:
+    """Ask for the rest of the settings; an empty answer keeps what is set, the password too, which is never shown."""
+    return MailSettings(
+        host,
+        ask("Port", users.parse_port, Default(old.port)),
+        ask_choice("Security", tuple(Security), Default(old.security)),
+        ask("Sender's address", users.parse_address, Default(old.sender) if old.sender else None),
+        ask("Username", users.parse_credential, Default(old.username, old.username or NONE)),
+        ask(
+            "Password",
+            users.parse_credential,
+            Default(old.password, "unchanged" if old.password else NONE),
+            read_password,
+        ),
+    )
+
+
+class OutboxScreen(PagedScreen[None, Message]):
+    """The messages that wait or have failed, newest first, each with the reason why it was not sent."""
+
+    heading = "Waiting and failed messages, newest first"
+    needs = Action.MAIL
+    empty_message = "There are none."
+    lines_below = 10
+    reason_lines = 0
+    columns: ClassVar[Sequence[Column[Message]]] = (
+        Column("Written", lambda message: work_order.local_time(message.created_at), rank=1),
+        Column("To", lambda message: message.username, stretch=True),
+        Column("Work order", lambda message: f"#{message.work_order_id}"),
+        Column("Tries", lambda message: str(message.attempts), rank=2),
+        Column("Next try", users.describe_attempt),
+    )
+
+    def read(self, _: None, seen: Sequence[Message], limit: int) -> List[Message]:
+        """Return the messages that follow those already seen."""
+        return users.outbox(self.session, seen[-1] if seen else None, limit)
+
+    def print_rows(self, rows: Sequence[Message]) -> None:
+        """Print the messages with their reasons."""
+        reasons = {message.id: [message.reason] for message in rows if message.reason}
+        self.reason_lines = sum(len(wrap(reason, "    ", "  ")) for (reason,) in reasons.values())
+        print_table(self.columns, rows, below=lambda message: reasons.get(message.id, ()))
+
+    def fits(self, lines: int) -> bool:
+        """Return whether so many lines fit the terminal with a description and the reasons, or there is none."""
+        return super().fits(lines + self.reason_lines)
+
+    def page_size(self) -> int:
+        """Return how many messages fit if each reason takes two lines."""
+        return max(2, super().page_size() // 3) if sys.stdout.isatty() else ROWS_PER_PAGE
+
+
 class DataScreen(SessionScreen):
-    """Backups, exports, imports, the audit log and what was deleted."""
+    """Backups, exports, imports, the audit log, what was deleted, and mail."""
 
     heading = "Data and audit"
 
@@ -1758,7 +2210,7 @@ class DataScreen(SessionScreen):
 
     def export(self) -> None:
         """Write all work orders to a CSV file."""
-        export(self.session, work_order.ALL)
+        export(self.session, work_order.EVERYTHING)
 
     def import_file(self) -> None:
         """Create work orders from a CSV file, after a dry run."""
@@ -1805,6 +2257,7 @@ class DataScreen(SessionScreen):
         Option(4, "Deleted work orders", DeletedScreen, Action.RESTORE),
         Option(5, "Audit log", AuditScreen, Action.AUDIT),
         Option(6, "Check database", check_database, Action.BACK_UP),
+        Option(7, "Mail", MailScreen),
         Option(0, "Back", Screen.go_back),
     )
 
@@ -1877,6 +2330,7 @@ class MainScreen(SessionScreen):
         Option(4, "Search work orders", search_work_orders, Action.VIEW, saves=False),
         Option(5, "My work", MyWorkScreen),
         Option(6, "Summary", show_summary, Action.SUMMARY),
+        Option(7, "Reports", ReportsScreen, Action.REPORTS),
         Option(8, "My account", AccountScreen),
         Option(9, "Manage users", UsersScreen),
         Option(10, "Data and audit", DataScreen),
@@ -1970,8 +2424,12 @@ def main(arguments: Sequence[str]) -> int:
     except database.EXPECTED_FAULTS as fault:
         print(f"Error: {printable(explain(fault))}", file=sys.stderr)
         return 1
+    mailer = users.Mailer(connection, log_exception)
     with closing(connection):
-        run_screens(StartScreen(connection))
+        try:
+            run_screens(StartScreen(connection), mailer.wake)
+        finally:
+            mailer.finish()
     return 0
 
 

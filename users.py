@@ -1,4 +1,4 @@
-"""Accounts: rights, sessions, registration, passwords, and the ledgers of what was done.
+"""Accounts: rights, sessions, registration, passwords, the ledgers of what was done, and mail.
 
 `python users.py NAME` sets a new password for an account.
 """
@@ -11,17 +11,41 @@ import re
 import sqlite3
 import string
 import sys
+import time
 import unicodedata
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Callable, Iterable, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 import database
 from database import ApplicationError, Connection, now, snapshot, transaction, utc_text
 
+if TYPE_CHECKING:
+    import smtplib
+    import socket
+    import ssl
+    import threading
+
 T = TypeVar("T")
 
+COUNTED_AT_MOST = 1_000  # of what is counted row by row
 ME, NOBODY, NONE, ANY = "me", "nobody", "none", "any"
 RESERVED_USERNAMES = frozenset({ME, NOBODY, NONE, ANY})
 
@@ -36,6 +60,15 @@ FREE_FAILURES, FREE_FAILURES_OF_ALL = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
 FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
+
+MERGED_SECONDS = 60
+# An attempt to send, and the attempts to record that it was sent, take less than a claim lasts.
+ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRIED_FOR = 60, 4 * 60 * 60, timedelta(days=3)
+TEST_SECONDS = 10
+PROMPT_SECONDS = 0.7  # that sending may hold up a prompt or the end of the program
+MAILER_SECONDS = 60  # between looking for messages whose pause is over
+LONGEST_REASON, LONGEST_CREDENTIAL = 300, 1000
 
 
 # Errors
@@ -127,6 +160,8 @@ class Action(Enum):
     ASSIGN = "assign a work order"
     SET_DUE_DATE = "set a due date"
     SUMMARY = "see the summary"
+    REPORTS = "see reports"
+    SERVICE_TARGETS = "change the service targets"
     DELETE = "delete a work order"
     RESTORE = "see and restore deleted work orders"
     MANAGE_USERS = "manage users"
@@ -134,6 +169,7 @@ class Action(Enum):
     IMPORT = "import work orders"
     AUDIT = "see the audit log"
     BACK_UP = "back up or check the database"
+    MAIL = "set up mail or see what waits to be sent"
     OWN_ACCOUNT = "change one's own account"
 
 
@@ -160,6 +196,8 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.ASSIGN: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.SET_DUE_DATE: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.SUMMARY: (Scope.ALL, Scope.ALL, Scope.ALL),
+        Action.REPORTS: (Scope.NONE, Scope.ALL, Scope.ALL),
+        Action.SERVICE_TARGETS: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.EXPORT: (Scope.NONE, Scope.ALL, Scope.ALL),
         Action.IMPORT: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.RESTORE: (Scope.NONE, Scope.NONE, Scope.ALL),
@@ -167,6 +205,7 @@ RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
         Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.AUDIT: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.BACK_UP: (Scope.NONE, Scope.NONE, Scope.ALL),
+        Action.MAIL: (Scope.NONE, Scope.NONE, Scope.ALL),
         Action.OWN_ACCOUNT: (Scope.ALL, Scope.ALL, Scope.ALL),
     }.items()
 }
@@ -353,7 +392,10 @@ def has_others(session: Session) -> bool:
 
 
 class Assignee(NamedTuple):
-    """Somebody to whom work orders can be assigned, and how many unfinished ones they have."""
+    """Somebody to whom work orders can be assigned, and how many unfinished ones they have.
+
+    Above COUNTED_AT_MOST they were not counted.
+    """
 
     username: str
     unfinished: int
@@ -365,8 +407,8 @@ def list_assignees(session: Session) -> List[Assignee]:
         authorize(session, Action.ASSIGN)
         rows = session.connection.execute(
             f"""
-            SELECT username, ({_COUNT_UNFINISHED}) AS unfinished FROM users
-            WHERE is_active = 1 AND role <> 'user' ORDER BY username
+            SELECT username, (SELECT count(*) FROM ({_UNFINISHED} LIMIT {COUNTED_AT_MOST + 1})) AS unfinished
+            FROM users WHERE is_active = 1 AND role <> 'user' ORDER BY username
             """
         ).fetchall()
     return [Assignee(row["username"], row["unfinished"]) for row in rows]
@@ -377,14 +419,12 @@ def count_assigned(session: Session, user: User) -> int:
     with snapshot(session.connection):
         authorize(session, Action.MANAGE_USERS)
         row = session.connection.execute(
-            f"SELECT ({_COUNT_UNFINISHED}) AS unfinished FROM users WHERE id = ?", (user.id,)
+            f"SELECT (SELECT count(*) FROM ({_UNFINISHED})) AS unfinished FROM users WHERE id = ?", (user.id,)
         ).fetchone()
     return int(row["unfinished"])
 
 
-_COUNT_UNFINISHED = """
-    SELECT count(*) FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
-"""
+_UNFINISHED = "SELECT 1 FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL"
 
 
 def _username(session: Session, text: str, condition: str) -> str:
@@ -743,22 +783,26 @@ def release_work_orders(
     To be called inside the transaction that changes the account, or that reopens or restores the work order; each gets
     a row in its history. Returns how many there are.
     """
+    is_unfit = "SELECT 1 FROM users WHERE users.id = assignee_id AND (is_active = 0 OR role = 'user')"
     condition, values = database.where(
         (
-            (True, "(is_active = 0 OR role = 'user') AND urgency < 4 AND deleted_at IS NULL", ()),
             (user_id, "assignee_id = ?", [user_id]),
             (work_order_id, "work_orders.id = ?", [work_order_id]),
+            (True, f"urgency < 4 AND deleted_at IS NULL AND EXISTS ({is_unfit})", ()),
         )
     )
-    rows = connection.execute(
-        f"SELECT work_orders.id, username FROM work_orders JOIN users ON users.id = assignee_id WHERE {condition}",
-        values,
-    ).fetchall()
     at = now()
-    for row in rows:
-        connection.execute("UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE id = ?", (at, row["id"]))
-        record_change(connection, row["id"], by, at, "assignee", row["username"], NOBODY)
-    return len(rows)
+    connection.execute(
+        f"""
+        INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value)
+            SELECT work_orders.id, ?, ?, 'assignee', (SELECT username FROM users WHERE users.id = assignee_id), ?
+            FROM work_orders WHERE {condition}
+        """,
+        [by.id, at, NOBODY, *values],
+    )
+    return connection.execute(
+        f"UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE {condition}", [at, *values]
+    ).rowcount
 
 
 def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
@@ -849,15 +893,20 @@ def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry]
     An entry is about the account that did it and the account that it was done to. Raises PermissionDeniedError to all
     but admins.
     """
-    account = "(SELECT id FROM users WHERE username = ?)"
-    about = f"(user_id = {account} OR subject_id = {account})"
     condition, values = database.where(
         (
             (after, "audit_log.id < ?", [after and after.id]),
-            (filter.username, about, [filter.username] * 2),
             (filter.event, "event = ?", [filter.event]),
         )
     )
+    if filter.username:
+        latest = f"""
+            SELECT audit_log.id FROM audit_log
+            WHERE {{}} = (SELECT id FROM users WHERE username = ?) AND {condition} ORDER BY audit_log.id DESC LIMIT ?
+        """
+        by, about = latest.format("user_id"), latest.format("subject_id")
+        condition = f"audit_log.id IN (SELECT * FROM ({by}) UNION SELECT * FROM ({about}))"
+        values = [filter.username, *values, limit] * 2
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
         rows = session.connection.execute(
@@ -880,8 +929,7 @@ def audit_events(session: Session) -> List[str]:
     """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
-        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
-    return [row["event"] for row in rows]
+        return database.distinct(session.connection, "audit_log", "event")
 
 
 def describe_audit_filter(filter: AuditFilter) -> str:
@@ -940,6 +988,678 @@ def check_database(session: Session) -> List[str]:
         admin = authorize(session, Action.BACK_UP)
         audit(session.connection, admin.id, "database checked", "")
     return database.check(session.connection)
+
+
+# Mail: the settings
+
+
+class Security(str, Enum):
+    """How the connection to the mail server is encrypted: from a command on, from the beginning, or not at all."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class MailSettings(NamedTuple):
+    """The mail server (None: no mail is sent), the address that messages come from, and the account there, if any."""
+
+    host: Optional[str]
+    port: int
+    security: Security
+    sender: Optional[str]
+    username: Optional[str]
+    password: Optional[str]
+
+
+class Stage(IntEnum):
+    """What an attempt to send a message is at; the connection includes encryption and login."""
+
+    CONNECTION = 1
+    SENDER = 2
+    RECIPIENT = 3
+    CONTENT = 4
+
+
+class MailError(ApplicationError):
+    """A message was not sent; `stage` is how far the attempt came, and `is_final` says that another is of no use."""
+
+    def __init__(self, reason: str, stage: Stage, is_final: bool = False) -> None:
+        self.reason, self.stage, self.is_final = reason[:LONGEST_REASON], stage, is_final
+        super().__init__(f"The message was not sent ({self.reason}).")
+
+
+def parse_mail_host(text: str) -> Optional[str]:
+    """Return the name or IP address of a mail server, or None for `none`. Raises InvalidInputError."""
+    if text.lower() == NONE:
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", text):
+        raise InvalidInputError("A mail server is a name such as smtp.example.org, an IP address, or none.")
+    return text
+
+
+def parse_port(text: str) -> int:
+    """Return the number of a port. Raises InvalidInputError."""
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise InvalidInputError("A port is a number from 1 to 65535.")
+    return int(text)
+
+
+def parse_address(text: str) -> str:
+    """Return an email address. Raises InvalidInputError, for `none` too."""
+    address = parse_email(text)
+    if address is None:
+        raise InvalidInputError("Mail needs one plain address such as helpdesk@example.org.")
+    return address
+
+
+def parse_credential(text: str) -> Optional[str]:
+    """Return a username or password for the mail server, or None for `none`. Raises InvalidInputError."""
+    if len(text) > LONGEST_CREDENTIAL:
+        raise InvalidInputError(f"A username or password has at most {LONGEST_CREDENTIAL} characters.")
+    return None if text.lower() == NONE else text
+
+
+def change_mail_settings(session: Session, settings: MailSettings) -> None:
+    """Store the settings. Raises PermissionDeniedError to all but admins, InvalidInputError without a sender."""
+    if settings.host:
+        parse_address(settings.sender or NONE)
+    with transaction(session.connection):
+        admin = authorize(session, Action.MAIL)
+        session.connection.execute(
+            """
+            UPDATE mail_settings
+            SET host = :host, port = :port, security = :security, sender = :sender, username = :username,
+                password = :password
+            """,
+            settings._asdict(),
+        )
+        audit(session.connection, admin.id, "mail settings changed", describe_mail_settings(settings))
+
+
+def describe_mail_settings(settings: MailSettings) -> str:
+    """Return in words where messages go, without the password."""
+    if not settings.host:
+        return "no mail is sent"
+    account = f" as {database.printable(settings.username)}" if settings.username else ""
+    return f"{settings.host}:{settings.port} ({settings.security}){account}, from {settings.sender}"
+
+
+def is_mail_on(connection: Connection) -> bool:
+    """Return whether there is a mail server to send messages to."""
+    (is_on,) = connection.execute("SELECT host IS NOT NULL FROM mail_settings").fetchone()
+    return bool(is_on)
+
+
+def _mail_settings(connection: Connection) -> MailSettings:
+    row = connection.execute("SELECT host, port, security, sender, username, password FROM mail_settings").fetchone()
+    return MailSettings(**{**dict(row), "security": Security(row["security"])})
+
+
+# Mail: the outbox
+
+
+class Message(NamedTuple):
+    """A message of the outbox: when it was written, to whom, about which work order, and what became of it (UTC).
+
+    It is being sent until `claimed_until`, and has failed for good at `failed_at`; `reason` is why the last attempt
+    failed.
+    """
+
+    id: int
+    created_at: datetime
+    username: str
+    work_order_id: int
+    attempts: int
+    next_attempt_at: datetime
+    claimed_until: Optional[datetime]
+    failed_at: Optional[datetime]
+    reason: str
+
+
+class Notice(NamedTuple):
+    """What somebody is to hear about a change: its work order, how the subject ends, if in a status, and the text."""
+
+    work_order_id: int
+    title: str
+    ending: str
+    has_status: bool
+    text: str
+
+
+def put_in_outbox(connection: Connection, recipient: User, notice: Notice) -> None:
+    """Write a message about a change, inside the transaction that makes the change.
+
+    It becomes part of one about the same work order of the last minute if that was not transmitted yet; the subject
+    then ends in the last status, if there is one.
+    """
+    at = datetime.now(timezone.utc)
+    values = {**notice._asdict(), "user_id": recipient.id, "at": utc_text(at)}
+    merged = connection.execute(
+        """
+        UPDATE outbox
+        SET title = :title, text = text || char(10, 10) || :text, has_status = has_status OR :has_status,
+            ending = CASE WHEN has_status AND NOT :has_status THEN ending ELSE :ending END
+        WHERE work_order_id = :work_order_id AND user_id = :user_id AND created_at > :since
+            AND failed_at IS NULL AND claimed_until IS NULL AND was_transmitted = 0
+        """,
+        {**values, "since": utc_text(at - timedelta(seconds=MERGED_SECONDS))},
+    )
+    if not merged.rowcount:
+        connection.execute(
+            """
+            INSERT INTO outbox
+                (work_order_id, user_id, message_id, title, ending, has_status, text, created_at, next_attempt_at)
+            SELECT :work_order_id, :user_id, printf('<work-order-%d.%s@%s>', :work_order_id, :random, sender_domain),
+                :title, :ending, :has_status, :text, :at, :at
+            FROM (SELECT substr(sender, instr(sender, '@') + 1) AS sender_domain FROM mail_settings)
+            """,
+            {**values, "random": os.urandom(8).hex()},
+        )
+
+
+def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -> List[Message]:
+    """Return up to `limit` (-1: all) messages older than `after`, newest first: those that wait, and those that failed.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    condition, values = database.where(((after, "outbox.id < ?", [after and after.id]),))
+    with snapshot(session.connection):
+        authorize(session, Action.MAIL)
+        rows = session.connection.execute(
+            f"""
+            SELECT outbox.id, outbox.created_at, username, work_order_id, attempts, next_attempt_at, claimed_until,
+                failed_at, reason
+            FROM outbox JOIN users ON users.id = user_id
+            WHERE {condition} ORDER BY outbox.id DESC LIMIT ?
+            """,
+            [*values, limit],
+        ).fetchall()
+    return list(map(_message, rows))
+
+
+def _message(row: sqlite3.Row) -> Message:
+    moments = {
+        name: datetime.fromisoformat(row[name]) if row[name] else None
+        for name in ("created_at", "next_attempt_at", "claimed_until", "failed_at")
+    }
+    return Message(**{**dict(row), **moments})
+
+
+class OutboxCount(NamedTuple):
+    """How many messages wait, and how many have failed for good."""
+
+    waiting: int
+    failed: int
+
+
+def mail_state(session: Session) -> Tuple[MailSettings, OutboxCount]:
+    """Return the settings, with the password, which is not to be shown, and how many messages there are.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    with snapshot(session.connection):
+        authorize(session, Action.MAIL)
+        return _mail_settings(session.connection), count_outbox(session.connection)
+
+
+def count_outbox(connection: Connection) -> OutboxCount:
+    """Return how many messages the outbox has."""
+    row = connection.execute(
+        "SELECT count(*) - count(failed_at) AS waiting, count(failed_at) AS failed FROM outbox"
+    ).fetchone()
+    return OutboxCount(**dict(row))
+
+
+def describe_outbox(count: OutboxCount) -> str:
+    """Return in words how many messages wait, and how many have failed."""
+    waiting = f"{count.waiting:,} message{' waits' if count.waiting == 1 else 's wait'}"
+    return f"{waiting}, {count.failed:,} failed for good"
+
+
+def describe_sent(count: int) -> str:
+    """Return in words how many messages were sent."""
+    return f"{count:,} message{'' if count == 1 else 's'} sent"
+
+
+def describe_attempt(message: Message) -> str:
+    """Return in words what will become of the message next; a moment is local time."""
+    if message.failed_at:
+        return "failed"
+    if message.claimed_until and message.claimed_until > datetime.now(timezone.utc):
+        return "being sent"
+    return f"{message.next_attempt_at.astimezone():%Y-%m-%d %H:%M}"
+
+
+# Mail: sending
+
+
+def is_mail_due(connection: Connection) -> bool:
+    """Return whether mail is on and the pause of a message that waits is over."""
+    (is_due,) = connection.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM outbox WHERE failed_at IS NULL AND next_attempt_at <= ?)
+            AND (SELECT host IS NOT NULL FROM mail_settings)
+        """,
+        (now(),),
+    ).fetchone()
+    return bool(is_due)
+
+
+class Mailer:
+    """Sends what is due in the background, on a connection of its own, from the first time that something is.
+
+    It prints nothing; an unexpected error goes to `log`.
+    """
+
+    def __init__(self, connection: Connection, log: Callable[[], object]) -> None:
+        self._connection, self._log = connection, log
+        self._thread: Optional[threading.Thread] = None
+        self._has_ended = False
+
+    def wake(self) -> None:
+        """Have sent what is due, if anything is; this takes no time and raises nothing."""
+        with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: then at the next call
+            if not is_mail_due(self._connection):
+                return
+            if not self._thread:
+                import threading
+
+                self._woken = threading.Event()
+                thread = threading.Thread(target=self._run, daemon=True)
+                thread.start()
+                self._thread = thread
+            self._woken.set()
+
+    def finish(self) -> None:
+        """Wait until what is being sent now is sent, but no longer than a person should."""
+        self._has_ended = True
+        if self._thread:
+            self._woken.set()
+            self._thread.join(PROMPT_SECONDS)
+
+    def _run(self) -> None:
+        import signal
+
+        if hasattr(signal, "pthread_sigmask"):  # signals are for the main thread, which may be waiting for an answer
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while not self._has_ended:
+            self._woken.wait(MAILER_SECONDS)
+            self._woken.clear()
+            try:
+                _send_from(self._connection.path, due_only=True)
+            except sqlite3.Error:
+                pass  # busy, full, or gone: the next time may be better
+            except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to mend
+                self._log()
+
+
+def send_now(session: Session) -> Optional[int]:
+    """Try each message that waits, whatever its pause; return how many were sent, or None if that takes its time.
+
+    It then goes on in the background. Raises PermissionDeniedError to all but admins, ApplicationError without a mail
+    server.
+    """
+    with snapshot(session.connection):
+        authorize(session, Action.MAIL)
+        _check_mail_is_on(_mail_settings(session.connection))
+    return _within(PROMPT_SECONDS, lambda: _send_from(session.connection.path))
+
+
+def send_test_message(session: Session, to: str) -> str:
+    """Send a message at once and return the mail server's answer.
+
+    Raises MailError where that fails or takes longer than 10 seconds, PermissionDeniedError to all but admins,
+    ApplicationError without a mail server.
+    """
+    with transaction(session.connection):
+        admin = authorize(session, Action.MAIL)
+        settings = _mail_settings(session.connection)
+        _check_mail_is_on(settings)
+        audit(session.connection, admin.id, "test message sent", to)
+    message_id = f"<test.{os.urandom(8).hex()}@{_domain(settings.sender)}>"
+    text = f"This is a test message that {admin.username} sent."
+    message = _compose(settings, to, "Test message", text, datetime.now(timezone.utc), message_id)
+    # A second of it is for taking leave of the server.
+    answer = _within(TEST_SECONDS, lambda: _transmit(settings, to, message, TEST_SECONDS - 1))
+    if answer is None:
+        raise MailError(f"no answer within {TEST_SECONDS} seconds", Stage.CONNECTION)
+    return answer
+
+
+def send_waiting(connection: Connection, due_only: bool = False) -> int:
+    """Try each message that waits, or each that is due, once; return how many were sent.
+
+    Each is claimed before, so that nobody else sends it too. No transaction is open while the mail server is talked
+    to. If there is no connection to it, that holds for all of them.
+    """
+    settings, sent = _mail_settings(connection), 0
+    waiting = _waiting(connection, due_only) if settings.host else []
+    for position, outbox_id in enumerate(waiting, 1):
+        for claim in _claim(connection, [outbox_id]):
+            error = _attempt(connection, settings, claim)
+            sent += error is None
+            if error and error.stage is Stage.CONNECTION:
+                _postpone(connection, _claim(connection, waiting[position:]), error)
+                return sent
+    return sent
+
+
+class Claim(NamedTuple):
+    """A message that is this session's to send until `claimed_until`, and the address that it goes to."""
+
+    id: int
+    address: str
+    work_order_id: int
+    opened_at: datetime
+    message_id: str
+    title: str
+    ending: str
+    text: str
+    created_at: datetime
+    attempts: int
+    claimed_until: str
+
+
+def _attempt(connection: Connection, settings: MailSettings, claim: Claim) -> Optional[MailError]:
+    """Try to send a message and write down what became of it; return what went wrong, if anything."""
+    try:
+        _transmit(settings, claim.address, _notification(settings, claim), ATTEMPT_SECONDS)
+    except MailError as error:
+        _postpone(connection, [claim], error)
+        return error
+    _remove_sent(connection, claim)
+    return None
+
+
+def _waiting(connection: Connection, due_only: bool) -> List[int]:
+    """Return the ids of the messages that wait, or only of those that are due, oldest first."""
+    condition, values = database.where(((True, "failed_at IS NULL", ()), (due_only, "next_attempt_at <= ?", [now()])))
+    rows = connection.execute(f"SELECT id FROM outbox WHERE {condition} ORDER BY id", values).fetchall()
+    return [row["id"] for row in rows]
+
+
+def _claim(connection: Connection, ids: Sequence[int]) -> List[Claim]:
+    """Claim those of the messages that nobody else is sending, and remove those that nobody is to have any more.
+
+    A claim that has expired was somebody's who was killed: the message may have been transmitted.
+    """
+    with transaction(connection):
+        return [claim for outbox_id in ids for claim in _claim_one(connection, outbox_id)]
+
+
+def _claim_one(connection: Connection, outbox_id: int) -> List[Claim]:
+    moment = datetime.now(timezone.utc)
+    claimed_until = utc_text(moment + timedelta(seconds=CLAIM_SECONDS))
+    row = connection.execute(
+        """
+        SELECT outbox.*, requester_id, deleted_at, work_orders.created_at AS opened_at
+        FROM outbox JOIN work_orders ON work_orders.id = work_order_id
+        WHERE outbox.id = ? AND failed_at IS NULL AND coalesce(claimed_until, '') NOT BETWEEN ? AND ?
+        """,
+        (outbox_id, utc_text(moment), claimed_until),
+    ).fetchone()
+    if row is None:
+        return []
+    address = _address(connection, row)
+    if address is None:
+        connection.execute("DELETE FROM outbox WHERE id = ?", (outbox_id,))
+        return []
+    connection.execute(
+        """
+        UPDATE outbox SET was_transmitted = was_transmitted OR claimed_until IS NOT NULL, claimed_until = ?
+        WHERE id = ?
+        """,
+        (claimed_until, outbox_id),
+    )
+    return [
+        Claim(
+            id=outbox_id,
+            address=address,
+            work_order_id=row["work_order_id"],
+            opened_at=datetime.fromisoformat(row["opened_at"]),
+            message_id=row["message_id"],
+            title=row["title"],
+            ending=row["ending"],
+            text=row["text"],
+            created_at=datetime.fromisoformat(row["created_at"]),
+            attempts=row["attempts"],
+            claimed_until=claimed_until,
+        )
+    ]
+
+
+def _address(connection: Connection, row: sqlite3.Row) -> Optional[str]:
+    """Return the recipient's address, or None if they have none, are deactivated, or cannot see the work order now."""
+    user = _user(connection.execute(_SELECT_USERS + "WHERE id = ?", (row["user_id"],)).fetchone())
+    may_see = scope(user, Action.VIEW) is Scope.ALL or row["requester_id"] == user.id
+    return user.email if user.is_active and may_see and row["deleted_at"] is None else None
+
+
+def _postpone(connection: Connection, claims: Sequence[Claim], error: MailError) -> None:
+    """Write down why the messages were not sent, and let each pause, longer each time, until it has failed for good."""
+    moment = datetime.now(timezone.utc)
+    with transaction(connection):
+        for claim in claims:
+            pause = timedelta(seconds=min(FIRST_PAUSE_SECONDS << min(claim.attempts, 30), LONGEST_PAUSE_SECONDS))
+            is_final = error.is_final or moment - claim.created_at >= RETRIED_FOR
+            connection.execute(
+                """
+                UPDATE outbox
+                SET attempts = attempts + 1, next_attempt_at = ?, failed_at = ?, reason = ?, claimed_until = NULL,
+                    was_transmitted = was_transmitted OR ?
+                WHERE id = ? AND claimed_until = ?
+                """,
+                (
+                    utc_text(moment + pause),
+                    utc_text(moment) if is_final else None,
+                    error.reason,
+                    error.stage is Stage.CONTENT,
+                    claim.id,
+                    claim.claimed_until,
+                ),
+            )
+
+
+def _remove_sent(connection: Connection, claim: Claim) -> None:
+    """Remove a message that was sent, with more patience than a person has: otherwise it would be sent again."""
+    for _ in range(RECORDING_ATTEMPTS):
+        if _is_removed(connection, claim):
+            return
+
+
+def _is_removed(connection: Connection, claim: Claim) -> bool:
+    """Remove a message, and return whether that was possible: others may be holding the database."""
+    try:
+        with transaction(connection):
+            connection.execute("DELETE FROM outbox WHERE id = ?", (claim.id,))
+    except sqlite3.OperationalError as error:
+        if "is locked" not in str(error):
+            raise
+        return False
+    return True
+
+
+def _send_from(path: Path, due_only: bool = False) -> int:
+    # Not connect(), which opens the file besides SQLite: closing it would drop the locks of the whole process
+    # (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    with closing(database.open_file(path)) as connection:
+        return send_waiting(connection, due_only)
+
+
+def _within(seconds: float, run: Callable[[], T]) -> Optional[T]:
+    """Return what the function returns, or None if that takes longer; it then goes on in the background."""
+    from concurrent import futures
+
+    with suppress(futures.TimeoutError):
+        return futures.ThreadPoolExecutor(1).submit(run).result(seconds)
+    return None
+
+
+def _check_mail_is_on(settings: MailSettings) -> None:
+    if not settings.host:
+        raise ApplicationError("No mail is sent: there is no SMTP host in the settings.")
+
+
+# Mail: a message on its way
+
+
+def _notification(settings: MailSettings, claim: Claim) -> bytes:
+    """Return the message about a work order; those of one work order refer to the same one, as answers do."""
+    number = f"#{claim.work_order_id}"
+    domain = _domain(claim.message_id.rstrip(">"))
+    thread = f"<work-order-{claim.work_order_id}.{claim.opened_at:%Y%m%d%H%M%S}@{domain}>"
+    return _compose(
+        settings,
+        claim.address,
+        f"[{number}] {claim.title}: {claim.ending}",
+        f"Work order {number}: {claim.title}\n\n{claim.text}",
+        claim.created_at,
+        claim.message_id,
+        thread,
+    )
+
+
+def _compose(
+    settings: MailSettings,
+    to: str,
+    subject: str,
+    text: str,
+    moment: datetime,
+    message_id: str,
+    thread: Optional[str] = None,
+) -> bytes:
+    """Return a message as it goes over the wire: ASCII, in lines that are not too long and end in CR LF."""
+    from email.contentmanager import raw_data_manager
+    from email.message import EmailMessage
+    from email.policy import compat32
+    from email.utils import format_datetime
+
+    # The newer policies take what looks like an encoded word for one.
+    message = EmailMessage(compat32.clone(linesep="\r\n", cte_type="7bit"))
+    message["From"], message["To"] = settings.sender, to
+    message["Subject"] = _encoded_words(subject)
+    message["Date"] = format_datetime(moment)
+    message["Message-ID"] = message_id
+    if thread:
+        message["In-Reply-To"] = message["References"] = thread
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834, section 5
+    message.set_content(f"{text}\n{_FOOTER}", content_manager=raw_data_manager)
+    return message.as_bytes(policy=message.policy.clone(max_line_length=998))  # RFC 5322, section 2.1.1
+
+
+_FOOTER = "\n-- \nTo hear no more of work orders, choose My account > Change email and answer none.\n"
+
+
+def _encoded_words(text: str) -> str:
+    """Return the text as a header has it: as encoded words of at most 75 characters (RFC 2047), unless it is plain."""
+    if text.isascii() and text.isprintable() and "=?" not in text and len(text) <= 65:
+        return text
+    pieces = re.findall("(?s).{1,11}", text)
+    return "\n ".join(f"=?utf-8?b?{base64.b64encode(piece.encode()).decode()}?=" for piece in pieces)
+
+
+def _domain(address: Optional[str]) -> str:
+    return (address or "").rpartition("@")[2]
+
+
+def _transmit(settings: MailSettings, to: str, message: bytes, seconds: float) -> str:
+    """Hand the message to the mail server, and return its answer. Raises MailError."""
+    import smtplib
+
+    stage = Stage.CONNECTION
+    try:
+        with _connected(settings, seconds) as client:
+            stage = Stage.SENDER
+            _accepted(client.mail(settings.sender or ""))
+            stage = Stage.RECIPIENT
+            _accepted(client.rcpt(to))
+            stage = Stage.CONTENT
+            return _accepted(client.data(message))
+    except smtplib.SMTPResponseException as error:
+        words = error.smtp_error
+        # What smtplib says itself, of a line that is too long, is a str.
+        is_final = stage >= Stage.RECIPIENT and error.smtp_code // 100 == 5 and isinstance(words, bytes)
+        raise MailError(_answer(error.smtp_code, words), stage, is_final) from None
+    except UnicodeEncodeError:
+        raise MailError("smtplib takes only ASCII in the username and password", stage) from None
+    except (OSError, ValueError, ImportError) as error:  # no server, TLS, a malformed answer, a Python without ssl
+        raise MailError(getattr(error, "strerror", None) or str(error) or type(error).__name__, stage) from None
+
+
+def _accepted(answer: Tuple[int, bytes]) -> str:
+    """Return the mail server's answer in words. Raises SMTPResponseException unless it is a yes."""
+    import smtplib
+
+    if answer[0] // 100 != 2:
+        raise smtplib.SMTPResponseException(*answer)
+    return _answer(*answer)
+
+
+def _answer(code: int, words: Union[bytes, str]) -> str:
+    text = words.decode(errors="replace") if isinstance(words, bytes) else words
+    return f"{code} {' '.join(text.split())}"[:LONGEST_REASON]
+
+
+@contextmanager
+def _connected(settings: MailSettings, seconds: float) -> Iterator["smtplib.SMTP"]:
+    """Connect to the mail server, encrypt and log in as the settings say; after so many seconds the line is cut."""
+    import smtplib
+    import socket
+
+    deadline = time.monotonic() + seconds
+    host, port, security = settings.host or "", settings.port, settings.security
+    context = _tls_context() if security is not Security.NONE else None
+    with socket.create_connection((host, port), seconds) as plain, _cut_after(deadline - time.monotonic(), plain):
+        is_tls = context and security is Security.TLS
+        connection = context.wrap_socket(plain, server_hostname=host) if context and is_tls else plain
+
+        class Client(smtplib.SMTP):
+            def _get_socket(self, *_: object) -> socket.socket:
+                return connection
+
+        client = Client(host, port)
+        try:
+            if security is Security.STARTTLS:
+                client.starttls(context=context)
+            client.ehlo_or_helo_if_needed()
+            if settings.username:
+                client.login(settings.username, settings.password or "")
+            yield client
+        finally:
+            with suppress(OSError), closing(client):  # all errors of smtplib are OSErrors
+                if client.sock:
+                    client.sock.settimeout(1)
+                    client.quit()
+
+
+def _tls_context() -> "ssl.SSLContext":
+    import ssl
+
+    return ssl.create_default_context()  # which verifies certificates
+
+
+@contextmanager
+def _cut_after(seconds: float, connection: "socket.socket") -> Iterator[None]:
+    """Shut the connection down after so many seconds: a server that trickles would never run into its timeout."""
+    import threading
+    from socket import SHUT_RDWR
+
+    def cut() -> None:
+        with suppress(OSError):  # it may be closed already
+            duplicate.shutdown(SHUT_RDWR)
+
+    with connection.dup() as duplicate:  # encryption takes over the original
+        timer = threading.Timer(seconds, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 # Choosing a password
@@ -1180,7 +1900,15 @@ def _write_failures(connection: Connection, username: str, failures: int, last_f
 
 def _remove_old_failures(connection: Connection, username: str) -> None:
     oldest = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
-    connection.execute("DELETE FROM password_failures WHERE last_failed_at < ?", (oldest,))
+    # So many at most that nobody waits for it; the next login goes on.
+    connection.execute(
+        """
+        DELETE FROM password_failures WHERE (name_hash, client) IN (
+            SELECT name_hash, client FROM password_failures WHERE last_failed_at < ? ORDER BY last_failed_at LIMIT 1000
+        )
+        """,
+        (oldest,),
+    )
     # If the clock was set back, the wait starts again now, so that it does end.
     connection.execute(
         "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now",

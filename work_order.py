@@ -1,8 +1,15 @@
-"""Work orders: their fields, who may change them, how they are found, their history, and how they go out and in."""
+"""Work orders: their fields, who may change them, how they are found, their history, and how they go out and in.
 
+`python work_order.py` sends the messages about them that wait.
+"""
+
+import os
 import re
 import sqlite3
+import sys
 import unicodedata
+from bisect import bisect_right
+from collections import defaultdict
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
@@ -33,8 +40,8 @@ from typing import (
 
 import database
 import users
-from database import ApplicationError, Connection, limited, now, snapshot, transaction, utc_text, where
-from users import NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
+from database import ApplicationError, Connection, distinct, limited, now, snapshot, transaction, utc_text, where
+from users import COUNTED_AT_MOST, NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
 
 UNFINISHED = "unfinished"
 MAXIMUM_TITLE = 120
@@ -45,8 +52,13 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 MAXIMUM_NOTES = 200_000  # of a work order, comments and notes together: what each new one has to index again
 LEAST_NOTE = 100  # that a note counts as
 MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
+# How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows that need
+# others looked up, weeks.
+SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
-COUNTED_AT_MOST = 1_000
+NARROW = 2_000  # rows, of which each is looked up in the index of words rather than the other way round
+SORTED_AT_MOST = 15_000  # hits of a search; where there are more, each row in the list's order is looked up instead
+TERMS_AT_MOST = 100  # that a beginning stands for in a search
 
 V = TypeVar("V")
 
@@ -125,13 +137,24 @@ class Due(str, Enum):
         return self.value
 
 
+class DueBy(str, Enum):
+    """What has set a due time."""
+
+    HAND = "hand"
+    TARGET = "target"
+
+    def __str__(self) -> str:
+        return self.value
+
+
 # Rows
 
 
 class WorkOrder(NamedTuple):
     """A row of work_orders with the usernames of its people; times are UTC.
 
-    `urgency`, `is_finished` and `due_rank` are what lists are sorted by: lowest first, without a due date last.
+    `due_by` is what has set the due time, `none` too, and `held_since` when the present time On Hold began. `urgency`,
+    `is_finished` and `due_rank` are what lists are sorted by, lowest first: those without a due date come last.
     """
 
     id: int
@@ -148,14 +171,23 @@ class WorkOrder(NamedTuple):
     resolved_at: Optional[datetime]
     due_at: Optional[datetime]
     deleted_at: Optional[datetime]
+    due_by: Optional[DueBy]
+    held_since: Optional[datetime]
     urgency: int
     is_finished: int
     due_rank: str
 
     @property
+    def created_second(self) -> int:
+        """When it was created, in seconds since 1970."""
+        return int(self.created_at.timestamp())
+
+    @property
     def is_overdue(self) -> bool:
-        """Whether it should have been finished by now."""
-        return self.due_at is not None and not self.status.is_finished and self.due_at < datetime.now(timezone.utc)
+        """Whether it should have been finished by now; one that came from a target does not run out On Hold."""
+        stopped_at = self.held_since if self.due_by is DueBy.TARGET else None
+        moment = stopped_at or datetime.now(timezone.utc)
+        return self.due_at is not None and not self.status.is_finished and self.due_at < moment
 
 
 class HistoryEntry(NamedTuple):
@@ -190,7 +222,7 @@ def _select(source: str = "work_orders") -> str:
         SELECT work_orders.id, work_orders.title, work_orders.description, priority, category, status,
             requester_id,
             requesters.username AS requester, assignees.username AS assignee, work_orders.created_at, updated_at,
-            resolved_at, due_at, deleted_at, urgency, is_finished, due_rank
+            resolved_at, due_at, deleted_at, due_by, held_since, urgency, is_finished, due_rank
         FROM {source}
         LEFT JOIN users AS requesters ON requesters.id = requester_id
         LEFT JOIN users AS assignees ON assignees.id = assignee_id
@@ -213,6 +245,8 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
         resolved_at=_moment(row["resolved_at"]),
         due_at=_moment(row["due_at"]),
         deleted_at=_moment(row["deleted_at"]),
+        due_by=_due_by(row["due_by"], row["due_at"]),
+        held_since=_moment(row["held_since"]),
         urgency=row["urgency"],
         is_finished=row["is_finished"],
         due_rank=row["due_rank"],
@@ -221,6 +255,11 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
 
 def _moment(text: Optional[str]) -> Optional[datetime]:
     return datetime.fromisoformat(text) if text else None
+
+
+def _due_by(text: Optional[str], due_at: Optional[str]) -> Optional[DueBy]:
+    """Return what has set the due time; one that stands and does not say so was set by hand."""
+    return DueBy(text) if text else DueBy.HAND if due_at else None
 
 
 def _history_entry(row: sqlite3.Row) -> HistoryEntry:
@@ -349,7 +388,8 @@ class Field(Generic[V]):
     """What can be changed of a work order, declared once.
 
     Its name in the history, the right that a change takes, how it is read, the SQL that assigns `:new` to it, how a new
-    value is checked inside the transaction, how the history's text is shown, and the history's word for None.
+    value is checked inside the transaction, how the history's text is shown, the history's word for None, and what
+    follows from a change: it gets the connection, who acts, the work order as it was, the new value and the time.
     """
 
     def __init__(
@@ -361,9 +401,10 @@ class Field(Generic[V]):
         check: Callable[[Session, V], V] = lambda _, value: value,
         describe: Callable[[str], str] = str,
         none: str = NONE,
+        follow_up: Callable[[Connection, User, WorkOrder, V, str], None] = lambda *_: None,
     ) -> None:
         self.name, self.action, self.read, self.assignment = name, action, read, assignment
-        self.check, self.describe, self.none = check, describe, none
+        self.check, self.describe, self.none, self.follow_up = check, describe, none, follow_up
 
     def as_text(self, value: V) -> str:
         """Return a value as the history stores it; a moment is UTC, ISO 8601."""
@@ -391,6 +432,7 @@ PRIORITY = Field(
     Action.EDIT,
     lambda work_order: work_order.priority,
     "priority = :new",
+    follow_up=lambda *change: _follow_priority(*change),
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
@@ -404,12 +446,13 @@ _STATUS = Field(
     Action.CHANGE_STATUS,
     lambda work_order: work_order.status,
     "status = :new, resolved_at = CASE WHEN :new = 'Resolved' THEN :now END",
+    follow_up=lambda *change: _follow_hold(*change),
 )
 DUE_DATE = Field(
     "due date",
     Action.SET_DUE_DATE,
     lambda work_order: work_order.due_at,
-    "due_at = :new",
+    "due_at = :new, due_by = 'hand'",
     describe=lambda text: local_time(datetime.fromisoformat(text)),
 )
 ASSIGNEE: Field[Optional[str]] = Field(
@@ -456,19 +499,7 @@ def _parse_new_category(name: str) -> str:
 
 
 def _categories(connection: Connection) -> List[str]:
-    # From each category to the next by its index: a DISTINCT would read every work order.
-    rows = connection.execute(
-        """
-        WITH RECURSIVE used (category) AS (
-            SELECT min(category) FROM work_orders WHERE deleted_at IS NULL
-            UNION ALL
-            SELECT (SELECT min(category) FROM work_orders WHERE category > used.category AND deleted_at IS NULL)
-            FROM used WHERE used.category IS NOT NULL
-        )
-        SELECT category FROM used WHERE category IS NOT NULL
-        """
-    ).fetchall()
-    return sorted((row["category"] for row in rows), key=str.casefold)
+    return sorted(distinct(connection, "work_orders", "category", "deleted_at IS NULL"), key=str.casefold)
 
 
 # Creating and opening
@@ -493,16 +524,23 @@ def create(
         if requester and requester != user.username:
             users.authorize(session, Action.CHANGE_REQUESTER)
             owner = users.find_requester(session.connection, requester)
-        at = now()
+        at, target = now(), _service_target(session.connection, priority)
+        due_at = _due_at(datetime.fromisoformat(at), target.resolution_hours)
         cursor = session.connection.execute(
             """
-            INSERT INTO work_orders (title, description, priority, category, requester_id, created_at, updated_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO work_orders (
+                title, description, priority, category, requester_id, created_at, updated_at,
+                due_at, due_by, response_hours
+            )
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
-            (title, description, priority, category, owner.id, at, at),
+            (
+                *(title, description, priority, category, owner.id, at, at),
+                *(due_at and utc_text(due_at), due_at and DueBy.TARGET, target.response_hours),
+            ),
         )
         assert cursor.lastrowid is not None
-        users.record_change(session.connection, cursor.lastrowid, user, at, "created")
+        _record(session.connection, cursor.lastrowid, user, at, "created")
     return cursor.lastrowid
 
 
@@ -593,7 +631,7 @@ def comment(session: Session, work_order_id: int, text: str) -> None:
         _refuse_too_many_notes(session.connection, current.id, text)
         at = now()
         session.connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
-        users.record_change(session.connection, current.id, user, at, "comment", note=text)
+        _record(session.connection, current.id, user, at, "comment", note=text)
 
 
 def delete(session: Session, work_order_id: int) -> None:
@@ -626,7 +664,10 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     new, old = field.check(session, new), field.read(current)
     if old != field.read(shown):
         raise _conflict(session.connection, current.id, field, old)
-    if old == new:
+    sets_due_date = field.name == DUE_DATE.name
+    if old == new and not (sets_due_date and current.due_by is DueBy.TARGET):
+        if sets_due_date:  # `none` by hand, where none was due
+            session.connection.execute("UPDATE work_orders SET due_by = 'hand' WHERE id = ?", (current.id,))
         return False
     _refuse_too_many_notes(session.connection, current.id, note)
     at = now()
@@ -635,7 +676,8 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
         {"new": utc_text(new) if isinstance(new, datetime) else new, "now": at, "id": current.id},
     )
     old_text, new_text = field.as_text(old), field.as_text(new)
-    users.record_change(session.connection, current.id, user, at, field.name, old_text, new_text, note)
+    _record(session.connection, current.id, user, at, field.name, old_text, new_text, note)
+    field.follow_up(session.connection, user, current, new, at)
     return True
 
 
@@ -668,6 +710,154 @@ def _conflict(connection: Connection, work_order_id: int, field: Field[V], value
     return ConflictError(
         f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
     )
+
+
+# Service targets
+
+
+class ServiceTarget(NamedTuple):
+    """What is promised for a priority: the hours to the first response and to the resolution, None for nothing."""
+
+    priority: Priority
+    response_hours: Optional[int] = None
+    resolution_hours: Optional[int] = None
+
+
+SERVICE_TARGETS = (
+    "A work order gets its due date from the target of its priority when it is created, and again when its priority is "
+    "changed; time On Hold moves it by as long. A due date that was set by hand stays. A change of a target does not "
+    "touch existing due dates."
+)
+
+
+def parse_hours(text: str) -> Optional[int]:
+    """Return a whole number of hours from 1 to 9,999, or None for `none`. Raises InvalidInputError."""
+    if text.lower() == NONE:
+        return None
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) == 0:
+        raise InvalidInputError(f"A target is a whole number of hours from 1 to 9,999, or {NONE}.")
+    return int(text)
+
+
+def service_targets(session: Session) -> List[ServiceTarget]:
+    """Return what is promised, highest priority first. Raises PermissionDeniedError to users."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        return [_service_target(session.connection, priority) for priority in reversed(Priority)]
+
+
+def set_service_target(session: Session, target: ServiceTarget) -> bool:
+    """Promise this from now on; return False if it is promised already. Existing due times stay as they are.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.SERVICE_TARGETS)
+        old = _service_target(session.connection, target.priority)
+        if target == old:
+            return False
+        session.connection.execute(
+            "UPDATE service_targets SET response_hours = ?, resolution_hours = ? WHERE priority = ?",
+            (target.response_hours, target.resolution_hours, target.priority),
+        )
+        change = f"{target.priority}: {describe_target(old)} -> {describe_target(target)}"
+        users.audit(session.connection, user.id, "service target changed", change)
+    return True
+
+
+def _service_target(connection: Connection, priority: Priority) -> ServiceTarget:
+    row = connection.execute(
+        "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
+    ).fetchone()
+    return ServiceTarget(priority, row["response_hours"], row["resolution_hours"])
+
+
+def _due_at(created_at: datetime, hours: Optional[int], held_seconds: float = 0) -> Optional[datetime]:
+    return created_at + timedelta(hours=hours, seconds=held_seconds) if hours else None
+
+
+def _follow_priority(connection: Connection, user: User, old: WorkOrder, priority: Priority, at: str) -> None:
+    """Let the new priority's targets stand for the old one's; a due time that was set by hand stays."""
+    target = _service_target(connection, priority)
+    connection.execute("UPDATE work_orders SET response_hours = ? WHERE id = ?", (target.response_hours, old.id))
+    if old.due_by is not DueBy.HAND:
+        due_at = _due_at(old.created_at, target.resolution_hours, _held_seconds(connection, old))
+        _move_due_date(connection, user, old, due_at, at)
+
+
+def _follow_hold(connection: Connection, user: User, old: WorkOrder, _: Status, at: str) -> None:
+    """Move a due time that came from a target by the time On Hold that has just ended, if one has."""
+    if old.status is Status.ON_HOLD and old.held_since and old.due_at and old.due_by is DueBy.TARGET:
+        _move_due_date(connection, user, old, old.due_at + (datetime.fromisoformat(at) - old.held_since), at)
+
+
+def _move_due_date(connection: Connection, user: User, old: WorkOrder, due_at: Optional[datetime], at: str) -> None:
+    if due_at != old.due_at:
+        connection.execute(
+            "UPDATE work_orders SET due_at = ?, due_by = ? WHERE id = ?",
+            (due_at and utc_text(due_at), due_at and DueBy.TARGET, old.id),
+        )
+        texts = DUE_DATE.as_text(old.due_at), DUE_DATE.as_text(due_at)
+        users.record_change(connection, old.id, user, at, DUE_DATE.name, *texts)
+
+
+def _held_seconds(connection: Connection, work_order: WorkOrder) -> int:
+    """Return for how long the work order was On Hold, without a hold that has not ended."""
+    (seconds,) = connection.execute(
+        """
+        SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
+            SELECT old_value, changed_at AS ended_at, lag(changed_at, 1, :created) OVER (ORDER BY id) AS began_at
+            FROM work_order_history WHERE work_order_id = :id AND field = 'status'
+        ) WHERE old_value = 'On Hold'
+        """,
+        {"created": utc_text(work_order.created_at), "id": work_order.id},
+    ).fetchone()
+    return int(seconds)
+
+
+# Telling those whom a change concerns
+
+
+def _record(
+    connection: Connection,
+    work_order_id: int,
+    by: User,
+    at: str,
+    field: str,
+    old: Optional[str] = None,
+    new: Optional[str] = None,
+    note: str = "",
+) -> None:
+    """Record a change in the history, inside its transaction, and put the messages about it in the outbox."""
+    users.record_change(connection, work_order_id, by, at, field, old, new, note)
+    changed = _find(connection, work_order_id) if field in _SUBJECTS and users.is_mail_on(connection) else None
+    if changed:
+        entry = HistoryEntry(0, datetime.fromisoformat(at), by.username, field, old, new, note)
+        ending, text = _SUBJECTS[field].format(new), describe_message(entry, changed)
+        notice = users.Notice(changed.id, changed.title, ending, field == _STATUS.name, text)
+        for recipient in _concerned(connection, entry, changed):
+            if recipient.id != by.id and recipient.is_active and is_permitted(recipient, Action.VIEW, changed):
+                users.put_in_outbox(connection, recipient, notice)
+
+
+# How the subject of a message ends, by the field of the change; nobody hears of other fields.
+_SUBJECTS: Mapping[str, str] = {
+    "created": "created",
+    REQUESTER.name: "created",
+    _STATUS.name: "{}",
+    ASSIGNEE.name: "assigned to {}",
+    "comment": "comment",
+}
+
+
+def _concerned(connection: Connection, entry: HistoryEntry, changed: WorkOrder) -> List[User]:
+    """Return the requester and, unless the work order is new to the requester, its assignee and the former one."""
+    usernames = {changed.requester}
+    if entry.field not in ("created", REQUESTER.name):
+        usernames.add(changed.assignee or NOBODY)
+    if entry.field == ASSIGNEE.name:
+        usernames.add(entry.old_value or NOBODY)
+    return [users.find(connection, username) for username in sorted(usernames - {NOBODY})]
 
 
 # Deleted work orders
@@ -723,11 +913,32 @@ def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
 # Finding
 
 
+class Count(str, Enum):
+    """What a report counts in a period."""
+
+    CREATED = "created"
+    RESOLVED = "resolved"  # where that still stands
+    CHANGED_TO_RESOLVED = "changed to Resolved"  # whatever came later
+    REOPENED = "reopened"
+    UNFINISHED = "unfinished"  # at the end of the period
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Counted(NamedTuple):
+    """What a number of a report counts, from when on ("" for the very beginning) and before when, UTC as stored."""
+
+    what: Count
+    begin: str
+    end: str
+
+
 class Filter(NamedTuple):
     """Which work orders a list shows, None standing for any.
 
     The status may be UNFINISHED, the assignee NOBODY, the category NONE; `changed` stands for what others have changed
-    since the person's last login.
+    since the person's last login, `counted` for what a report has counted.
     """
 
     status: Optional[str] = None
@@ -737,6 +948,17 @@ class Filter(NamedTuple):
     assignee: Optional[str] = None
     due: Optional[Due] = None
     changed: bool = False
+    counted: Optional[Counted] = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it lets only finished work orders through."""
+        return self.status not in (None, UNFINISHED) and Status(self.status).is_finished
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it lets only unfinished work orders through."""
+        return bool(self.status or self.due is Due.OVERDUE) and not self.is_finished
 
 
 class Query(NamedTuple):
@@ -768,18 +990,28 @@ class Page(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of the list: its columns, their direction, and what to read from where many rows match."""
+    """An order of the list: its columns, their direction, and what to read from where many rows match.
+
+    One by ids, which is how tables and full-text indexes have their rows, has the condition that an id is among those
+    that come soon after another one.
+    """
 
     columns: Tuple[str, ...]
     direction: str = ""
-    source: str = "work_orders NOT INDEXED"
+    source: str = "work_orders"
+    soon: str = ""
 
 
-# In the order of urgency each filter has an index of its own.
+# In the order of urgency, and of changes, SQLite finds the index of a filter by itself.
 _ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order(("urgency", "created_at", "id"), source="work_orders"),
-    Sort.NEWEST: Order(("id",), "DESC"),
-    Sort.OLDEST: Order(("id",)),
+    Sort.URGENCY: Order(("urgency", "created_second", "id")),
+    Sort.NEWEST: Order(
+        ("id",),
+        "DESC",
+        "work_orders NOT INDEXED",
+        soon="work_orders.id > coalesce(?, (SELECT max(id) FROM work_orders)) - 2000",
+    ),
+    Sort.OLDEST: Order(("id",), source="work_orders NOT INDEXED", soon="work_orders.id < coalesce(?, 0) + 2000"),
     Sort.CHANGED: Order(("updated_at", "id"), "DESC", "work_orders INDEXED BY work_orders_by_change"),
     Sort.DUE: Order(("is_finished", "due_rank", "id"), source="work_orders INDEXED BY work_orders_by_due"),
 }
@@ -795,8 +1027,8 @@ def search(session: Session, text: str) -> Query:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
     with _searching(session, text):
-        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
-        has_words = _match_expression(query.text) and _read(session.connection, query, 0, condition, values, 1)
+        selection = _selection(session, users.authorize(session, Action.VIEW), query)
+        has_words = any(map(str.isalnum, query.text)) and _count_all(session.connection, selection, 0)
     return query if has_words else query._replace(as_substring=True)
 
 
@@ -806,31 +1038,24 @@ def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: 
     It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
     """
     with _searching(session, query.text):
-        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
-        if query.as_substring:
-            found, total, overdue = _read_substring(session.connection, query, condition, values, seen)
-        else:
-            found, (total, overdue) = [], _count(session.connection, query, condition, values)
-        if total and not (query.as_substring and (total <= COUNTED_AT_MOST or not seen)):
-            found = _read_following(session.connection, query, total, condition, values, seen, limit)
-        rows = _rows_below(session, query, found[:limit])
-    return Page(found[:limit], total, overdue, _below(query, found[:limit], rows))
+        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.VIEW), query))
+        total, overdue = _count(session.connection, selection)
+        found = _read_following(session.connection, selection, total, seen, limit) if total else []
+        rows = _rows_below(session, query, found)
+    return Page(found, total, overdue, _below(query, found, rows))
 
 
 def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> Page:
     """Return a page that was read before with its work orders as they are now, without those that left the list."""
     ids = [work_order.id for work_order in shown]
-    listed = ", ".join("?" * len(ids))
     with _searching(session, query.text):
-        condition, values = _conditions(session, users.authorize(session, Action.VIEW), query)
-        total, overdue = _count(session.connection, query, condition, values)
-        source = "work_orders NOT INDEXED"  # they are looked up by their ids
-        condition, values = f"{condition} AND work_orders.id IN ({listed})", [*values, *ids]
-        if query.is_by_word:
-            source = _source(query)
-            condition += " AND work_order_search.rowid BETWEEN ? AND ?"
-            values += [min(ids, default=0), max(ids, default=0)]
-        rows = session.connection.execute(f"{_select(source)} WHERE {condition}", values).fetchall()
+        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.VIEW), query))
+        total, overdue = _count(session.connection, selection)
+        plan = _by_row(selection, "work_orders NOT INDEXED")  # they are looked up by their ids
+        rows = session.connection.execute(
+            f"{_select(plan.source)} WHERE {plan.condition} AND work_orders.id IN ({', '.join('?' * len(ids))})",
+            [*plan.values, *ids],
+        ).fetchall()
         found = sorted(map(_work_order, rows), key=lambda work_order: ids.index(work_order.id))
         below = _rows_below(session, query, found)
     return Page(found, total, overdue, _below(query, found, below))
@@ -853,10 +1078,9 @@ def my_work(session: Session) -> MyWork:
     """Return how many work orders wait for the person, among those that they may see."""
     with _searching(session, ""):
         user = users.authorize(session, Action.VIEW)
+        total, overdue = _count(session.connection, _selection(session, user, Query(assigned_to(user.username))))
         filters = (UNASSIGNED, OVERDUE, DUE_THIS_WEEK, requested_by(user.username), CHANGED)
-        assigned, others = Query(assigned_to(user.username)), list(map(Query, filters))
-        total, overdue = _count(session.connection, assigned, *_conditions(session, user, assigned))
-        totals = [_count_all(session.connection, query, *_conditions(session, user, query)) for query in others]
+        totals = [_count_all(session.connection, _selection(session, user, Query(each))) for each in filters]
     return MyWork(users.may(user, Action.ASSIGN), total, overdue, *totals)
 
 
@@ -879,63 +1103,147 @@ def requested_by(username: str) -> Filter:
 @contextmanager
 def _searching(session: Session, text: str) -> Iterator[None]:
     """Read what is inside in one snapshot; where it takes too long, stop it with an ApplicationError."""
-    advice = "search for whole words or their beginnings" if text else "try again in a moment"
+    advice = "search for more or longer words" if text else "try again in a moment"
     sentence = f"Reading was stopped after {SEARCH_SECONDS} seconds, so that others can save; {advice}."
     with limited(session.connection, SEARCH_SECONDS, sentence), snapshot(session.connection):
         yield
 
 
-def _conditions(session: Session, user: User, query: Query) -> Tuple[str, List[object]]:
-    """Return the SQL condition, and the values bound in it, of what the query asks for and the user may see."""
-    return where(
+# What a query asks for, in SQL
+
+
+class _Selection(NamedTuple):
+    """What a query asks for and somebody may see.
+
+    The condition that the rows have to meet, with the values bound in it; what the full-text indexes have to match; how
+    many rows the first of these has, up to one above SORTED_AT_MOST, where that matters; and whether so few rows meet
+    the condition that each is looked up there rather than the other way round.
+    """
+
+    query: Query
+    condition: str
+    values: List[object]
+    texts: Mapping[str, str] = {}
+    hits: int = 0
+    is_narrow: bool = False
+
+    @property
+    def order(self) -> Order:
+        return _ORDERS[self.query.sort]
+
+
+class _Plan(NamedTuple):
+    """From where to read a selection, what is the id there, on which condition, and the values to bind."""
+
+    source: str
+    row_id: str
+    condition: str
+    values: List[object]
+
+
+def _selection(session: Session, user: User, query: Query) -> _Selection:
+    connection = session.connection
+    is_own = users.scope(user, Action.VIEW) is not Scope.ALL
+    narrowing = where(
         (
             (True, "work_orders.deleted_at IS NULL", ()),
-            (users.scope(user, Action.VIEW) is not Scope.ALL, "requester_id = ?", [user.id]),
-            *_filter_conditions(query.filter),
+            (is_own, "requester_id = ?", [user.id]),
+            *_filter_conditions(query.filter, is_own),
             (query.filter.changed, *_changed_by_others(session, user)),
-            (query.is_by_word, "work_order_search MATCH ?", [_match_expression(query.text)]),
-            *((True, *_contains(term)) for term in _terms_without_index(query)),
         )
     )
+    texts = _text_indexes(connection, query)
+    narrows = is_own or query.filter != Filter()
+    hits = _count_hits(connection, texts) if narrows or not _ORDERS[query.sort].soon else 0
+    literals = ((True, *_contains(literal)) for literal in _literals(query))
+    condition, values = where(((True, *narrowing), *literals))
+    is_narrow = narrows and hits > COUNTED_AT_MOST and _has_few(connection, _Selection(query, *narrowing))
+    return _Selection(query, condition, values, texts, hits, is_narrow)
 
 
-def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[object]]]:
+def _has_few(connection: Connection, selection: _Selection) -> bool:
+    return _count_all(connection, selection, NARROW) <= NARROW
+
+
+def _looked_up(connection: Connection, selection: _Selection) -> _Selection:
+    """Return the selection, a narrow one by the ids that it has, so that the text is looked up only once."""
+    if not selection.is_narrow:
+        return selection
+    plan = _plan(selection)
+    rows = connection.execute(
+        f"SELECT work_orders.id FROM {plan.source} WHERE {plan.condition}", plan.values
+    ).fetchall()
+    ids: List[object] = [row["id"] for row in rows]
+    return _Selection(selection.query, f"work_orders.id IN ({', '.join('?' * len(ids))})", ids)
+
+
+def _filter_conditions(filter: Filter, is_own: bool) -> Sequence[Tuple[object, str, Sequence[object]]]:
+    """Return the conditions of a filter; a plus sign keeps SQLite from the index of what rules out less."""
     person = "(SELECT id FROM users WHERE username = ?)"
+    by_requester = is_own or filter.requester is not None
+    by_assignee = by_requester or filter.assignee is not None
+    by_category = by_assignee or filter.category is not None
+    assignee = "+assignee_id" if by_requester else "assignee_id"
+    category = "+category" if by_assignee else "category"
+    status = "+status" if by_category else "status"
+    this_week = "due_at >= ? AND due_at < ?"
+    if not filter.is_unfinished:  # the index of due dates in which the finished ones are, too
+        this_week = "is_finished IN (0, 1) AND due_rank >= ? AND due_rank < ?"
     return (
-        (filter.status == UNFINISHED, "urgency < 4", ()),
-        (filter.status not in (None, UNFINISHED), "status = ?", [filter.status]),
-        (filter.priority, "priority = ?", [filter.priority]),
-        (filter.category == NONE, "category IS NULL", ()),
-        (filter.category not in (None, NONE), "category = ?", [filter.category]),
+        (filter.is_unfinished, "urgency < 4", ()),
+        (filter.is_finished, "urgency >= 4", ()),
+        (filter.status not in (None, UNFINISHED), f"{status} = ?", [filter.status]),
+        (filter.priority, "urgency IN (4 - ?, 8 - ?)", [filter.priority] * 2),
+        (filter.category == NONE, f"{category} IS NULL", ()),
+        (filter.category not in (None, NONE), f"{category} = ?", [filter.category]),
         (filter.requester, f"requester_id = {person}", [filter.requester]),
-        (filter.assignee == NOBODY, "assignee_id IS NULL", ()),
-        (filter.assignee not in (None, NOBODY), f"assignee_id = {person}", [filter.assignee]),
+        (filter.assignee == NOBODY, f"{assignee} IS NULL", ()),
+        (filter.assignee not in (None, NOBODY), f"{assignee} = {person}", [filter.assignee]),
         (filter.due, "due_at IS NOT NULL", ()),
-        (filter.due is Due.OVERDUE, _OVERDUE, [now()]),
-        (filter.due is Due.THIS_WEEK, "due_rank >= ? AND due_rank < ?", _this_week()),
+        (filter.due is Due.OVERDUE, f"due_at < ? AND {_RUNS_OUT}", [now()]),
+        (filter.due is Due.THIS_WEEK, this_week, _this_week()),
+        *((True, *_counted_condition(counted)) for counted in (filter.counted,) if counted),
     )
 
 
-_OVERDUE = "urgency < 4 AND is_finished = 0 AND due_rank < ?"
+# As WorkOrder.is_overdue. Those few ids are read from an index of their own, so that others need no more columns.
+_RUNS_OUT = """
+    work_orders.id NOT IN (
+        SELECT id FROM work_orders INDEXED BY work_orders_stopped
+        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
+    )
+"""
+_OVERDUE = f"urgency < 4 AND due_at < ? AND {_RUNS_OUT}"
 
 
 def _changed_by_others(session: Session, user: User) -> Tuple[str, List[object]]:
     """Return the condition that others have changed the work order since the last login, and its values.
 
-    Those are the work orders that concern the person now, and those that were assigned to them or taken from them.
+    Those are the work orders that concern the person now, and those that were taken from them; of each kind, the
+    latest that can be counted.
     """
-    condition = """
-        work_orders.id IN (
-            SELECT work_order_id
-            FROM work_order_history JOIN work_orders AS changed ON changed.id = work_order_id
-            WHERE work_order_history.id > ? AND user_id <> ? AND (
-                requester_id = ?
-                OR ? AND (assignee_id = ? OR field = 'assignee' AND ? IN (old_value, new_value))
+    changed = """
+        SELECT id FROM work_orders
+        WHERE {person} = ? AND deleted_at IS NULL
+            AND updated_at >= coalesce((SELECT changed_at FROM work_order_history WHERE id = ?), '')
+            AND EXISTS (
+                SELECT 1 FROM work_order_history
+                WHERE work_order_id = work_orders.id AND work_order_history.id > ? AND user_id <> ?
             )
-        )
+        ORDER BY updated_at DESC LIMIT {limit}
     """
-    sees_all = users.scope(user, Action.VIEW) is Scope.ALL
-    return condition, [session.seen_history_id, user.id, user.id, sees_all, user.id, user.username]
+    taken = """
+        SELECT work_order_id FROM work_order_history
+        WHERE field = 'assignee' AND old_value = ? AND id > ? AND user_id <> ? ORDER BY id DESC LIMIT {limit}
+    """
+    seen, limit = session.seen_history_id, COUNTED_AT_MOST + 1
+    arms = [changed.format(person="requester_id", limit=limit)]
+    values: List[object] = [user.id, seen, seen, user.id]
+    if users.scope(user, Action.VIEW) is Scope.ALL:
+        arms += [changed.format(person="assignee_id", limit=limit), taken.format(limit=limit)]
+        values += [*values, user.username, seen, user.id]
+    union = " UNION ALL ".join(f"SELECT * FROM ({arm})" for arm in arms)
+    return f"work_orders.id IN ({union})", values
 
 
 def _this_week() -> Tuple[str, str]:
@@ -944,118 +1252,144 @@ def _this_week() -> Tuple[str, str]:
     return utc_text(monday), utc_text(monday + timedelta(days=7))
 
 
-def _source(query: Query, total: int = 0) -> str:
-    """Return the table to read from, given how many rows match; without a hint SQLite would sort or read too much.
+def _plan(selection: _Selection, total: int = 0) -> _Plan:
+    """Return from where to read, given how many rows match; without that hint SQLite would sort or read too much.
 
-    Where more rows match than we count, walking the order's index meets them soon; fewer are faster to sort.
+    Where many rows match, walking the order's index meets them soon; fewer are faster to sort.
     """
-    if query.is_by_word:
-        return "work_order_search CROSS JOIN work_orders ON work_orders.id = work_order_search.rowid"
-    if query.filter.due and query.sort is Sort.URGENCY:
-        return "work_orders INDEXED BY work_orders_with_due_by_urgency"
-    return _ORDERS[query.sort].source if total > COUNTED_AT_MOST else "work_orders"
+    query, order = selection.query, selection.order
+    if selection.is_narrow:
+        return _by_row(selection, "work_orders")
+    if selection.texts:
+        is_walked = total and not order.soon and selection.hits > SORTED_AT_MOST
+        return _by_row(selection, order.source) if is_walked else _by_text(selection)
+    if query.filter.changed:
+        return _by_row(selection, "work_orders NOT INDEXED")
+    if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter == Filter(counted=query.filter.counted):
+        return _by_row(selection, "work_orders INDEXED BY work_orders_by_urgency")
+    return _by_row(selection, order.source if total > COUNTED_AT_MOST else "work_orders")
 
 
-def _count(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> Tuple[int, int]:
+def _by_text(selection: _Selection) -> _Plan:
+    """Return the plan that goes through the full-text indexes, which have their rows in the order of the ids."""
+    first, *others = selection.texts
+    joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = {first}.rowid" for index in others)
+    source = f"{first}{joined} CROSS JOIN work_orders ON work_orders.id = {first}.rowid"
+    return _Plan(source, f"{first}.rowid", *_with_texts(selection, selection.texts))
+
+
+def _by_row(selection: _Selection, source: str) -> _Plan:
+    """Return the plan that goes through the work orders and asks for the words of each."""
+    # What the index of trigrams would answer, the condition finds out by itself.
+    texts = {index: match for index, match in selection.texts.items() if index == _WORDS}
+    joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = work_orders.id" for index in texts)
+    return _Plan(source + joined, "work_orders.id", *_with_texts(selection, texts))
+
+
+def _with_texts(selection: _Selection, texts: Mapping[str, str]) -> Tuple[str, List[object]]:
+    matches = [(True, f"{index} MATCH ?", [expression]) for index, expression in texts.items()]
+    return where(((True, selection.condition, selection.values), *matches))
+
+
+# Counting and reading
+
+
+def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
     """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
 
-    Where more match, the overdue ones in a search, or among what others have changed, are not counted: finding
-    them would mean reading every match.
+    Where more match, the overdue ones in a search, among what others have changed or behind a report are not counted:
+    finding them would mean reading every match.
     """
-    limit = COUNTED_AT_MOST + 1
+    plan, limit = _plan(selection), COUNTED_AT_MOST + 1
     row = connection.execute(
         f"""
         SELECT count(*) AS total, coalesce(sum(is_overdue), 0) AS overdue
-        FROM (SELECT {_OVERDUE} AS is_overdue FROM {_source(query)} WHERE {condition} LIMIT {limit})
+        FROM (SELECT {_OVERDUE} AS is_overdue FROM {plan.source} WHERE {plan.condition} LIMIT {limit})
         """,
-        [now(), *values],
+        [now(), *plan.values],
     ).fetchone()
     if row["total"] < limit:
         return row["total"], row["overdue"]
-    if query.is_by_word or query.filter.changed:
+    if selection.query.text or selection.query.filter.changed or selection.query.filter.counted:
         return limit, 0
+    person = re.search(r"\b(requester|assignee)_id", plan.condition)
+    index = f"work_orders_by_{person[1]}_urgency" if person else "work_orders_unfinished_by_due"
     (overdue,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM work_orders WHERE {condition} AND {_OVERDUE} LIMIT {limit})",
-        [*values, now()],
+        f"""
+        SELECT count(*) FROM (
+            SELECT 1 FROM work_orders INDEXED BY {index} WHERE {plan.condition} AND {_OVERDUE} LIMIT {limit}
+        )
+        """,
+        [*plan.values, now()],
     ).fetchone()
     return limit, overdue
 
 
-def _read(
-    connection: Connection,
-    query: Query,
-    total: int,
-    condition: str,
-    values: Sequence[object],
-    limit: int,
-    after: Optional[WorkOrder] = None,
-    seen: AbstractSet[int] = frozenset(),
-) -> List[WorkOrder]:
-    """Return up to `limit` of the rows in the query's order that follow `after`, without the ids in `seen`."""
-    order, columns = _ORDERS[query.sort], _order_columns(query)
-    if after:
-        comparison = "<" if order.direction else ">"
-        condition += f" AND ({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
-        values = [*values, *_key(after, order.columns)]
-    cursor = connection.execute(
-        f"{_select(_source(query, total))} WHERE {condition} ORDER BY {_order_by(query)}", values
-    )
-    found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
-    cursor.close()
-    return found
-
-
-def _order_columns(query: Query) -> List[str]:
-    # The full-text index yields its rows by rowid, from anywhere on, but does not know that this is the id.
-    row_id = "work_order_search.rowid" if query.is_by_word else "work_orders.id"
-    return [row_id if column == "id" else f"work_orders.{column}" for column in _ORDERS[query.sort].columns]
-
-
-def _order_by(query: Query) -> str:
-    return ", ".join(f"{column} {_ORDERS[query.sort].direction}" for column in _order_columns(query))
-
-
-def _count_all(connection: Connection, query: Query, condition: str, values: Sequence[object]) -> int:
-    """Return how many work orders match, up to one above COUNTED_AT_MOST."""
+def _count_all(connection: Connection, selection: _Selection, most: int = COUNTED_AT_MOST) -> int:
+    """Return how many work orders match, up to one above `most`."""
+    plan = _plan(selection)
     (total,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {_source(query)} WHERE {condition} LIMIT {COUNTED_AT_MOST + 1})", values
+        f"SELECT count(*) FROM (SELECT 1 FROM {plan.source} WHERE {plan.condition} LIMIT {most + 1})", plan.values
     ).fetchone()
     return int(total)
 
 
 def _read_following(
-    connection: Connection,
-    query: Query,
-    total: int,
-    condition: str,
-    values: Sequence[object],
-    seen: Sequence[WorkOrder],
-    limit: int,
+    connection: Connection, selection: _Selection, total: int, seen: Sequence[WorkOrder], limit: int
 ) -> List[WorkOrder]:
     """Return up to `limit` that follow the last one seen and, after them, those that have moved ahead of it."""
     found: List[WorkOrder] = []
     for after in (seen[-1], None) if seen else (None,):
         ids = {work_order.id for work_order in (*seen, *found)}
         if len(found) < limit:
-            found += _read(connection, query, total, condition, values, limit - len(found), after, ids)
+            found += _read(connection, selection, total, limit - len(found), after, ids)
     return found
 
 
-def _read_substring(
-    connection: Connection, query: Query, condition: str, values: Sequence[object], seen: Sequence[WorkOrder]
-) -> Tuple[List[WorkOrder], int, int]:
-    """Return what matches and was not seen yet, how many match, up to one more than we count, and how many are overdue.
+def _read(
+    connection: Connection,
+    selection: _Selection,
+    total: int,
+    limit: int,
+    after: Optional[WorkOrder] = None,
+    seen: AbstractSet[int] = frozenset(),
+) -> List[WorkOrder]:
+    """Return up to `limit` of the rows in the selection's order that follow `after`, without the ids in `seen`."""
+    order, plan = selection.order, _plan(selection, total)
+    columns = _columns(selection, plan)
+    # Where few match, a plus sign keeps SQLite from walking the order to its end for them.
+    is_of_filter = selection.query.sort is Sort.URGENCY and not selection.query.filter.due
+    if total <= COUNTED_AT_MOST and not selection.texts and not is_of_filter:
+        columns = [f"+{column}" for column in columns]
+    comparison = "<" if order.direction else ">"
+    following = f"({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
+    condition, values = where(
+        (
+            (True, plan.condition, plan.values),
+            (after, following, _key(after, order.columns) if after else ()),
+            (selection.query.filter.is_finished and selection.query.sort is Sort.DUE, "is_finished = 1", ()),
+        )
+    )
+    order_by = ", ".join(f"{column} {order.direction}" for column in columns)
 
-    No index answers a substring, so that one pass over the texts has to do. What has moved ahead of the last one seen
-    comes last.
-    """
-    matching = _read(connection, query, 0, condition, values, COUNTED_AT_MOST + 1)
-    ids, order = {work_order.id for work_order in seen}, _ORDERS[query.sort]
-    unseen = [work_order for work_order in matching if work_order.id not in ids]
-    if seen:
-        last = _key(seen[-1], order.columns)
-        unseen.sort(key=lambda row: (_key(row, order.columns) < last) is not bool(order.direction))
-    return unseen, len(matching), sum(work_order.is_overdue for work_order in matching)
+    def read(source: str, condition: str, values: Sequence[object]) -> List[WorkOrder]:
+        cursor = connection.execute(f"{_select(source)} WHERE {condition} ORDER BY {order_by}", values)
+        found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
+        cursor.close()
+        return found
+
+    if not order.soon or selection.texts or total <= COUNTED_AT_MOST:
+        return read(plan.source, condition, values)
+    # Where none of many comes soon, as among the unfinished ones from the oldest on, their ids are sorted.
+    found = read(plan.source, f"{condition} AND {order.soon}", [*values, after and after.id])
+    if len(found) == limit:
+        return found
+    ids = f"SELECT id FROM work_orders WHERE {condition} ORDER BY id {order.direction} LIMIT {limit + len(seen)}"
+    return read(plan.source, f"work_orders.id IN ({ids})", values)
+
+
+def _columns(selection: _Selection, plan: _Plan) -> List[str]:
+    return [plan.row_id if column == "id" else f"work_orders.{column}" for column in selection.order.columns]
 
 
 def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
@@ -1067,17 +1401,92 @@ def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
 # Searching text
 
 
-def _match_expression(text: str) -> str:
-    """Return what asks the full-text index for each word or beginning of a word, each quoted and so no syntax."""
-    words = (word.replace('"', '""') for word in text.split() if any(map(str.isalnum, word)))
-    return " ".join(f'"{word}"*' for word in words)
+_WORDS, _TRIGRAMS = "work_order_search", "work_order_trigrams"
 
 
-def _terms_without_index(query: Query) -> List[str]:
-    """Return what has to be looked for in the text itself, since the index knows nothing but words."""
+def _is_word(text: str) -> bool:
+    """Return whether the index of words takes the text for one; letters that are younger than SQLite's may not be."""
+    return all(unicodedata.ucd_3_2_0.category(character)[0] in "LN" for character in text)
+
+
+def _literals(query: Query) -> List[str]:
+    """Return what has to be looked for in the text itself, since the index of words knows nothing but words."""
     if query.as_substring:
         return [query.text]
-    return [word for word in query.text.split() if not word.isalnum()]
+    return [word for word in query.text.split() if not _is_word(word)]
+
+
+def _text_indexes(connection: Connection, query: Query) -> Dict[str, str]:
+    """Return the full-text indexes that a query's text is looked up in, each with what it has to match."""
+    words = [] if query.as_substring else [word for word in query.text.split() if _is_word(word)]
+    trigrams = (_trigram_expression(connection, literal) for literal in _literals(query))
+    expressions = {
+        _TRIGRAMS: " AND ".join(filter(None, trigrams)),
+        _WORDS: " AND ".join(_word_expression(connection, word) for word in words),
+    }
+    return {index: expression for index, expression in expressions.items() if expression}
+
+
+def _word_expression(connection: Connection, word: str) -> str:
+    """Return what matches a word and those that begin with it.
+
+    The index has the beginnings of up to three letters. For a longer one FTS5 would collect all that it finds before it
+    returned the first, but it merges the lists of single words as it goes.
+    """
+    if len(word) > 3:
+        words = _terms_beginning_with(connection, _WORDS, _without_accents(word).lower())
+        if 0 < len(words) <= TERMS_AT_MOST:
+            return _any_of(words)
+    return f"{_quoted(word)}*"
+
+
+def _trigram_expression(connection: Connection, text: str) -> str:
+    """Return what narrows the work orders down to those that may contain the text, or nothing if it narrows little."""
+    if len(text) > 2:
+        trigrams = {text[start : start + 3] for start in range(len(text) - 2)}
+        return " AND ".join(map(_quoted, sorted(trigrams)))
+    trigrams_of_text = _terms_beginning_with(connection, _TRIGRAMS, text.lower())
+    if len(trigrams_of_text) > TERMS_AT_MOST:
+        return ""
+    return _any_of(trigrams_of_text or [f"{text}\n\n"[:3]])  # which no text has either
+
+
+def _terms_beginning_with(connection: Connection, index: str, beginning: str) -> List[str]:
+    """Return the terms of the index that begin so, up to one above TERMS_AT_MOST."""
+    # A DISTINCT would read every place where a term stands.
+    rows = connection.execute(
+        f"""
+        WITH RECURSIVE terms (term) AS (
+            SELECT (SELECT term FROM {index}_terms WHERE term >= :beginning LIMIT 1)
+            UNION ALL
+            SELECT (SELECT term FROM {index}_terms WHERE term >= terms.term || char(1) LIMIT 1)
+            FROM terms WHERE term < :end
+        )
+        SELECT term FROM terms WHERE term < :end LIMIT {TERMS_AT_MOST + 1}
+        """,
+        {"beginning": beginning, "end": beginning + chr(0x10FFFF)},
+    ).fetchall()
+    return [row["term"] for row in rows]
+
+
+def _any_of(terms: Sequence[str]) -> str:
+    return f"({' OR '.join(map(_quoted, terms))})"
+
+
+def _quoted(term: str) -> str:
+    escaped = term.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _count_hits(connection: Connection, texts: Mapping[str, str]) -> int:
+    """Return how many work orders the first of the full-text indexes finds, up to one above SORTED_AT_MOST."""
+    for index, expression in texts.items():
+        (hits,) = connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM {index} WHERE {index} MATCH ? LIMIT {SORTED_AT_MOST + 1})",
+            (expression,),
+        ).fetchone()
+        return int(hits)
+    return 0
 
 
 def _contains(term: str) -> Tuple[str, List[str]]:
@@ -1201,19 +1610,581 @@ def summary(session: Session) -> List[StatusCount]:
     """Return for each status how many work orders there are, whoever's they are."""
     with snapshot(session.connection):
         user = users.authorize(session, Action.SUMMARY)
-        rows = session.connection.execute(
-            """
-            SELECT status, priority, sum(total) AS total, sum(CASE requester_id WHEN ? THEN total ELSE 0 END) AS own
-            FROM work_order_counts GROUP BY status, priority
-            """,
-            (user.id,),
-        ).fetchall()
+        rows = session.connection.execute("SELECT status, priority, total FROM work_order_totals").fetchall()
+        own = dict(
+            session.connection.execute(
+                "SELECT status, sum(total) FROM work_order_counts WHERE requester_id = ? GROUP BY status", (user.id,)
+            ).fetchall()
+        )
     counts = []
     for status in Status:
         those = [row for row in rows if row["status"] == status]
         by_priority = {**dict.fromkeys(Priority, 0), **{Priority(row["priority"]): row["total"] for row in those}}
-        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), sum(row["own"] for row in those)))
+        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), own.get(status, 0)))
     return counts
+
+
+# What reports count
+
+
+# Written as in the partial indexes, so that SQLite sees that those hold the rows.
+_FINISHED, _UNFINISHED = "('Resolved', 'Cancelled')", "('Open', 'In Progress', 'On Hold')"
+_TO_FINISHED = f"field = 'status' AND new_value IN {_FINISHED}"
+_FROM_FINISHED = f"field = 'status' AND old_value IN {_FINISHED}"
+_FINISHES = f"{_TO_FINISHED} AND old_value NOT IN {_FINISHED}"
+_RESOLVES = f"{_TO_FINISHED} AND new_value = 'Resolved'"
+_REOPENS = f"{_FROM_FINISHED} AND new_value NOT IN {_FINISHED}"
+
+# The work orders whose present status does not tell what they were at a moment: few are ever changed once finished.
+_CHANGED_ONCE_FINISHED = f"SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= ?"
+_WAS_UNFINISHED = f"""
+    work_orders.created_at < ? AND work_orders.id IN (
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < ?
+            AND id NOT IN ({_CHANGED_ONCE_FINISHED})
+        UNION ALL
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= ? AND created_at < ?
+            AND id NOT IN ({_CHANGED_ONCE_FINISHED})
+        UNION ALL
+        SELECT changed.id FROM work_orders AS changed WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND (
+            SELECT old_value FROM work_order_history
+            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= ?
+            ORDER BY work_order_history.id LIMIT 1
+        ) IN {_UNFINISHED}
+    )
+"""
+_COUNTED: Mapping[Count, str] = {
+    Count.CREATED: "work_orders.created_at >= ? AND work_orders.created_at < ?",
+    Count.RESOLVED: "urgency >= 4 AND resolved_at >= ? AND resolved_at < ?",
+    Count.CHANGED_TO_RESOLVED: f"""
+        work_orders.id IN (
+            SELECT work_order_id FROM work_order_history WHERE {_RESOLVES} AND changed_at >= ? AND changed_at < ?
+        )
+    """,
+    Count.REOPENED: f"""
+        work_orders.id IN (
+            SELECT work_order_id FROM work_order_history WHERE {_REOPENS} AND changed_at >= ? AND changed_at < ?
+        )
+    """,
+    Count.UNFINISHED: _WAS_UNFINISHED,
+}
+
+
+def _counted_condition(counted: Counted) -> Tuple[str, List[object]]:
+    """Return the condition that a report has counted a work order, and its values."""
+    condition = _COUNTED[counted.what]
+    if counted.what is Count.UNFINISHED:
+        return condition, [counted.end] * condition.count("?")
+    return condition, [counted.begin, counted.end]
+
+
+# Reports
+
+
+class Period(NamedTuple):
+    """A period of a report: a name that parse_period takes, when it begins (None: with the first work order), and ends.
+
+    It holds its beginning and not its end. Moments are UTC.
+    """
+
+    name: str
+    begin: Optional[datetime]
+    end: datetime
+
+    @property
+    def bounds(self) -> Tuple[str, str]:
+        """When it begins and ends, as the database stores it."""
+        return utc_text(self.begin) if self.begin else "", utc_text(self.end)
+
+
+PERIODS = (*(f"last {days} days" for days in (7, 30, 90, 365)), "all")
+
+
+def parse_period(text: str) -> Period:
+    """Return the period that the text means: one of PERIODS, a number of days of one, or 2026-01-01 to 2026-03-31.
+
+    Days are local and whole; what lasts until now includes the second that has begun. Raises InvalidInputError.
+    """
+    text, end = " ".join(text.lower().split()), datetime.fromisoformat(now()) + timedelta(seconds=1)
+    form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ?(?:to|-) ?([0-9]{4}-[0-9]{2}-[0-9]{2})", text)
+    if form:
+        return _parse_from_to(form[1], form[2], end)
+    try:
+        name = users.parse_choice(PERIODS, f"last {text} days" if text.isdigit() else text)
+    except InvalidInputError:
+        raise InvalidInputError(f"A period is one of: {', '.join(PERIODS)}; or 2026-01-01 to 2026-03-31.") from None
+    if name == PERIODS[-1]:
+        return Period(name, None, end)
+    today = datetime.combine(end.astimezone().date(), time_of_day())
+    return Period(name, (today - timedelta(days=int(name.split()[1]))).astimezone(timezone.utc), end)
+
+
+def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
+    try:
+        begin, end = (datetime.fromisoformat(day) for day in (first, last))
+        begin, end = begin.astimezone(timezone.utc), (end + timedelta(days=1)).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise InvalidInputError("A period runs from a day to a day, such as 2026-01-01 to 2026-03-31.") from None
+    if not (begin < end and begin < latest and begin.year >= 2000):
+        raise InvalidInputError("A period runs from a day since 2000 that has begun to one that is not before it.")
+    return Period(f"{first} to {last}", begin, min(end, latest))
+
+
+class Grouping(str, Enum):
+    """What resolution times are grouped by; a filter has a field of the same name."""
+
+    PRIORITY = "priority"
+    CATEGORY = "category"
+    ASSIGNEE = "assignee"
+    REQUESTER = "requester"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class ResolutionTimes(NamedTuple):
+    """A row of the report: times in seconds and shares in whole percent, None where there is nothing to count.
+
+    `resolved` is how many work orders the filter finds. `reopened` is a share of those that were changed to Resolved in
+    the period; the others are of those that still are.
+    """
+
+    name: str
+    filter: Filter
+    resolved: int
+    median: Optional[float]
+    mean: Optional[float]
+    percentile_90: Optional[int]
+    on_time: Optional[int]
+    reopened: Optional[int]
+    response_median: Optional[float]
+    response_on_time: Optional[int]
+
+
+class _Times:
+    """What is known of the work orders of a group: seconds, and whether each was on time (0 or 1)."""
+
+    def __init__(self) -> None:
+        self.seconds: List[int] = []
+        self.on_time: List[int] = []
+        self.response_seconds: List[int] = []
+        self.response_on_time: List[int] = []
+        self.no_longer_resolved = self.reopened = 0
+
+
+ALL = "All"
+RESOLUTION_TIMES = (
+    "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
+    "time On Hold and any time Resolved or Cancelled before; 90% of them took no longer than what stands under 90%. On "
+    "time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
+    "Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of status by "
+    "anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
+)
+
+
+def resolution_times(session: Session, period: Period, grouping: Grouping) -> List[ResolutionTimes]:
+    """Return how long it took to resolve work orders, by group and, in the last row, all together.
+
+    Raises PermissionDeniedError to users.
+    """
+    column = "work_orders." + (f"{grouping}_id" if grouping in (Grouping.ASSIGNEE, Grouping.REQUESTER) else grouping)
+    groups: Dict[object, _Times] = defaultdict(_Times)
+    for _, _, key, seconds, response_seconds, on_time, response_on_time in _resolved(session, period, column):
+        times = groups[key]
+        times.seconds.append(seconds)
+        if on_time is not None:
+            times.on_time.append(on_time)
+        if response_seconds is not None:
+            times.response_seconds.append(response_seconds)
+            if response_on_time is not None:
+                times.response_on_time.append(response_on_time)
+    for key, is_resolved, is_reopened in _changed_once_resolved(session, period, column):
+        groups[key].no_longer_resolved += not is_resolved
+        groups[key].reopened += is_reopened
+    counted = Filter(counted=Counted(Count.RESOLVED, *period.bounds))
+    rows = []
+    for key, name in _group_names(session, grouping, groups).items():
+        narrowed: Dict[str, Any] = {grouping.value: name}
+        rows.append(_resolution_times(str(name), counted._replace(**narrowed), groups.get(key, _Times())))
+    if grouping is not Grouping.PRIORITY:
+        rows.sort(key=lambda row: (-row.resolved, row.name.casefold()))
+    return [*rows, _resolution_times(ALL, counted, _together(groups.values()))]
+
+
+def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[Any, ...]]:
+    """Yield what is counted of each work order that was resolved in the period and still is, after its place."""
+    begin, end = period.bounds
+    return _read_in_slices(
+        session,
+        f"""
+        SELECT resolved_at, id, {column}, resolution_seconds, response_seconds, resolved_at <= due_at,
+            response_seconds <= response_hours * 3600
+        FROM work_orders INDEXED BY work_orders_resolved
+        WHERE deleted_at IS NULL AND resolved_at >= ? AND resolved_at < ? AND (resolved_at, id) > (?, ?)
+        ORDER BY resolved_at, id
+        """,
+        SLICE,
+        begin,
+        [end],
+    )
+
+
+def _changed_once_resolved(session: Session, period: Period, column: str) -> Iterable[Tuple[object, bool, bool]]:
+    """Return the group of each work order that was changed to Resolved in the period and changed again after that.
+
+    Beside it stand whether its standing Resolved lies in the period, and whether it was reopened.
+    """
+    begin, end = period.bounds
+    rows = _read_in_slices(
+        session,
+        f"""
+        SELECT changed_at, work_order_id, {column}, resolved_at >= ? AND resolved_at < ?,
+            new_value NOT IN {_FINISHED},
+            EXISTS (
+                SELECT 1 FROM work_order_history
+                WHERE work_order_id = changed.work_order_id AND id < changed.id
+                    AND {_RESOLVES} AND changed_at >= ? AND changed_at < ?
+            )
+        FROM work_order_history AS changed CROSS JOIN work_orders ON work_orders.id = work_order_id
+        WHERE {_FROM_FINISHED} AND changed_at >= ? AND (changed_at, work_order_id) > (?, ?)
+            AND deleted_at IS NULL AND status <> 'Cancelled'
+        ORDER BY changed_at, work_order_id
+        """,
+        SLICE_WITH_LOOKUPS,
+        begin,
+        before=[begin, end, begin, end],
+    )
+    found: Dict[object, Tuple[object, bool, bool]] = {}
+    for _, work_order_id, key, is_resolved, is_reopened, was_resolved in rows:
+        if was_resolved:
+            was_reopened = work_order_id in found and found[work_order_id][2]
+            found[work_order_id] = key, bool(is_resolved), bool(is_reopened) or was_reopened
+    return found.values()
+
+
+def _read_in_slices(
+    session: Session,
+    sql: str,
+    size: int,
+    begin: str,
+    values: Sequence[object] = (),
+    before: Sequence[object] = (),
+) -> Iterator[Tuple[Any, ...]]:
+    """Yield the rows of the SQL, a slice of that size in each snapshot.
+
+    Their first two columns, a moment and an id, are their order and say where the next slice begins. The SQL binds what
+    comes `before`, the moment, the values, and the place after which it has to begin.
+    """
+    cursor = session.connection.cursor()
+    cursor.row_factory = None
+    place: Tuple[object, ...] = (begin, 0)
+    while place:
+        with snapshot(session.connection):
+            users.authorize(session, Action.REPORTS)
+            bound = [*before, place[0], *values, *place, size]
+            rows = cursor.execute(f"{sql} LIMIT ?", bound).fetchall()
+        yield from rows
+        place = rows[-1][:2] if len(rows) == size else ()
+
+
+def _together(groups: Iterable[_Times]) -> _Times:
+    together = _Times()
+    for times in groups:
+        together.seconds += times.seconds
+        together.on_time += times.on_time
+        together.response_seconds += times.response_seconds
+        together.response_on_time += times.response_on_time
+        together.no_longer_resolved += times.no_longer_resolved
+        together.reopened += times.reopened
+    return together
+
+
+def _resolution_times(name: str, filter: Filter, times: _Times) -> ResolutionTimes:
+    times.seconds.sort()
+    times.response_seconds.sort()
+    count = len(times.seconds)
+    return ResolutionTimes(
+        name=name,
+        filter=filter,
+        resolved=count,
+        median=_median(times.seconds),
+        mean=sum(times.seconds) / count if count else None,
+        percentile_90=times.seconds[-(-count * 9 // 10) - 1] if count else None,  # the nearest rank
+        on_time=_share(sum(times.on_time), len(times.on_time)),
+        reopened=_share(times.reopened, count + times.no_longer_resolved),
+        response_median=_median(times.response_seconds),
+        response_on_time=_share(sum(times.response_on_time), len(times.response_on_time)),
+    )
+
+
+def _median(ordered: Sequence[int]) -> Optional[float]:
+    middle = len(ordered) // 2
+    return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
+
+
+def _share(part: int, whole: int) -> Optional[int]:
+    """Return the whole percent, rounded half up."""
+    return (200 * part + whole) // (2 * whole) if whole else None
+
+
+def _group_names(session: Session, grouping: Grouping, groups: Iterable[object]) -> Mapping[object, object]:
+    """Return by key what a filter calls each group, and all priorities from the highest."""
+    if grouping is Grouping.PRIORITY:
+        return {priority: priority for priority in reversed(Priority)}
+    if grouping is Grouping.CATEGORY:
+        return {key: key or NONE for key in groups}
+    usernames = _usernames(session)
+    return {key: usernames[key] for key in groups}
+
+
+def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
+    """Return by id the usernames of the accounts that meet the condition; None is nobody's."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        rows = session.connection.execute(f"SELECT id, username FROM users WHERE {condition}").fetchall()
+    return {None: NOBODY, **{row["id"]: row["username"] for row in rows}}
+
+
+# By days of age: below the first, the second ...
+AGE_BANDS = (1, 7, 30, 90)
+
+
+class BacklogRow(NamedTuple):
+    """A row of the report: how many unfinished work orders there are, by age band, youngest first, and with nobody."""
+
+    name: str
+    filter: Filter
+    bands: List[int]
+    unassigned: int
+
+    @property
+    def total(self) -> int:
+        """How many work orders the filter finds."""
+        return sum(self.bands)
+
+
+class Backlog(NamedTuple):
+    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten.
+
+    `bands` has what the rows' age bands have counted, youngest first.
+    """
+
+    rows: List[BacklogRow]
+    bands: List[Counted]
+    oldest: List[WorkOrder]
+
+
+BACKLOG = (
+    "Counted is what is unfinished now, by the time since it was created: under a day, under 7, 30 and 90 days, and "
+    "older. Deleted work orders count nowhere."
+)
+
+
+def backlog(session: Session) -> Backlog:
+    """Return what is unfinished now. Raises PermissionDeniedError to users."""
+    moment = datetime.fromisoformat(now())
+    begins = [utc_text(moment - timedelta(days=days) + timedelta(seconds=1)) for days in AGE_BANDS]
+    counts = {priority: [0] * (len(AGE_BANDS) + 1) for priority in reversed(Priority)}
+    unassigned = dict.fromkeys(Priority, 0)
+    begins_in_order = begins[::-1]
+    for created_at, _, priority, is_unassigned in _unfinished(session, "priority, assignee_id IS NULL"):
+        counts[priority][len(begins) - bisect_right(begins_in_order, created_at)] += 1
+        unassigned[priority] += is_unassigned
+    rows = [
+        BacklogRow(str(priority), Filter(UNFINISHED, priority), counts[priority], unassigned[priority])
+        for priority in counts
+    ]
+    together = [sum(band) for band in zip(*counts.values())]
+    rows.append(BacklogRow(ALL, Filter(UNFINISHED), together, sum(unassigned.values())))
+    end = utc_text(moment + timedelta(seconds=1))
+    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
+    return Backlog(rows, bands, _oldest(session))
+
+
+def _unfinished(session: Session, columns: str, values: Sequence[object] = ()) -> Iterator[Tuple[Any, ...]]:
+    """Yield these columns of each unfinished work order, after its place."""
+    return _read_in_slices(
+        session,
+        f"""
+        SELECT created_at, id, {columns} FROM work_orders INDEXED BY work_orders_unfinished
+        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= ? AND (created_at, id) > (?, ?)
+        ORDER BY created_at, id
+        """,
+        SLICE,
+        "",
+        before=values,
+    )
+
+
+def _oldest(session: Session) -> List[WorkOrder]:
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        rows = session.connection.execute(
+            f"""
+            {_select("work_orders INDEXED BY work_orders_unfinished")}
+            WHERE deleted_at IS NULL AND status IN {_UNFINISHED}
+            ORDER BY work_orders.created_at, work_orders.id LIMIT 10
+            """
+        ).fetchall()
+    return list(map(_work_order, rows))
+
+
+class Week(NamedTuple):
+    """A row of the report: when the week, or what of it lies in the period, begins and ends, in UTC, and its counts."""
+
+    begin: datetime
+    end: datetime
+    created: int
+    resolved: int
+    reopened: int
+    unfinished: int
+
+    @property
+    def name(self) -> str:
+        """Its first day."""
+        return str(self.begin.astimezone().date())
+
+    def filter(self, count: Count) -> Filter:
+        """Return the filter for the work orders behind a number."""
+        return Filter(counted=Counted(count, utc_text(self.begin), utc_text(self.end)))
+
+
+WEEKLY_FLOW = (
+    "A week runs from Monday to Sunday; the first and the last are cut to the period. A work order counts once a week "
+    "as created, resolved (changed to Resolved) and reopened (from Resolved or Cancelled to an unfinished status). "
+    "The backlog is what was unfinished at the week's end, or is now. Deleted work orders count nowhere."
+)
+
+
+def weekly_flow(session: Session, period: Period) -> List[Week]:
+    """Return what was created, resolved and reopened in each week of the period, and unfinished at its end.
+
+    Raises PermissionDeniedError to users.
+    """
+    end = datetime.fromisoformat(now()) + timedelta(seconds=1)
+    begin = period.begin or _first_creation(session)
+    if begin is None:
+        return []
+    # What was unfinished follows from what is so now and from what has happened since.
+    weeks = _weeks(begin, period.end) + _weeks(period.end, end)
+    flow: List[Week] = []
+    unfinished: Optional[int] = None
+    while weeks:
+        weeks, those = weeks[:-WEEKS_AT_ONCE], weeks[-WEEKS_AT_ONCE:]
+        with snapshot(session.connection):
+            users.authorize(session, Action.REPORTS)
+            if unfinished is None:
+                unfinished = _count_unfinished(session.connection)
+            rows = _count_weeks(session.connection, those)
+        for (week_begin, week_end), row in zip(reversed(those), reversed(rows)):
+            created, resolved, reopened, growth = row
+            flow.append(Week(week_begin, week_end, created, resolved, reopened, unfinished))
+            unfinished -= created + growth
+    return [week for week in reversed(flow) if week.end <= period.end]
+
+
+def _weeks(begin: datetime, end: datetime) -> List[Tuple[datetime, datetime]]:
+    """Return the weeks between two moments, in UTC; each but the first begins on a local Monday."""
+    local, weeks = begin.astimezone(), []
+    monday = datetime.combine(local.date() - timedelta(days=local.weekday()), time_of_day())
+    while begin < end:
+        monday += timedelta(days=7)  # without a zone: a week in which the clocks change is shorter or longer
+        weeks.append((begin, min(monday.astimezone(timezone.utc), end)))
+        begin = weeks[-1][1]
+    return weeks
+
+
+def _first_creation(session: Session) -> Optional[datetime]:
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        (first,) = session.connection.execute(
+            "SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL"
+        ).fetchone()
+    return _moment(first)
+
+
+def _count_unfinished(connection: Connection) -> int:
+    (count,) = connection.execute(
+        f"""
+        SELECT count(*) FROM work_orders INDEXED BY work_orders_unfinished
+        WHERE deleted_at IS NULL AND status IN {_UNFINISHED}
+        """
+    ).fetchone()
+    return int(count)
+
+
+def _count_weeks(connection: Connection, weeks: Sequence[Tuple[datetime, datetime]]) -> List[sqlite3.Row]:
+    """Return for each week what was created, resolved and reopened, and how many more were reopened than finished."""
+    in_week = """
+        changed_at >= week.first AND changed_at < week.next
+        AND work_order_id NOT IN (SELECT id FROM work_orders WHERE deleted_at IS NOT NULL)
+    """
+    return connection.execute(
+        f"""
+        WITH week (first, next) AS (VALUES {", ".join(["(?, ?)"] * len(weeks))})
+        SELECT
+            (SELECT count(*) FROM work_orders
+                WHERE deleted_at IS NULL AND created_at >= week.first AND created_at < week.next) AS created,
+            (SELECT count(DISTINCT work_order_id) FROM work_order_history WHERE {_RESOLVES} AND {in_week}) AS resolved,
+            (SELECT count(DISTINCT work_order_id) FROM work_order_history WHERE {_REOPENS} AND {in_week}) AS reopened,
+            (SELECT count(*) FROM work_order_history WHERE {_REOPENS} AND {in_week})
+                - (SELECT count(*) FROM work_order_history WHERE {_FINISHES} AND {in_week}) AS growth
+        FROM week ORDER BY week.first
+        """,
+        [utc_text(moment) for week in weeks for moment in week],
+    ).fetchall()
+
+
+class Workload(NamedTuple):
+    """A row of the report: what an assignee has now and has resolved in the period, and the median time in seconds."""
+
+    assignee: str
+    unfinished: int
+    overdue: int
+    on_hold: int
+    resolved: int
+    median: Optional[float]
+
+
+WORKLOAD = (
+    "Unfinished, overdue and On Hold are as of now. Resolved is what was resolved in the period and still is, by the "
+    "assignee that it has now, with the median of its resolution times. Deleted work orders count nowhere."
+)
+
+
+def workload_filters(row: Workload, period: Period) -> Dict[str, Filter]:
+    """Return the filters for the work orders behind a row of the report, by the names of its numbers."""
+    return {
+        "unfinished": assigned_to(row.assignee),
+        "overdue": Filter(assignee=row.assignee, due=Due.OVERDUE),
+        "on hold": Filter(Status.ON_HOLD, assignee=row.assignee),
+        "resolved": Filter(assignee=row.assignee, counted=Counted(Count.RESOLVED, *period.bounds)),
+    }
+
+
+def workload(session: Session, period: Period) -> List[Workload]:
+    """Return what the assignees have, who has most first; the last row is nobody's.
+
+    They are all who can be assignees now, and whoever has anything that counts. Raises PermissionDeniedError to users.
+    """
+    usernames, possible = _usernames(session), _usernames(session, "is_active = 1 AND role <> 'user'")
+    seconds: Dict[object, List[int]] = defaultdict(list)
+    counts: Dict[object, List[int]] = defaultdict(lambda: [0, 0, 0])
+    for _, _, key, resolution_seconds, *_ in _resolved(session, period, "assignee_id"):
+        seconds[key].append(resolution_seconds)
+    columns = f"assignee_id, due_at IS NOT NULL AND due_at < ? AND {_RUNS_OUT}, status = 'On Hold'"
+    for _, _, key, is_overdue, is_held in _unfinished(session, columns, [now()]):
+        those = counts[key]
+        those[0] += 1
+        those[1] += is_overdue
+        those[2] += is_held
+    rows = [
+        Workload(
+            username, counts[key][0], counts[key][1], counts[key][2], len(seconds[key]), _median(sorted(seconds[key]))
+        )
+        for key, username in usernames.items()
+        if key in possible or key in counts or key in seconds
+    ]
+    return sorted(rows, key=lambda row: (row.assignee == NOBODY, -row.unfinished, row.assignee))
 
 
 # Export
@@ -1224,8 +2195,8 @@ COLUMNS = (
     *("created_at", "updated_at", "resolved_at", "due_at"),
 )
 HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
-SLICE = 1_000  # rows that are read, written or stored at once
-ALL = Query(sort=Sort.OLDEST)
+ROWS_AT_ONCE = 1_000  # rows that are read, written or stored at once
+EVERYTHING = Query(sort=Sort.OLDEST)
 
 # What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks
 # like such a text that was guarded.
@@ -1282,17 +2253,13 @@ def _ids(session: Session, query: Query) -> Sequence[int]:
     from array import array
 
     with _searching(session, query.text):
-        condition, values = _conditions(session, users.authorize(session, Action.EXPORT), query)
-        source = _source(query, _count_all(session.connection, query, condition, values))
-        return array(
-            "q",
-            (
-                row["id"]
-                for row in session.connection.execute(
-                    f"SELECT work_orders.id FROM {source} WHERE {condition} ORDER BY {_order_by(query)}", values
-                )
-            ),
+        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.EXPORT), query))
+        plan = _plan(selection)
+        order_by = ", ".join(f"{column} {selection.order.direction}" for column in _columns(selection, plan))
+        rows = session.connection.execute(
+            f"SELECT work_orders.id FROM {plan.source} WHERE {plan.condition} ORDER BY {order_by}", plan.values
         )
+        return array("q", (row["id"] for row in rows))
 
 
 def _write_csv(session: Session, ids: Sequence[int], paths: Sequence[Path], progress: Callable[[int], None]) -> int:
@@ -1305,8 +2272,8 @@ def _write_csv(session: Session, ids: Sequence[int], paths: Sequence[Path], prog
         writers = [csv.writer(file) for file in opened]
         for writer, header in zip(writers, (COLUMNS, HISTORY_COLUMNS)):
             writer.writerow(header)
-        for start in range(0, len(ids), SLICE):
-            rows, history = _read_slice(session, ids[start : start + SLICE], len(paths) > 1)
+        for start in range(0, len(ids), ROWS_AT_ONCE):
+            rows, history = _read_slice(session, ids[start : start + ROWS_AT_ONCE], len(paths) > 1)
             for writer, cells in zip(writers, (map(_cells, rows), map(_history_cells, history))):
                 writer.writerows(cells)
             count += len(rows)
@@ -1422,6 +2389,17 @@ _STAGE_WORK_ORDERS = (
     FROM staging.rows WHERE number > :start AND number <= :end AND status <> 'Open'
     ORDER BY 1
     """,
+    # What triggers set for those that are typed.
+    """
+    UPDATE staging.work_orders SET
+        urgency = computed_urgency,
+        created_second = CAST(strftime('%s', created_at) AS INTEGER),
+        (held_since, finished_at, resolution_seconds, response_seconds) = (
+            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM staging.work_order_measures
+            WHERE id = work_orders.id
+        )
+    WHERE id > :work_orders + :start AND id <= :work_orders + :end
+    """,
 )
 
 
@@ -1521,8 +2499,9 @@ def import_rows(
     """Create the work orders of the dry run, inside its block, all or none, and return how many.
 
     Rows of unknown requesters are left out unless deactivated accounts are created for them, rows of unknown or unfit
-    assignees unless these are dropped. `progress` gets the number of rows that are ready; nobody has to wait until all
-    are. Raises PermissionDeniedError to all but admins, ConflictError if others have changed an account since.
+    assignees unless these are dropped. `progress` gets the number of rows that are ready; until all are, others wait
+    for moments only. Raises PermissionDeniedError to all but admins, ConflictError if others have changed an account
+    since, ApplicationError if somebody has begun another import.
     """
     connection = session.connection
     admin = users.authorize(session, Action.IMPORT)
@@ -1541,7 +2520,7 @@ def import_rows(
         accounts = [(before["users"] + number, row["username"]) for number, row in enumerate(unknown, 1)]
         connection.executemany("UPDATE staging.requesters SET user_id = ? WHERE username = ?", accounts)
         _stage_work_orders(connection, {**before, "user_id": admin.id}, last, progress)
-        with transaction(connection):
+        with database.indexed_texts(connection, lambda count: progress((last + count) // 2)), transaction(connection):
             _insert_staged(session, dry_run, accounts, last)
     return int(last)
 
@@ -1588,15 +2567,22 @@ def _stage_work_orders(
     connection: Connection, values: Mapping[str, int], last: int, progress: Callable[[int], None]
 ) -> None:
     """Make of the rows in `staging` what will be inserted, with the entries of its indexes."""
-    database.stage_schema(connection, "table")
-    for start in range(0, last, 10 * SLICE):
+    database.stage_schema(connection, "table", "work_orders", "work_order_history", "texts_being_imported")
+    database.stage_schema(connection, "view", "work_order_texts", "work_order_measures")
+    database.stage_schema(connection, "index", "work_order_history")
+    for start in range(0, last, 10 * ROWS_AT_ONCE):
+        end = min(start + 10 * ROWS_AT_ONCE, last)
         with snapshot(connection):  # of nothing but `staging`, so that nobody has to wait
             for statement in _STAGE_WORK_ORDERS:
-                connection.execute(statement, {**values, "start": start, "end": start + 10 * SLICE})
-        progress(min(start + 10 * SLICE, last))
-    database.stage_schema(connection, "index")
-    database.stage_schema(connection, "view")
-    connection.execute("CREATE TABLE staging.texts AS SELECT * FROM staging.work_order_texts ORDER BY id")
+                connection.execute(statement, {**values, "start": start, "end": end})
+        progress(end // 2)
+    database.stage_schema(connection, "index", "work_orders")
+    connection.execute(
+        """
+        CREATE TABLE staging.counts AS
+            SELECT requester_id, status, priority, count(*) AS total FROM staging.work_orders GROUP BY 1, 2, 3
+        """
+    )
 
 
 def _imports(session: Session) -> Path:
@@ -1640,7 +2626,7 @@ def _stage_rows(
     try:
         rows = _Rows(text)
         parsed = map(importer.parse, rows)
-        for some in iter(lambda: list(islice(parsed, SLICE)), []):
+        for some in iter(lambda: list(islice(parsed, ROWS_AT_ONCE)), []):
             wrong = [row for row in some if isinstance(row, WrongRow)]
             good = [row for row in some if not isinstance(row, WrongRow)]
             with snapshot(connection):  # of nothing but `staging`
@@ -1967,6 +2953,56 @@ def describe_due(work_order: WorkOrder) -> str:
     return f"today {time}".rstrip() if day == f"{date.today()}" else day
 
 
+def describe_due_by(work_order: WorkOrder) -> str:
+    """Return whether the due time was set by hand or came from a service target; nothing where there is none."""
+    return f"by {work_order.due_by}" if work_order.due_by else ""
+
+
+def explain_due_by(work_order: WorkOrder) -> str:
+    """Return a sentence on what has set the due time and what moves it."""
+    due = local_time(work_order.due_at) if work_order.due_at else NONE
+    if work_order.due_by is DueBy.HAND:
+        return f"The due date, {due}, was set by hand: only that moves it."
+    return f"The due date, {due}, comes from the service target: time On Hold and a change of priority move it."
+
+
+def describe_target(target: ServiceTarget) -> str:
+    """Return what is promised for a priority."""
+    response, resolution = (f"{hours:,} h" if hours else NONE for hours in target[1:])
+    return f"first response {response}, resolution {resolution}"
+
+
+def _describe_counted(counted: Counted) -> str:
+    begin, end = _moment(counted.begin), datetime.fromisoformat(counted.end)
+    if counted.what is Count.UNFINISHED:
+        text = _last_moment(end)
+        return f"unfinished at {'' if ' ' in text else 'the end of '}{text}"
+    return f"{counted.what} {_from_to(begin, end)}"
+
+
+def describe_period(period: Period) -> str:
+    """Return the period's name and from when to when it runs, in local time."""
+    return f"{period.name}: {_from_to(period.begin, period.end)}"
+
+
+def _from_to(begin: Optional[datetime], end: datetime) -> str:
+    return f"from {local_time(begin)} to {_last_moment(end)}" if begin else f"until {_last_moment(end)}"
+
+
+def _last_moment(end: datetime) -> str:
+    return local_time(end - timedelta(seconds=1))
+
+
+def describe_seconds(seconds: Optional[float]) -> str:
+    """Return a length of time, or - for none."""
+    return "-" if seconds is None else duration(seconds)
+
+
+def describe_share(share: Optional[int]) -> str:
+    """Return a share, or - where there was nothing to count."""
+    return "-" if share is None else f"{share}%"
+
+
 def describe_my_work(work: MyWork) -> str:
     """Return in a line what waits for somebody."""
     changed = f"{number_of(work.changed)} changed by others since your last login"
@@ -1991,6 +3027,7 @@ def _describe_filter(filter: Filter) -> List[str]:
         (filter.assignee, f"assignee {filter.assignee}"),
         (filter.due, f"{'due ' * (filter.due is Due.THIS_WEEK)}{filter.due}"),
         (filter.changed, "changed by others since your last login"),
+        (filter.counted, _describe_counted(filter.counted) if filter.counted else ""),
     )
     return [text for value, text in words if value]
 
@@ -2002,6 +3039,13 @@ def describe_entry(entry: HistoryEntry) -> str:
         old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
         what = f'{entry.field} from "{old}" to "{new}"'
     return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
+
+
+def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
+    """Return what a message says about a change; nothing that somebody typed begins a line of it."""
+    is_new = entry.field in ("created", REQUESTER.name)
+    text = describe_entry(entry._replace(note=work_order.description) if is_new else entry)
+    return "\n    ".join(text.splitlines())
 
 
 def describe_dry_run(dry_run: DryRun) -> List[str]:
@@ -2053,3 +3097,24 @@ def describe_release(count: int, username: str) -> str:
 def describe_value(field: str, text: str) -> str:
     """Return a value that the history stores as the person sees it: a moment in local time."""
     return FIELDS[field].describe(text) if text != FIELDS[field].none else text
+
+
+# Command line
+
+
+def main() -> List[str]:
+    """Send the messages that wait, and return what became of them; raise that if some still wait."""
+    with closing(database.connect(database.default_path())) as connection:
+        sent = users.send_waiting(connection)
+        count = users.count_outbox(connection)
+    summary = f"{users.describe_sent(sent)}; {users.describe_outbox(count)}."
+    if count.waiting:
+        raise ApplicationError(summary)
+    return [summary]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print("usage: python work_order.py", file=sys.stderr)
+        sys.exit(2)
+    os._exit(database.run_command(main))

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 try:
     import pty
@@ -144,6 +144,14 @@ class DatabaseTestCase(unittest.TestCase):
 
     def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
         return [tuple(row) for row in self.connection.execute(sql, values)]
+
+    def statements(self, call: Callable[..., object], *arguments: object) -> List[str]:
+        """Return the SQL of a call, without what SQLite runs by itself for the full-text index."""
+        statements: List[str] = []
+        self.connection.set_trace_callback(statements.append)
+        call(*arguments)
+        self.connection.set_trace_callback(None)
+        return [statement for statement in statements if not statement.startswith("--")]
 
 
 def environment(path: Optional[Path], **changes: str) -> Dict[str, str]:

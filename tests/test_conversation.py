@@ -98,9 +98,13 @@ GLANCED_AT: Dict[str, Type[main.Screen]] = {
     "my work": main.MyWorkScreen,
     "list": main.ListScreen,
     "work order": main.WorkOrderScreen,
+    "reports": main.ReportsScreen,
+    "a report": main.ReportScreen,
+    "targets": main.ServiceTargetsScreen,
     "account": main.AccountScreen,
     "users": main.UsersScreen,
     "data": main.DataScreen,
+    "mail": main.MailScreen,
     "audit log": main.AuditScreen,
     "deleted": main.DeletedScreen,
 }
@@ -154,7 +158,8 @@ class MenuTest(DatabaseTestCase):
             with self.subTest(role=role):
                 shown = self.labels(username)
                 self.assertRegex(shown, rf"^: {username} \({role}\)\n  .* since your last login\n{common}")
-                self.assertIn("  4. Search work orders\n  5. My work\n  6. Summary\n  8. My account\n", shown)
+                reports = "  7. Reports\n" * (role != "user")
+                self.assertIn(f"  4. Search work orders\n  5. My work\n  6. Summary\n{reports}  8. My account\n", shown)
                 self.assertEqual("  9. Manage users\n" in shown, role == "admin")
                 self.assertEqual("  10. Data and audit\n" in shown, role != "user")
                 self.assertIn("  0. Log out\n", shown)

@@ -27,7 +27,7 @@ import main
 import users
 import work_order
 from users import InvalidInputError, PermissionDeniedError, Role, Session
-from work_order import ALL, ConflictError, DryRun, Filter, Priority, Query, Sort, Status, UnreadableFileError
+from work_order import EVERYTHING, ConflictError, DryRun, Filter, Priority, Query, Sort, Status, UnreadableFileError
 
 posix = unittest.skipIf(os.name == "nt", "Windows has no links, pipes, modes and signals of this kind")
 DIE = """
@@ -73,10 +73,10 @@ class ExchangeTestCase(DatabaseTestCase):
         with work_order.dry_run(self.anna, "file.csv", lambda _: None) as dry_run:
             return work_order.import_rows(self.anna, dry_run, creates_accounts, drops_assignees, lambda _: None)
 
-    def export(self, query: Query = ALL, with_history: bool = False) -> List[Path]:
+    def export(self, query: Query = EVERYTHING, with_history: bool = False) -> List[Path]:
         return work_order.export(self.anna, query, with_history, lambda _: None).paths
 
-    def exported(self, query: Query = ALL) -> List[Dict[str, str]]:
+    def exported(self, query: Query = EVERYTHING) -> List[Dict[str, str]]:
         """Return the rows of an export as a CSV reader of another program sees them."""
         with self.export(query)[0].open(encoding="utf-8-sig", newline="") as file:
             return list(csv.DictReader(file))
@@ -126,7 +126,7 @@ class ExportTest(ExchangeTestCase):
         self.assertEqual([row["id"] for row in self.exported()], ["1", "3"])
 
     def test_a_list_comes_whole_in_its_order_with_its_filter(self) -> None:
-        with mock.patch.object(work_order, "SLICE", 2):
+        with mock.patch.object(work_order, "ROWS_AT_ONCE", 2):
             for number in range(10):
                 self.create(
                     self.uma if number % 2 else self.ugo, f"Printer {number}", priority=Priority(number % 4 + 1)
@@ -166,9 +166,9 @@ class ExportTest(ExchangeTestCase):
         self.assertEqual((entry.username, entry.subject), ("anna", f"{path.name}: 1 work order"))
 
     def test_managers_may_and_users_may_not(self) -> None:
-        work_order.export(self.max, ALL, False, lambda _: None)
+        work_order.export(self.max, EVERYTHING, False, lambda _: None)
         with self.assertRaises(PermissionDeniedError):
-            work_order.export(self.uma, ALL, False, lambda _: None)
+            work_order.export(self.uma, EVERYTHING, False, lambda _: None)
         self.assertEqual(len(list((self.folder / "exports").iterdir())), 1)
 
     def test_a_manager_who_is_demoted_meanwhile_gets_no_file(self) -> None:
@@ -178,7 +178,7 @@ class ExportTest(ExchangeTestCase):
             users.change_role(self.anna, "max", Role.USER)
 
         with self.assertRaises(PermissionDeniedError):
-            work_order.export(self.max, ALL, True, demote)
+            work_order.export(self.max, EVERYTHING, True, demote)
         self.assertEqual(list((self.folder / "exports").iterdir()), [])
 
     def test_others_save_meanwhile(self) -> None:
@@ -186,7 +186,7 @@ class ExportTest(ExchangeTestCase):
         other = database.connect(self.path)
         self.addCleanup(other.close)
         work_order.export(
-            self.anna, ALL, True, lambda _: work_order.comment(Session(other, 1, 1), 1, "saved meanwhile")
+            self.anna, EVERYTHING, True, lambda _: work_order.comment(Session(other, 1, 1), 1, "saved meanwhile")
         )
         self.assertEqual(len(work_order.history(self.anna, 1)), 2)
 
@@ -198,8 +198,8 @@ class ExportTest(ExchangeTestCase):
             if count == 1:
                 work_order.delete(self.anna, 3)
 
-        with mock.patch.object(work_order, "SLICE", 1):
-            exported = work_order.export(self.anna, ALL, True, delete)
+        with mock.patch.object(work_order, "ROWS_AT_ONCE", 1):
+            exported = work_order.export(self.anna, EVERYTHING, True, delete)
         self.assertEqual(exported.total, 2)
         self.assertEqual([path.read_text(encoding="utf-8").count("\n3,") for path in exported.paths], [0, 0])
 
@@ -210,13 +210,13 @@ class ExportTest(ExchangeTestCase):
             raise main.Cancelled
 
         with self.assertRaises(main.Cancelled):
-            work_order.export(self.anna, ALL, True, stop)
+            work_order.export(self.anna, EVERYTHING, True, stop)
         self.assertEqual(list((self.folder / "exports").iterdir()), [])
 
     @posix
     def test_what_is_killed_leaves_a_hidden_file_that_the_next_export_removes(self) -> None:
         self.create(self.uma)
-        code = f"{DIE}work_order.export(session, work_order.ALL, True, die)\n"
+        code = f"{DIE}work_order.export(session, work_order.EVERYTHING, True, die)\n"
         ended = run_command([sys.executable, "-c", code], b"", environment(self.path, PYTHONPATH=str(ROOT)))
         self.assertEqual(ended.code, -signal.SIGKILL, ended.output)
         for path in (self.folder / "exports").iterdir():
@@ -703,8 +703,8 @@ class WholeOrNothingTest(ExchangeTestCase):
         with work_order.dry_run(self.anna, "file.csv", save) as dry_run:
             work_order.import_rows(self.anna, dry_run, True, True, save)
         titles = self.rows("SELECT id, title FROM work_orders WHERE title = 'meanwhile'")
-        self.assertEqual(titles, [(1, "meanwhile"), (52, "meanwhile")])
-        self.assertEqual(len(self.rows("SELECT * FROM work_orders")), 52)
+        self.assertEqual(titles, [(1, "meanwhile"), (52, "meanwhile"), (53, "meanwhile")])
+        self.assertEqual(len(self.rows("SELECT * FROM work_orders")), 53)
         self.assertEqual(database.check(self.connection), [])
 
 

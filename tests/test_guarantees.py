@@ -379,15 +379,16 @@ class SchemaTest(DatabaseTestCase):
 
 
 class SearchTest(DatabaseTestCase):
-    NOWHERE = Query(text="nowhere", as_substring=True)
+    # Every three characters of it stand in the texts, but not together.
+    NOWHERE = Query(text="abcab", as_substring=True)
 
     def fill(self) -> None:
-        """Add so many work orders that SQLite looks up from reading them."""
+        """Add so many work orders that may contain it that SQLite looks up from reading them."""
         self.connection.execute(
             """
             WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 2000)
             INSERT INTO work_orders (title, requester_id, created_at, updated_at)
-                SELECT 'Title ' || number, 3, :now, :now FROM numbers
+                SELECT 'abc bca cab ' || number, 3, :now, :now FROM numbers
             """,
             {"now": database.now()},
         )
@@ -594,9 +595,10 @@ class CheckTest(DatabaseTestCase):
     def test_each_counter_that_differs_is_named(self) -> None:
         self.connection.execute("UPDATE work_order_counts SET total = 7 WHERE requester_id = 3")
         self.connection.execute("DELETE FROM work_order_counts WHERE requester_id = 4")
-        first, second = users.check_database(self.anna)
+        first, second, third = users.check_database(self.anna)
         self.assertEqual(first, "The counter of requester 3, Open, priority 2 is 7, but there are 1 work orders.")
         self.assertTrue(second.startswith("The counter of requester 4, Open, priority 2 is 0,"), second)
+        self.assertEqual(third, "The counter of all requesters, Open, priority 2 is 8, but there are 2 work orders.")
         self.assertEqual(list(self.folder.glob(".*")), [])
 
 
