@@ -509,6 +509,15 @@ _WORKING_DAY = (
     "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank, id) WHERE deleted_at IS NULL",
 )
 
+_TEXT = """
+    title || char(10) || description || char(10) || coalesce((
+        SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
+            SELECT note FROM work_order_history
+            WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
+        )
+    ), '') || char(10, 10)
+"""
+
 # What lists and counts look at stands in columns of their indexes, so that no row has to be read but those on the
 # screen. SQLite reads an index alone only where no generated column is asked for, hence an urgency that is stored; and
 # a number of seconds takes a fifth of the room that a moment's text does. An index ends in the rowid by itself.
@@ -547,7 +556,10 @@ _SCALE = (
     END
     """,
     """
-    CREATE TRIGGER work_orders_place_change AFTER UPDATE OF status, priority, created_at ON work_orders
+    CREATE TRIGGER work_orders_place_change
+        AFTER UPDATE OF status, priority, created_at, urgency, created_second ON work_orders
+        WHEN new.urgency IS NOT new.computed_urgency
+            OR new.created_second IS NOT CAST(strftime('%s', new.created_at) AS INTEGER)
     BEGIN
         UPDATE work_orders
             SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)
@@ -627,16 +639,7 @@ _SCALE = (
     "DROP TABLE work_order_search",
     "DROP VIEW work_order_texts",
     # What ends a text stands for a third character after its last two.
-    """
-    CREATE VIEW work_order_texts AS
-        SELECT id, title || char(10) || description || char(10) || coalesce((
-            SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
-                SELECT note FROM work_order_history
-                WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
-            )
-        ), '') || char(10, 10) AS text
-        FROM work_orders
-    """,
+    f"CREATE VIEW work_order_texts AS SELECT id, {_TEXT} AS text FROM work_orders",
     # One index knows the words and their beginnings, the other every three characters that stand together; neither
     # knows where: nothing asks for that, and the indexes are half the size.
     """
@@ -661,31 +664,39 @@ _SCALE = (
         f"""
         CREATE TRIGGER {name}
         BEGIN
+            INSERT INTO work_order_search (work_order_search, rowid, text)
+                SELECT 'delete', id, {old_text} FROM {table} WHERE id = {work_order};
+            INSERT INTO work_order_trigrams (work_order_trigrams, rowid, text)
+                SELECT 'delete', id, {old_text} FROM {table} WHERE id = {work_order};
             INSERT INTO work_order_search (rowid, text) SELECT id, text FROM work_order_texts WHERE id = {work_order};
             INSERT INTO work_order_trigrams (rowid, text) SELECT id, text FROM work_order_texts WHERE id = {work_order};
         END
         """
-        for name, work_order in (
-            ("work_orders_index_new AFTER INSERT ON work_orders", "new.id"),
-            ("work_orders_index_new_text AFTER UPDATE OF title, description ON work_orders", "new.id"),
-            ("work_order_notes_index AFTER INSERT ON work_order_history WHEN new.note <> ''", "new.work_order_id"),
+        for name, work_order, table, old_text in (
+            (
+                "work_orders_index_change AFTER UPDATE OF title, description ON work_orders",
+                "new.id",
+                "work_order_texts",
+                """
+                old.title || char(10) || old.description
+                    || substr(text, length(new.title) + length(new.description) + 2)
+                """,
+            ),
+            (
+                "work_order_notes_index AFTER INSERT ON work_order_history WHEN new.note <> ''",
+                "new.work_order_id",
+                "work_orders",
+                _TEXT.replace("note <> ''", "note <> '' AND id <> new.id"),
+            ),
         )
     ),
-    *(
-        f"""
-        CREATE TRIGGER {name}
-        BEGIN
-            INSERT INTO work_order_search (work_order_search, rowid, text)
-                SELECT 'delete', id, text FROM work_order_texts WHERE id = {work_order};
-            INSERT INTO work_order_trigrams (work_order_trigrams, rowid, text)
-                SELECT 'delete', id, text FROM work_order_texts WHERE id = {work_order};
-        END
-        """
-        for name, work_order in (
-            ("work_orders_index_old_text BEFORE UPDATE OF title, description ON work_orders", "old.id"),
-            ("work_order_notes_index_old BEFORE INSERT ON work_order_history WHEN new.note <> ''", "new.work_order_id"),
-        )
-    ),
+    """
+    CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
+    BEGIN
+        INSERT INTO work_order_search (rowid, text) SELECT id, text FROM work_order_texts WHERE id = new.id;
+        INSERT INTO work_order_trigrams (rowid, text) SELECT id, text FROM work_order_texts WHERE id = new.id;
+    END
+    """,
 )
 
 # What reports count is kept by the changes themselves, in columns that their indexes hold whole, and no generated ones:

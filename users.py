@@ -900,12 +900,17 @@ def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry]
         )
     )
     if filter.username:
-        latest = f"""
-            SELECT audit_log.id FROM audit_log
-            WHERE {{}} = (SELECT id FROM users WHERE username = ?) AND {condition} ORDER BY audit_log.id DESC LIMIT ?
-        """
-        by, about = latest.format("user_id"), latest.format("subject_id")
-        condition = f"audit_log.id IN (SELECT * FROM ({by}) UNION SELECT * FROM ({about}))"
+        latest = (
+            f"""
+            SELECT * FROM (
+                SELECT audit_log.id FROM audit_log
+                WHERE {column} = (SELECT id FROM users WHERE username = ?) AND {condition}
+                ORDER BY audit_log.id DESC LIMIT ?
+            )
+            """
+            for column in ("user_id", "subject_id")
+        )
+        condition = f"audit_log.id IN ({' UNION '.join(latest)})"
         values = [filter.username, *values, limit] * 2
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
@@ -1900,7 +1905,10 @@ def _write_failures(connection: Connection, username: str, failures: int, last_f
 
 def _remove_old_failures(connection: Connection, username: str) -> None:
     oldest = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
-    # So many at most that nobody waits for it; the next login goes on.
+    connection.execute(
+        "DELETE FROM password_failures WHERE name_hash = ? AND last_failed_at < ?", (_name_hash(username), oldest)
+    )
+    # Of the others so many at most that nobody waits for it; the next login goes on.
     connection.execute(
         """
         DELETE FROM password_failures WHERE (name_hash, client) IN (

@@ -56,7 +56,6 @@ MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 # others looked up, weeks.
 SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
-NARROW = 2_000  # rows, of which each is looked up in the index of words rather than the other way round
 SORTED_AT_MOST = 15_000  # hits of a search; where there are more, each row in the list's order is looked up instead
 TERMS_AT_MOST = 100  # that a beginning stands for in a search
 
@@ -1038,7 +1037,7 @@ def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: 
     It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
     """
     with _searching(session, query.text):
-        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.VIEW), query))
+        selection = _selection(session, users.authorize(session, Action.VIEW), query)
         total, overdue = _count(session.connection, selection)
         found = _read_following(session.connection, selection, total, seen, limit) if total else []
         rows = _rows_below(session, query, found)
@@ -1049,7 +1048,7 @@ def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> P
     """Return a page that was read before with its work orders as they are now, without those that left the list."""
     ids = [work_order.id for work_order in shown]
     with _searching(session, query.text):
-        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.VIEW), query))
+        selection = _selection(session, users.authorize(session, Action.VIEW), query)
         total, overdue = _count(session.connection, selection)
         plan = _by_row(selection, "work_orders NOT INDEXED")  # they are looked up by their ids
         rows = session.connection.execute(
@@ -1115,17 +1114,17 @@ def _searching(session: Session, text: str) -> Iterator[None]:
 class _Selection(NamedTuple):
     """What a query asks for and somebody may see.
 
-    The condition that the rows have to meet, with the values bound in it; what the full-text indexes have to match; how
-    many rows the first of these has, up to one above SORTED_AT_MOST, where that matters; and whether so few rows meet
-    the condition that each is looked up there rather than the other way round.
+    The condition that the rows have to meet, with the values bound in it; the column by whose index they are found, if
+    it is that of a filter; what the full-text indexes have to match; and how many rows the first of these has, up to
+    one above SORTED_AT_MOST, where that matters.
     """
 
     query: Query
     condition: str
     values: List[object]
-    texts: Mapping[str, str] = {}
-    hits: int = 0
-    is_narrow: bool = False
+    leading: str
+    texts: Mapping[str, str]
+    hits: int
 
     @property
     def order(self) -> Order:
@@ -1142,63 +1141,47 @@ class _Plan(NamedTuple):
 
 
 def _selection(session: Session, user: User, query: Query) -> _Selection:
-    connection = session.connection
-    is_own = users.scope(user, Action.VIEW) is not Scope.ALL
-    narrowing = where(
+    own = None if users.scope(user, Action.VIEW) is Scope.ALL else user.id
+    equalities = [condition for condition in _equalities(query.filter, own) if condition[0]]
+    condition, values = where(
         (
             (True, "work_orders.deleted_at IS NULL", ()),
-            (is_own, "requester_id = ?", [user.id]),
-            *_filter_conditions(query.filter, is_own),
+            *equalities[:1],
+            # A plus sign keeps SQLite from the index of what rules out less.
+            *((True, f"+{sql}", values) for _, sql, values in equalities[1:]),
+            *_filter_conditions(query.filter),
             (query.filter.changed, *_changed_by_others(session, user)),
+            *((True, *_contains(literal)) for literal in _literals(query)),
         )
     )
-    texts = _text_indexes(connection, query)
-    narrows = is_own or query.filter != Filter()
-    hits = _count_hits(connection, texts) if narrows or not _ORDERS[query.sort].soon else 0
-    literals = ((True, *_contains(literal)) for literal in _literals(query))
-    condition, values = where(((True, *narrowing), *literals))
-    is_narrow = narrows and hits > COUNTED_AT_MOST and _has_few(connection, _Selection(query, *narrowing))
-    return _Selection(query, condition, values, texts, hits, is_narrow)
+    leading = equalities[0][1].split()[0] if equalities else ""
+    texts = _text_indexes(session.connection, query)
+    hits = 0 if _ORDERS[query.sort].soon else _count_hits(session.connection, texts)
+    return _Selection(query, condition, values, leading, texts, hits)
 
 
-def _has_few(connection: Connection, selection: _Selection) -> bool:
-    return _count_all(connection, selection, NARROW) <= NARROW
-
-
-def _looked_up(connection: Connection, selection: _Selection) -> _Selection:
-    """Return the selection, a narrow one by the ids that it has, so that the text is looked up only once."""
-    if not selection.is_narrow:
-        return selection
-    plan = _plan(selection)
-    rows = connection.execute(
-        f"SELECT work_orders.id FROM {plan.source} WHERE {plan.condition}", plan.values
-    ).fetchall()
-    ids: List[object] = [row["id"] for row in rows]
-    return _Selection(selection.query, f"work_orders.id IN ({', '.join('?' * len(ids))})", ids)
-
-
-def _filter_conditions(filter: Filter, is_own: bool) -> Sequence[Tuple[object, str, Sequence[object]]]:
-    """Return the conditions of a filter; a plus sign keeps SQLite from the index of what rules out less."""
+def _equalities(filter: Filter, own: Optional[int]) -> Sequence[Tuple[object, str, Sequence[object]]]:
+    """Return the conditions that an index answers, from what rules out most to what rules out least."""
     person = "(SELECT id FROM users WHERE username = ?)"
-    by_requester = is_own or filter.requester is not None
-    by_assignee = by_requester or filter.assignee is not None
-    by_category = by_assignee or filter.category is not None
-    assignee = "+assignee_id" if by_requester else "assignee_id"
-    category = "+category" if by_assignee else "category"
-    status = "+status" if by_category else "status"
+    return (
+        (own, "requester_id = ?", [own]),
+        (filter.requester, f"requester_id = {person}", [filter.requester]),
+        (filter.assignee == NOBODY, "assignee_id IS NULL", ()),
+        (filter.assignee not in (None, NOBODY), f"assignee_id = {person}", [filter.assignee]),
+        (filter.category == NONE, "category IS NULL", ()),
+        (filter.category not in (None, NONE), "category = ?", [filter.category]),
+        (filter.status not in (None, UNFINISHED), "status = ?", [filter.status]),
+    )
+
+
+def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[object]]]:
     this_week = "due_at >= ? AND due_at < ?"
     if not filter.is_unfinished:  # the index of due dates in which the finished ones are, too
         this_week = "is_finished IN (0, 1) AND due_rank >= ? AND due_rank < ?"
     return (
-        (filter.is_unfinished, "urgency < 4", ()),
+        (filter.is_unfinished or filter.due is Due.OVERDUE, "urgency < 4", ()),
         (filter.is_finished, "urgency >= 4", ()),
-        (filter.status not in (None, UNFINISHED), f"{status} = ?", [filter.status]),
         (filter.priority, "urgency IN (4 - ?, 8 - ?)", [filter.priority] * 2),
-        (filter.category == NONE, f"{category} IS NULL", ()),
-        (filter.category not in (None, NONE), f"{category} = ?", [filter.category]),
-        (filter.requester, f"requester_id = {person}", [filter.requester]),
-        (filter.assignee == NOBODY, f"{assignee} IS NULL", ()),
-        (filter.assignee not in (None, NOBODY), f"{assignee} = {person}", [filter.assignee]),
         (filter.due, "due_at IS NOT NULL", ()),
         (filter.due is Due.OVERDUE, f"due_at < ? AND {_RUNS_OUT}", [now()]),
         (filter.due is Due.THIS_WEEK, this_week, _this_week()),
@@ -1220,7 +1203,7 @@ def _changed_by_others(session: Session, user: User) -> Tuple[str, List[object]]
     """Return the condition that others have changed the work order since the last login, and its values.
 
     Those are the work orders that concern the person now, and those that were taken from them; of each kind, the
-    latest that can be counted.
+    latest that can be counted. What was changed while the clock was set back before the last login is left out.
     """
     changed = """
         SELECT id FROM work_orders
@@ -1258,8 +1241,6 @@ def _plan(selection: _Selection, total: int = 0) -> _Plan:
     Where many rows match, walking the order's index meets them soon; fewer are faster to sort.
     """
     query, order = selection.query, selection.order
-    if selection.is_narrow:
-        return _by_row(selection, "work_orders")
     if selection.texts:
         is_walked = total and not order.soon and selection.hits > SORTED_AT_MOST
         return _by_row(selection, order.source) if is_walked else _by_text(selection)
@@ -1312,8 +1293,11 @@ def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
         return row["total"], row["overdue"]
     if selection.query.text or selection.query.filter.changed or selection.query.filter.counted:
         return limit, 0
-    person = re.search(r"\b(requester|assignee)_id", plan.condition)
-    index = f"work_orders_by_{person[1]}_urgency" if person else "work_orders_unfinished_by_due"
+    indexes = {
+        "requester_id": "work_orders_by_requester_urgency",
+        "assignee_id": "work_orders_by_assignee_urgency",
+    }
+    index = indexes.get(selection.leading, "work_orders_unfinished_by_due")
     (overdue,) = connection.execute(
         f"""
         SELECT count(*) FROM (
@@ -1372,20 +1356,25 @@ def _read(
     )
     order_by = ", ".join(f"{column} {order.direction}" for column in columns)
 
-    def read(source: str, condition: str, values: Sequence[object]) -> List[WorkOrder]:
-        cursor = connection.execute(f"{_select(source)} WHERE {condition} ORDER BY {order_by}", values)
-        found = list(islice((_work_order(row) for row in cursor if row["id"] not in seen), limit))
-        cursor.close()
-        return found
-
+    ordered = f"{_select(plan.source)} WHERE {{}} ORDER BY {order_by}"
     if not order.soon or selection.texts or total <= COUNTED_AT_MOST:
-        return read(plan.source, condition, values)
-    # Where none of many comes soon, as among the unfinished ones from the oldest on, their ids are sorted.
-    found = read(plan.source, f"{condition} AND {order.soon}", [*values, after and after.id])
+        return _fetch(connection, ordered.format(condition), values, limit, seen)
+    soon = [*values, after and after.id]
+    found = _fetch(connection, ordered.format(f"{condition} AND {order.soon}"), soon, limit, seen)
     if len(found) == limit:
         return found
+    # Where none of many comes soon, as among the unfinished ones from the oldest on, their ids are sorted.
     ids = f"SELECT id FROM work_orders WHERE {condition} ORDER BY id {order.direction} LIMIT {limit + len(seen)}"
-    return read(plan.source, f"work_orders.id IN ({ids})", values)
+    return _fetch(connection, ordered.format(f"work_orders.id IN ({ids})"), values, limit, seen)
+
+
+def _fetch(
+    connection: Connection, sql: str, values: Sequence[object], limit: int, without: AbstractSet[int]
+) -> List[WorkOrder]:
+    cursor = connection.execute(sql, values)
+    found = list(islice((_work_order(row) for row in cursor if row["id"] not in without), limit))
+    cursor.close()
+    return found
 
 
 def _columns(selection: _Selection, plan: _Plan) -> List[str]:
@@ -1434,21 +1423,43 @@ def _word_expression(connection: Connection, word: str) -> str:
     returned the first, but it merges the lists of single words as it goes.
     """
     if len(word) > 3:
-        words = _terms_beginning_with(connection, _WORDS, _without_accents(word).lower())
+        words = _terms_beginning_with(connection, _WORDS, _as_indexed(word))
         if 0 < len(words) <= TERMS_AT_MOST:
             return _any_of(words)
     return f"{_quoted(word)}*"
+
+
+def _as_indexed(word: str) -> str:
+    """Return the word as the index of words has it: in lower case, Latin letters without their accents."""
+    parts = (unicodedata.normalize("NFD", character) for character in word)
+    return _lower(part[0] if part[0].isascii() else character for part, character in zip(parts, word))
 
 
 def _trigram_expression(connection: Connection, text: str) -> str:
     """Return what narrows the work orders down to those that may contain the text, or nothing if it narrows little."""
     if len(text) > 2:
         trigrams = {text[start : start + 3] for start in range(len(text) - 2)}
-        return " AND ".join(map(_quoted, sorted(trigrams)))
-    trigrams_of_text = _terms_beginning_with(connection, _TRIGRAMS, text.lower())
+        return " AND ".join(_quoted(trigram) for trigram in sorted(trigrams) if _has_usual_capitals(trigram))
+    if not _has_usual_capitals(text):
+        return ""
+    trigrams_of_text = _terms_beginning_with(connection, _TRIGRAMS, _lower(text))
     if len(trigrams_of_text) > TERMS_AT_MOST:
         return ""
     return _any_of(trigrams_of_text or [f"{text}\n\n"[:3]])  # which no text has either
+
+
+def _has_usual_capitals(text: str) -> bool:
+    """Return whether each letter has one capital and one small form, which SQLite is old enough to know."""
+    forms = {form for character in text for form in (character, character.lower(), character.upper())}
+    return all(
+        len(form) == 1 and form.upper().lower() == form.lower() and unicodedata.ucd_3_2_0.category(form) != "Cn"
+        for form in forms
+    )
+
+
+def _lower(characters: Iterable[str]) -> str:
+    """Return the text in lower case letter by letter, as SQLite does: `str.lower` looks at the end of a Greek word."""
+    return "".join(character.lower() for character in characters)
 
 
 def _terms_beginning_with(connection: Connection, index: str, beginning: str) -> List[str]:
@@ -1480,13 +1491,14 @@ def _quoted(term: str) -> str:
 
 def _count_hits(connection: Connection, texts: Mapping[str, str]) -> int:
     """Return how many work orders the first of the full-text indexes finds, up to one above SORTED_AT_MOST."""
-    for index, expression in texts.items():
-        (hits,) = connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM {index} WHERE {index} MATCH ? LIMIT {SORTED_AT_MOST + 1})",
-            (expression,),
-        ).fetchone()
-        return int(hits)
-    return 0
+    if not texts:
+        return 0
+    index = next(iter(texts))
+    (hits,) = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM {index} WHERE {index} MATCH ? LIMIT {SORTED_AT_MOST + 1})",
+        (texts[index],),
+    ).fetchone()
+    return int(hits)
 
 
 def _contains(term: str) -> Tuple[str, List[str]]:
@@ -1558,7 +1570,7 @@ def _excerpt(texts: Sequence[Tuple[str, str]], terms: Sequence[str]) -> str:
 
 
 def _without_accents(text: str) -> str:
-    """Return the text as the full-text index compares it, each character in its old place."""
+    """Return the text without accents, each character in its old place."""
     if text.isascii():
         return text
     parts = (unicodedata.normalize("NFD", character) for character in text)

@@ -1,5 +1,6 @@
 """Work orders: each role against each action, what is refused, and what the history tells."""
 
+import itertools
 import random
 import unittest
 from datetime import datetime, timedelta, timezone
@@ -8,6 +9,7 @@ from unittest import mock
 
 from support import PASSWORD, DatabaseTestCase
 
+import database
 import users
 import work_order
 from database import ApplicationError
@@ -559,6 +561,21 @@ class QueryTest(DatabaseTestCase):
                 query = work_order.search(self.anna, text)
                 self.assertEqual(self.pages(self.anna, query), [])
 
+    def test_many_hits_come_in_each_order_as_few_do(self) -> None:
+        for session, text, sort in itertools.product((self.uma, self.max), ("toner", "oner", "toner print"), Sort):
+            query = work_order.search(session, text)._replace(sort=sort)
+            few = self.pages(session, query)
+            with mock.patch.multiple(work_order, COUNTED_AT_MOST=3, SORTED_AT_MOST=3, TERMS_AT_MOST=0):
+                found: List[WorkOrder] = []
+                while len(found) < len(few):
+                    found += work_order.read_page(session, query, found, 7).work_orders
+            with self.subTest(text=text, sort=sort):
+                self.assertEqual([row.id for row in found], few)
+
+    def test_what_is_finished_is_not_overdue(self) -> None:
+        for status in (Status.RESOLVED, Status.CANCELLED):
+            self.assert_finds(Query(Filter(status, due=Due.OVERDUE)), lambda _: False)
+
     def test_hits_come_newest_first_and_show_where_they_matched(self) -> None:
         page = work_order.read_page(self.uma, work_order.search(self.uma, "toner"), (), 1000)
         found = [row.id for row in page.work_orders]
@@ -638,6 +655,50 @@ class QueryTest(DatabaseTestCase):
             own = sum(row.requester == "uma" for row in alike)
             expected.append(work_order.StatusCount(status, by_priority, len(alike), own))
         self.assertEqual(work_order.summary(self.uma), expected)
+
+
+class OtherAlphabetsTest(DatabaseTestCase):
+    """SQLite and Python do not fold all letters alike."""
+
+    def assert_finds(self, text: str, *titles: str) -> None:
+        found = work_order.read_page(self.uma, work_order.search(self.uma, text), (), 10).work_orders
+        self.assertEqual({row.title for row in found}, set(titles), text)
+
+    def test_only_latin_letters_lose_their_accents(self) -> None:
+        for title in ("герой дня", "герои", "ёлка", "елка", "άλφα", "Große Büroküche"):
+            self.create(self.uma, title)
+        self.assert_finds("герой", "герой дня")
+        self.assert_finds("ёлка", "ёлка")
+        self.assert_finds("άλφα", "άλφα")
+        for text in ("burokuche", "BÜROK", "große buro"):
+            self.assert_finds(text, "Große Büroküche")
+
+    def test_a_letter_with_other_forms_is_found_inside_words(self) -> None:
+        for title in ("ΟΔΟΣ-7", "IŞIKLAR", "KESİN-x"):
+            self.create(self.uma, title)
+        self.assert_finds("ΔΟΣ", "ΟΔΟΣ-7")
+        self.assert_finds("ΟΣ", "ΟΔΟΣ-7")
+        self.assert_finds("ŞIK", "IŞIKLAR")
+        self.assert_finds("Sİ", "KESİN-x")
+
+    def test_what_another_program_does_in_vain_leaves_the_index_as_it_was(self) -> None:
+        self.create(self.uma, "герой")
+        self.connection.execute("UPDATE OR IGNORE work_orders SET title = ''")
+        self.connection.execute(
+            """
+            INSERT OR IGNORE INTO work_order_history (work_order_id, user_id, changed_at, field, note)
+            VALUES (1, 3, 'no time', 'comment', 'in vain')
+            """
+        )
+        self.assertEqual(database.find_differences(self.connection), [])
+
+    def test_what_another_program_writes_takes_its_place_in_lists(self) -> None:
+        for number in range(3):
+            self.create(self.uma, f"Title {number}")
+        self.connection.execute("UPDATE work_orders SET created_at = '2020-01-01T00:00:00+00:00' WHERE id = 2")
+        self.connection.execute("UPDATE work_orders SET priority = 4, urgency = 7 WHERE id = 3")
+        self.assertEqual(self.ids(self.uma), [3, 2, 1])
+        self.assertEqual(database.find_differences(self.connection), [])
 
 
 class CommentTest(DatabaseTestCase):
