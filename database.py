@@ -875,17 +875,9 @@ _EXCHANGE = (
     """,
     "CREATE TABLE texts_being_imported (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
     "DROP VIEW work_order_texts",
-    """
+    f"""
     CREATE VIEW work_order_texts AS
-        SELECT id, title || char(10) || description || char(10) || coalesce((
-            SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
-                SELECT note FROM work_order_history
-                WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
-            )
-        ), '') || char(10, 10) AS text
-        FROM work_orders
-        UNION ALL
-        SELECT id, text FROM texts_being_imported
+        SELECT id, {_TEXT} AS text FROM work_orders UNION ALL SELECT id, text FROM texts_being_imported
     """,
 )
 

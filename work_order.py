@@ -2265,7 +2265,7 @@ def _ids(session: Session, query: Query) -> Sequence[int]:
     from array import array
 
     with _searching(session, query.text):
-        selection = _looked_up(session.connection, _selection(session, users.authorize(session, Action.EXPORT), query))
+        selection = _selection(session, users.authorize(session, Action.EXPORT), query)
         plan = _plan(selection)
         order_by = ", ".join(f"{column} {selection.order.direction}" for column in _columns(selection, plan))
         rows = session.connection.execute(

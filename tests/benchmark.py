@@ -247,7 +247,9 @@ def fill(path: Path, number: int) -> None:
     with database.transaction(connection):
         made_again = _drop_indexes_and_triggers(connection)
         _insert_rows(connection, department)
-        for statement in (*_updates(), *made_again, *_backfills(connection)):
+        # What fills the work orders looks up their history; other indexes are made faster of what is filled already.
+        made_again.sort(key=lambda sql: "INDEX work_order_history_by_work_order " not in sql)
+        for statement in (made_again[0], *_updates(), *made_again[1:], *_backfills(connection)):
             _report(" ".join(statement.split())[:60])
             connection.execute(statement)
         connection.execute("UPDATE users SET seen_history_id = max(0, (SELECT max(id) FROM work_order_history) - 2000)")
