@@ -699,9 +699,19 @@ class BadFileTest(ExchangeTestCase):
 
     def test_the_dry_run_says_how_long_others_wait_and_when_they_are_refused(self) -> None:
         dry_run = self.dry_run("title\nx\n")
-        few, many = (work_order.describe_dry_run(dry_run._replace(good=good))[-1] for good in (100_000, 1_000_000))
-        self.assertEqual(few, "The import takes about 4 s; in the last 2 s, what others save has to wait.")
-        self.assertRegex(many, "^The import takes about 40 s; in the last 17 s, .* After 10 s it is refused.$")
+        for existing, good, seconds, locked, refusal in (
+            (0, 1, 1, 1, ""),
+            (0, 100_000, 10, 1, ""),
+            (100_000, 100_000, 10, 3, ""),
+            (0, 1_000_000, 100, 10, " After 10 s it is refused."),
+        ):
+            with self.subTest(existing=existing, good=good):
+                self.assertEqual(
+                    work_order.describe_dry_run(dry_run._replace(existing=existing, good=good))[-1],
+                    f"The import takes about {seconds} s. What others save waits for up to 1 s, "
+                    f"in the end for about {locked} s.{refusal}",
+                )
+        self.assertEqual((dry_run.existing, self.import_file(), self.dry_run().existing), (0, 1, 1))
 
 
 class WholeOrNothingTest(ExchangeTestCase):
