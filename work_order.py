@@ -3083,8 +3083,10 @@ def describe_dry_run(dry_run: DryRun) -> List[str]:
         *_describe_unknown("Unknown or unfit assignees", dry_run.assignees),
         *(f"Name: {words}" for words in dry_run.names),
         *([f"All of this is in {dry_run.report}."] if dry_run.report else []),
-        f"The import takes about {seconds:,} s. What others save waits for up to 1 s, in the end for about {locked:,} s."
-        + f" After {database.BUSY_SECONDS} s it is refused." * (locked >= database.BUSY_SECONDS),
+        f"The import takes about {seconds:,} s. What others save waits for up to 1 s, "
+        f"in the end for about {locked:,} s."
+        + f" After {database.BUSY_SECONDS} s it is refused."
+        * (locked >= database.BUSY_SECONDS),
     ]
 
 
