@@ -679,6 +679,7 @@ class OtherAlphabetsTest(DatabaseTestCase):
         self.assert_finds("ΔΟΣ", "ΟΔΟΣ-7")
         self.assert_finds("ΟΣ", "ΟΔΟΣ-7")
         self.assert_finds("ŞIK", "IŞIKLAR")
+        self.assert_finds("ışık", "IŞIKLAR")
         self.assert_finds("Sİ", "KESİN-x")
 
     def test_what_another_program_does_in_vain_leaves_the_index_as_it_was(self) -> None:
