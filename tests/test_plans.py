@@ -123,10 +123,14 @@ class PlanTest(DatabaseTestCase):
                 self.assertTrue(each.due or "TEMP B-TREE" not in " ".join(plans), plans)
 
     def test_of_several_filters_the_one_that_rules_out_most_leads(self) -> None:
-        leading = {"requester": "requester", "assignee": "assignee", "category": "category", "status": "status"}
-        others = {"requester": "uma", "assignee": "max", "category": "Hardware", "status": Status.OPEN}
-        for first, second in itertools.combinations(leading, 2):
-            each = Filter()._replace(**{first: others[first], second: others[second]})
+        alone = {
+            "requester": Filter(requester="uma"),
+            "assignee": Filter(assignee="max"),
+            "category": Filter(category="Hardware"),
+            "status": Filter(status=Status.OPEN),
+        }
+        for first, second in itertools.combinations(alone, 2):
+            each = self.together(alone[first], alone[second])
             for sort in Sort:
                 plans = " ".join(step.plan for step in self.read(self.max, Query(each, sort), ()))
                 with self.subTest(filter=each, sort=sort):
