@@ -102,6 +102,7 @@ class DatabaseTestCase(unittest.TestCase):
         """Act from now on in a database with this content."""
         self.path.write_bytes(content)
         self.connection = database.connect(self.path)
+        self.connection.execute("PRAGMA synchronous = OFF")  # no test of this process pulls the plug
         self.addCleanup(self.connection.close)
         self.anna, self.max, self.uma, self.ugo = (Session(self.connection, number, 1) for number in (1, 2, 3, 4))
 
