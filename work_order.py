@@ -1635,18 +1635,23 @@ _RESOLVES = f"{_TO_FINISHED} AND new_value = 'Resolved'"
 _REOPENS = f"{_FROM_FINISHED} AND new_value NOT IN {_FINISHED}"
 
 # The work orders whose present status does not tell what they were at a moment: few are ever changed once finished.
-_CHANGED_ONCE_FINISHED = f"SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= ?"
+_MOMENT = "(SELECT at FROM moment)"
+_CHANGED_ONCE_FINISHED = f"""
+    SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= {_MOMENT}
+"""
 _WAS_UNFINISHED = f"""
-    work_orders.created_at < ? AND work_orders.id IN (
-        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < ?
+    work_orders.id IN (
+        WITH moment (at) AS (VALUES (?))
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < {_MOMENT}
             AND id NOT IN ({_CHANGED_ONCE_FINISHED})
         UNION ALL
-        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= ? AND created_at < ?
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= {_MOMENT} AND created_at < {_MOMENT}
             AND id NOT IN ({_CHANGED_ONCE_FINISHED})
         UNION ALL
-        SELECT changed.id FROM work_orders AS changed WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND (
+        SELECT changed.id FROM work_orders AS changed
+        WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND created_at < {_MOMENT} AND (
             SELECT old_value FROM work_order_history
-            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= ?
+            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= {_MOMENT}
             ORDER BY work_order_history.id LIMIT 1
         ) IN {_UNFINISHED}
     )
@@ -1670,10 +1675,8 @@ _COUNTED: Mapping[Count, str] = {
 
 def _counted_condition(counted: Counted) -> Tuple[str, List[object]]:
     """Return the condition that a report has counted a work order, and its values."""
-    condition = _COUNTED[counted.what]
-    if counted.what is Count.UNFINISHED:
-        return condition, [counted.end] * condition.count("?")
-    return condition, [counted.begin, counted.end]
+    begin = () if counted.what is Count.UNFINISHED else (counted.begin,)
+    return _COUNTED[counted.what], [*begin, counted.end]
 
 
 # Reports
@@ -1719,11 +1722,11 @@ def parse_period(text: str) -> Period:
 
 def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
     try:
-        begin, end = (datetime.fromisoformat(day) for day in (first, last))
-        begin, end = begin.astimezone(timezone.utc), (end + timedelta(days=1)).astimezone(timezone.utc)
+        days = datetime.fromisoformat(first), datetime.fromisoformat(last) + timedelta(days=1)
+        begin, end = (day.astimezone(timezone.utc) for day in days)
     except (ValueError, OverflowError):
         raise InvalidInputError("A period runs from a day to a day, such as 2026-01-01 to 2026-03-31.") from None
-    if not (begin < end and begin < latest and begin.year >= 2000):
+    if not (begin < end and begin < latest and days[0].year >= 2000):
         raise InvalidInputError("A period runs from a day since 2000 that has begun to one that is not before it.")
     return Period(f"{first} to {last}", begin, min(end, latest))
 
@@ -1773,10 +1776,10 @@ class _Times:
 ALL = "All"
 RESOLUTION_TIMES = (
     "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
-    "time On Hold and any time Resolved or Cancelled before; 90% of them took no longer than what stands under 90%. On "
-    "time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
-    "Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of status by "
-    "anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
+    "time On Hold and any time Resolved or Cancelled before a reopening; 90% of them took no longer than what stands "
+    "under 90%. On time: of those with a due date. Reopened: of all that were changed to Resolved in the period and "
+    "are not Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of "
+    "status by anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
 )
 
 
@@ -1818,12 +1821,11 @@ def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[A
         SELECT resolved_at, id, {column}, resolution_seconds, response_seconds, resolved_at <= due_at,
             response_seconds <= response_hours * 3600
         FROM work_orders INDEXED BY work_orders_resolved
-        WHERE deleted_at IS NULL AND resolved_at >= ? AND resolved_at < ? AND (resolved_at, id) > (?, ?)
-        ORDER BY resolved_at, id
+        WHERE deleted_at IS NULL AND resolved_at >= :moment AND resolved_at < :end
+            AND (resolved_at, id) > (:moment, :id)
+        ORDER BY resolved_at, id LIMIT :size
         """,
-        SLICE,
-        begin,
-        [end],
+        {"moment": begin, "end": end, "size": SLICE},
     )
 
 
@@ -1833,56 +1835,46 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
     Beside it stand whether its standing Resolved lies in the period, and whether it was reopened.
     """
     begin, end = period.bounds
+    # Of several changes in one second, the one that says most: 1 if it had been resolved, 2 if that was undone, too.
     rows = _read_in_slices(
         session,
         f"""
-        SELECT changed_at, work_order_id, {column}, resolved_at >= ? AND resolved_at < ?,
-            new_value NOT IN {_FINISHED},
-            EXISTS (
+        SELECT changed_at, work_order_id, {column}, resolved_at >= :begin AND resolved_at < :end,
+            max(CASE WHEN new_value IN {_FINISHED} THEN 1 ELSE 2 END * EXISTS (
                 SELECT 1 FROM work_order_history
                 WHERE work_order_id = changed.work_order_id AND id < changed.id
-                    AND {_RESOLVES} AND changed_at >= ? AND changed_at < ?
-            )
+                    AND {_RESOLVES} AND changed_at >= :begin AND changed_at < :end
+            ))
         FROM work_order_history AS changed CROSS JOIN work_orders ON work_orders.id = work_order_id
-        WHERE {_FROM_FINISHED} AND changed_at >= ? AND (changed_at, work_order_id) > (?, ?)
+        WHERE {_FROM_FINISHED} AND changed_at >= :moment AND (changed_at, work_order_id) > (:moment, :id)
             AND deleted_at IS NULL AND status <> 'Cancelled'
-        ORDER BY changed_at, work_order_id
+        GROUP BY changed_at, work_order_id ORDER BY changed_at, work_order_id LIMIT :size
         """,
-        SLICE_WITH_LOOKUPS,
-        begin,
-        before=[begin, end, begin, end],
+        {"moment": begin, "begin": begin, "end": end, "size": SLICE_WITH_LOOKUPS},
     )
     found: Dict[object, Tuple[object, bool, bool]] = {}
-    for _, work_order_id, key, is_resolved, is_reopened, was_resolved in rows:
-        if was_resolved:
+    for _, work_order_id, key, is_resolved, undone in rows:
+        if undone:
             was_reopened = work_order_id in found and found[work_order_id][2]
-            found[work_order_id] = key, bool(is_resolved), bool(is_reopened) or was_reopened
+            found[work_order_id] = key, bool(is_resolved), undone == 2 or was_reopened
     return found.values()
 
 
-def _read_in_slices(
-    session: Session,
-    sql: str,
-    size: int,
-    begin: str,
-    values: Sequence[object] = (),
-    before: Sequence[object] = (),
-) -> Iterator[Tuple[Any, ...]]:
-    """Yield the rows of the SQL, a slice of that size in each snapshot.
+def _read_in_slices(session: Session, sql: str, values: Mapping[str, object]) -> Iterator[Tuple[Any, ...]]:
+    """Yield the rows of the SQL, a slice of `:size` in each snapshot.
 
-    Their first two columns, a moment and an id, are their order and say where the next slice begins. The SQL binds what
-    comes `before`, the moment, the values, and the place after which it has to begin.
+    Their first two columns, a moment and an id, are their order, tell each from all others, and are the `:moment` and
+    the `:id` after which the next slice begins.
     """
     cursor = session.connection.cursor()
     cursor.row_factory = None
-    place: Tuple[object, ...] = (begin, 0)
+    place: Mapping[str, object] = {"id": 0}
     while place:
         with snapshot(session.connection):
             users.authorize(session, Action.REPORTS)
-            bound = [*before, place[0], *values, *place, size]
-            rows = cursor.execute(f"{sql} LIMIT ?", bound).fetchall()
+            rows = cursor.execute(sql, {**values, **place}).fetchall()
         yield from rows
-        place = rows[-1][:2] if len(rows) == size else ()
+        place = dict(zip(("moment", "id"), rows[-1])) if len(rows) == values["size"] else {}
 
 
 def _together(groups: Iterable[_Times]) -> _Times:
@@ -1999,18 +1991,17 @@ def backlog(session: Session) -> Backlog:
     return Backlog(rows, bands, _oldest(session))
 
 
-def _unfinished(session: Session, columns: str, values: Sequence[object] = ()) -> Iterator[Tuple[Any, ...]]:
-    """Yield these columns of each unfinished work order, after its place."""
+def _unfinished(session: Session, columns: str) -> Iterator[Tuple[Any, ...]]:
+    """Yield these columns of each unfinished work order, after its place; in them, `:now` is the present moment."""
     return _read_in_slices(
         session,
         f"""
         SELECT created_at, id, {columns} FROM work_orders INDEXED BY work_orders_unfinished
-        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= ? AND (created_at, id) > (?, ?)
-        ORDER BY created_at, id
+        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= :moment
+            AND (created_at, id) > (:moment, :id)
+        ORDER BY created_at, id LIMIT :size
         """,
-        SLICE,
-        "",
-        before=values,
+        {"moment": "", "now": now(), "size": SLICE},
     )
 
 
@@ -2170,8 +2161,8 @@ def workload(session: Session, period: Period) -> List[Workload]:
     counts: Dict[object, List[int]] = defaultdict(lambda: [0, 0, 0])
     for _, _, key, resolution_seconds, *_ in _resolved(session, period, "assignee_id"):
         seconds[key].append(resolution_seconds)
-    columns = f"assignee_id, due_at IS NOT NULL AND due_at < ? AND {_RUNS_OUT}, status = 'On Hold'"
-    for _, _, key, is_overdue, is_held in _unfinished(session, columns, [now()]):
+    columns = f"assignee_id, due_at IS NOT NULL AND due_at < :now AND {_RUNS_OUT}, status = 'On Hold'"
+    for _, _, key, is_overdue, is_held in _unfinished(session, columns):
         those = counts[key]
         those[0] += 1
         those[1] += is_overdue

@@ -36,7 +36,7 @@ BERLIN, KATHMANDU = "CET-1CEST,M3.5.0,M10.5.0/3", "NPT-5:45"
 NOW = "2024-04-30T09:30:00+00:00"
 PERIODS = ("last 7 days", "last 30 days", "last 90 days", "all", "2024-03-25 to 2024-04-07", "2024-03-31 to 2024-03-31")
 STATUSES = tuple(map(str, Status))
-FINISHED, PAUSED = ("Resolved", "Cancelled"), ("On Hold", "Resolved", "Cancelled")
+FINISHED = ("Resolved", "Cancelled")
 
 
 def moment(text: str) -> datetime:
@@ -100,12 +100,15 @@ class Case(NamedTuple):
 
     def resolution(self) -> Optional[Tuple[datetime, float]]:
         """Return when it was resolved, if it still is, and how many seconds that took."""
-        status, since, paused = "Open", self.created, timedelta()
-        for at, _, new in self.changes():
-            if status in PAUSED:
-                paused += at - since
-            status, since = new, at
-        return (since, (since - self.created - paused).total_seconds()) if status == "Resolved" else None
+        changes = list(self.changes())
+        if not changes or changes[-1][2] != "Resolved":
+            return None
+        counted, begins = timedelta(), [self.created, *(at for at, _, _ in changes)]
+        for number, (at, status, _) in enumerate(changes):
+            is_reopened = any(old in FINISHED and new not in FINISHED for _, old, new in changes[number:])
+            if status != "On Hold" and not (status in FINISHED and is_reopened):
+                counted += at - begins[number]
+        return begins[-1], counted.total_seconds()
 
     def response(self) -> Optional[float]:
         for row in self.history:
@@ -626,14 +629,22 @@ class TargetTest(DatabaseTestCase):
         (*_, row_of_nobody) = work_order.workload(self.max, work_order.parse_period("all"))
         self.assertEqual(row_of_nobody.overdue, 2)
 
-    def test_the_resolution_time_leaves_out_what_was_on_hold_resolved_or_cancelled(self) -> None:
+    def test_the_resolution_time_leaves_out_what_was_on_hold_or_was_finished_before_a_reopening(self) -> None:
         self.create(self.uma)
-        for status in (Status.ON_HOLD, Status.OPEN, Status.RESOLVED, Status.OPEN, Status.CANCELLED, Status.RESOLVED):
+        held = (Status.ON_HOLD, Status.OPEN)
+        for status in (*held, Status.RESOLVED, Status.CANCELLED, Status.OPEN, Status.CANCELLED, Status.RESOLVED):
             self.wait(1)
             self.set_status(status)
-        self.assertEqual(self.kept()[0], 3)
+        self.assertEqual(self.kept()[0], 4)
         self.set_status(Status.OPEN)
         self.assertEqual(self.kept()[0], None)
+
+    def test_resolved_again_without_a_reopening_it_took_until_the_resolved_that_stands(self) -> None:
+        self.create(self.uma)
+        for hours, status in ((1, Status.RESOLVED), (2, Status.CANCELLED), (7, Status.RESOLVED)):
+            self.wait(hours)
+            self.set_status(status)
+        self.assertEqual(self.kept()[0], 10)
 
     def test_the_first_response_is_anybodys_but_the_present_requesters(self) -> None:
         self.create(self.uma)
@@ -662,6 +673,42 @@ class TargetTest(DatabaseTestCase):
         )
         self.assertEqual(self.due()[1], DueBy.HAND)
         self.assertEqual(self.kept()[0], 2)
+
+    def test_one_imported_after_its_history_is_measured_even_if_open(self) -> None:
+        self.connection.execute("PRAGMA foreign_keys = 0")
+        self.connection.execute(
+            "INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, note) VALUES (1, 2, ?, ?, '')",
+            ("2024-03-01T10:00:00+00:00", "comment"),
+        )
+        self.connection.execute(
+            "INSERT INTO work_orders (title, requester_id, created_at, updated_at) VALUES ('A title', 3, :at, :at)",
+            {"at": "2024-03-01T08:00:00+00:00"},
+        )
+        self.assertEqual(self.kept()[1], 2)
+
+    def test_one_imported_without_its_history_was_finished_when_it_was_resolved_or_created(self) -> None:
+        created, resolved = "2024-03-01T08:00:00+00:00", "2024-03-01T10:00:00+00:00"
+        for status, resolved_at in (("Resolved", resolved), ("Cancelled", None)):
+            self.connection.execute(
+                """
+                INSERT INTO work_orders (title, requester_id, created_at, updated_at, status, resolved_at)
+                VALUES ('A title', 3, ?, ?, ?, ?)
+                """,
+                (created, created, status, resolved_at),
+            )
+        self.assertEqual(self.rows("SELECT finished_at FROM work_orders ORDER BY id"), [(resolved,), (created,)])
+
+    def test_a_reopening_in_the_second_of_another_change_counts_wherever_a_slice_ends(self) -> None:
+        self.create(self.uma)
+        changes = (Status.CANCELLED, Status.OPEN, Status.RESOLVED, Status.OPEN, Status.RESOLVED, Status.CANCELLED)
+        for status in (*changes, Status.RESOLVED):
+            self.set_status(status)
+        self.create(self.uma)
+        for status in changes[:3]:
+            work_order.change_status(self.max, self.get(self.max, 2), status)
+        with mock.patch.multiple(work_order, SLICE=1, SLICE_WITH_LOOKUPS=1):
+            *_, row = work_order.resolution_times(self.max, work_order.parse_period("all"), Grouping.CATEGORY)
+        self.assertEqual((row.resolved, row.reopened), (2, 50))
 
     def test_who_may_see_and_change_them(self) -> None:
         self.assertEqual(
@@ -702,6 +749,19 @@ class PeriodTest(unittest.TestCase):
                 self.assertEqual(period.name, name)
                 self.assertEqual(work_order.parse_period(period.name).begin, period.begin)
 
+    @unittest.skipUnless(hasattr(time, "tzset"), "this system changes no time zone while a program runs")
+    def test_the_first_day_of_2000_is_a_local_one(self) -> None:
+        with mock.patch.dict(os.environ, TZ=KATHMANDU):
+            time.tzset()
+            period = work_order.parse_period("2000-01-01 to 2000-02-01")
+        time.tzset()
+        self.assertEqual(period.begin, moment("1999-12-31T18:15:00+00:00"))
+
+    def test_a_period_ends_now_if_its_last_day_has_not_ended(self) -> None:
+        with mock.patch.object(work_order, "now", return_value=NOW):
+            period = work_order.parse_period("2024-04-01 to 2024-06-30")
+        self.assertEqual(period.end, moment(NOW) + timedelta(seconds=1))
+
     def test_what_is_no_period_is_refused(self) -> None:
         for wrong in (
             "last",
@@ -720,15 +780,16 @@ class PeriodTest(unittest.TestCase):
 
 class RightsTest(DatabaseTestCase):
     def test_a_user_gets_no_report(self) -> None:
-        period = work_order.parse_period("all")
-        for read in (
-            lambda: work_order.resolution_times(self.uma, period, Grouping.PRIORITY),
-            lambda: work_order.weekly_flow(self.uma, period),
-            lambda: work_order.workload(self.uma, period),
-            lambda: work_order.backlog(self.uma),
-        ):
-            with self.assertRaises(users.PermissionDeniedError):
-                read()
+        reports: Tuple[Callable[[Period], object], ...] = (
+            lambda period: work_order.resolution_times(self.uma, period, Grouping.PRIORITY),
+            lambda period: work_order.weekly_flow(self.uma, period),
+            lambda period: work_order.workload(self.uma, period),
+            lambda _: work_order.backlog(self.uma),
+        )
+        for name in ("all", "last 30 days"):
+            for number, report in enumerate(reports):
+                with self.subTest(period=name, number=number), self.assertRaises(users.PermissionDeniedError):
+                    report(work_order.parse_period(name))
 
     def test_a_list_behind_a_number_shows_a_user_nothing_of_others(self) -> None:
         self.create(self.uma)
