@@ -28,6 +28,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Protocol,
     Sequence,
     Tuple,
     TypeVar,
@@ -481,8 +482,10 @@ def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
             return known
     if not users.may(users.current_user(session), Action.NAME_CATEGORY):
         raise InvalidInputError(f"There is no category {name[:MAXIMUM_CATEGORY]}.")
-    if name.lower() in (NONE, users.ANY) or not name.isprintable():
-        raise InvalidInputError(f"A category has printable characters and cannot be named {NONE} or {users.ANY}.")
+    if name.lower() in (NONE, users.ANY, ALL) or not name.isprintable():
+        raise InvalidInputError(
+            f"A category has printable characters and cannot be named {NONE}, {users.ANY} or {ALL}."
+        )
     if not 1 <= len(name) <= MAXIMUM_CATEGORY:
         raise InvalidInputError(f"A category has 1 to {MAXIMUM_CATEGORY} characters; this one has {len(name):,}.")
     return name
@@ -654,10 +657,8 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     new, old = field.check(session, new), field.read(current)
     if old != field.read(shown):
         raise _conflict(session.connection, current.id, field, old)
-    sets_due_date = field.name == DUE_DATE.name
-    if old == new and not (sets_due_date and current.due_by is DueBy.TARGET):
-        if sets_due_date:  # `none` by hand, where none was due
-            session.connection.execute("UPDATE work_orders SET due_by = 'hand' WHERE id = ?", (current.id,))
+    becomes_by_hand = field.name == DUE_DATE.name and current.due_by is not DueBy.HAND
+    if old == new and not becomes_by_hand:
         return False
     _refuse_too_many_notes(session.connection, current.id, note)
     at = now()
@@ -1731,6 +1732,19 @@ def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
     return Period(f"{first} to {last}", begin, min(end, latest))
 
 
+class ReportRow(Protocol):
+    """A row of any report: its name, and by the names of its numbers the filters for the work orders behind them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def filters(self) -> Mapping[str, Filter]: ...
+
+
+ALL = "(all)"  # which no username and no new category can be
+
+
 class Grouping(str, Enum):
     """What resolution times are grouped by; a filter has a field of the same name."""
 
@@ -1746,12 +1760,12 @@ class Grouping(str, Enum):
 class ResolutionTimes(NamedTuple):
     """A row of the report: times in seconds and shares in whole percent, None where there is nothing to count.
 
-    `resolved` is how many work orders the filter finds. `reopened` is a share of those that were changed to Resolved in
+    `resolved` is how many work orders were counted. `reopened` is a share of those that were changed to Resolved in
     the period; the others are of those that still are.
     """
 
     name: str
-    filter: Filter
+    filters: Mapping[str, Filter]
     resolved: int
     median: Optional[float]
     mean: Optional[float]
@@ -1773,7 +1787,6 @@ class _Times:
         self.no_longer_resolved = self.reopened = 0
 
 
-ALL = "All"
 RESOLUTION_TIMES = (
     "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
     "time On Hold and any time Resolved or Cancelled before a reopening; 90% of them took no longer than what stands "
@@ -1895,7 +1908,7 @@ def _resolution_times(name: str, filter: Filter, times: _Times) -> ResolutionTim
     count = len(times.seconds)
     return ResolutionTimes(
         name=name,
-        filter=filter,
+        filters={"count": filter},
         resolved=count,
         median=_median(times.seconds),
         mean=sum(times.seconds) / count if count else None,
@@ -1937,30 +1950,27 @@ def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
 
 # By days of age: below the first, the second ...
 AGE_BANDS = (1, 7, 30, 90)
+BAND_NAMES = (*(f"<{days}d" for days in AGE_BANDS), "older")
 
 
 class BacklogRow(NamedTuple):
     """A row of the report: how many unfinished work orders there are, by age band, youngest first, and with nobody."""
 
     name: str
-    filter: Filter
+    filters: Mapping[str, Filter]
     bands: List[int]
     unassigned: int
 
     @property
     def total(self) -> int:
-        """How many work orders the filter finds."""
+        """How many there are together."""
         return sum(self.bands)
 
 
 class Backlog(NamedTuple):
-    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten.
-
-    `bands` has what the rows' age bands have counted, youngest first.
-    """
+    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten."""
 
     rows: List[BacklogRow]
-    bands: List[Counted]
     oldest: List[WorkOrder]
 
 
@@ -1980,15 +1990,21 @@ def backlog(session: Session) -> Backlog:
     for created_at, _, priority, is_unassigned in _unfinished(session, "priority, assignee_id IS NULL"):
         counts[priority][len(begins) - bisect_right(begins_in_order, created_at)] += 1
         unassigned[priority] += is_unassigned
+    end = utc_text(moment + timedelta(seconds=1))
+    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
     rows = [
-        BacklogRow(str(priority), Filter(UNFINISHED, priority), counts[priority], unassigned[priority])
+        BacklogRow(str(priority), _backlog_filters(bands, priority), counts[priority], unassigned[priority])
         for priority in counts
     ]
     together = [sum(band) for band in zip(*counts.values())]
-    rows.append(BacklogRow(ALL, Filter(UNFINISHED), together, sum(unassigned.values())))
-    end = utc_text(moment + timedelta(seconds=1))
-    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
-    return Backlog(rows, bands, _oldest(session))
+    rows.append(BacklogRow(ALL, _backlog_filters(bands), together, sum(unassigned.values())))
+    return Backlog(rows, _oldest(session))
+
+
+def _backlog_filters(bands: Iterable[Counted], priority: Optional[Priority] = None) -> Dict[str, Filter]:
+    total = Filter(UNFINISHED, priority)
+    by_band = {name: total._replace(counted=counted) for name, counted in zip(BAND_NAMES, bands)}
+    return {"total": total, **by_band, "nobody's": total._replace(assignee=NOBODY)}
 
 
 def _unfinished(session: Session, columns: str) -> Iterator[Tuple[Any, ...]]:
@@ -2033,9 +2049,17 @@ class Week(NamedTuple):
         """Its first day."""
         return str(self.begin.astimezone().date())
 
-    def filter(self, count: Count) -> Filter:
-        """Return the filter for the work orders behind a number."""
-        return Filter(counted=Counted(count, utc_text(self.begin), utc_text(self.end)))
+    @property
+    def filters(self) -> Mapping[str, Filter]:
+        """The filters for the work orders behind its counts."""
+        counts = {
+            "created": Count.CREATED,
+            "resolved": Count.CHANGED_TO_RESOLVED,
+            "reopened": Count.REOPENED,
+            "backlog": Count.UNFINISHED,
+        }
+        bounds = utc_text(self.begin), utc_text(self.end)
+        return {name: Filter(counted=Counted(count, *bounds)) for name, count in counts.items()}
 
 
 WEEKLY_FLOW = (
@@ -2127,7 +2151,8 @@ def _count_weeks(connection: Connection, weeks: Sequence[Tuple[datetime, datetim
 class Workload(NamedTuple):
     """A row of the report: what an assignee has now and has resolved in the period, and the median time in seconds."""
 
-    assignee: str
+    name: str
+    filters: Mapping[str, Filter]
     unfinished: int
     overdue: int
     on_hold: int
@@ -2139,16 +2164,6 @@ WORKLOAD = (
     "Unfinished, overdue and On Hold are as of now. Resolved is what was resolved in the period and still is, by the "
     "assignee that it has now, with the median of its resolution times. Deleted work orders count nowhere."
 )
-
-
-def workload_filters(row: Workload, period: Period) -> Dict[str, Filter]:
-    """Return the filters for the work orders behind a row of the report, by the names of its numbers."""
-    return {
-        "unfinished": assigned_to(row.assignee),
-        "overdue": Filter(assignee=row.assignee, due=Due.OVERDUE),
-        "on hold": Filter(Status.ON_HOLD, assignee=row.assignee),
-        "resolved": Filter(assignee=row.assignee, counted=Counted(Count.RESOLVED, *period.bounds)),
-    }
 
 
 def workload(session: Session, period: Period) -> List[Workload]:
@@ -2167,14 +2182,21 @@ def workload(session: Session, period: Period) -> List[Workload]:
         those[0] += 1
         those[1] += is_overdue
         those[2] += is_held
-    rows = [
-        Workload(
-            username, counts[key][0], counts[key][1], counts[key][2], len(seconds[key]), _median(sorted(seconds[key]))
-        )
-        for key, username in usernames.items()
-        if key in possible or key in counts or key in seconds
-    ]
-    return sorted(rows, key=lambda row: (row.assignee == NOBODY, -row.unfinished, row.assignee))
+    rows = []
+    for key in [key for key in usernames if key in possible or key in counts or key in seconds]:
+        name, (unfinished, overdue, on_hold), taken = usernames[key], counts[key], sorted(seconds[key])
+        filters = _workload_filters(name, period)
+        rows.append(Workload(name, filters, unfinished, overdue, on_hold, len(taken), _median(taken)))
+    return sorted(rows, key=lambda row: (row.name == NOBODY, -row.unfinished, row.name))
+
+
+def _workload_filters(username: str, period: Period) -> Dict[str, Filter]:
+    return {
+        "unfinished": assigned_to(username),
+        "overdue": Filter(assignee=username, due=Due.OVERDUE),
+        "on hold": Filter(Status.ON_HOLD, assignee=username),
+        "resolved": Filter(assignee=username, counted=Counted(Count.RESOLVED, *period.bounds)),
+    }
 
 
 # Words
@@ -2249,13 +2271,22 @@ def _describe_counted(counted: Counted) -> str:
     return f"{counted.what} {_from_to(begin, end)}"
 
 
-def describe_period(period: Period) -> str:
-    """Return the period's name and from when to when it runs, in local time."""
-    return f"{period.name}: {_from_to(period.begin, period.end)}"
+def describe_period(session: Session, period: Period) -> str:
+    """Return the period's name and from when, if only from the first work order, to when it runs, in local time.
+
+    Raises PermissionDeniedError to users.
+    """
+    return f"{period.name}: {_from_to(period.begin or _first_creation(session), period.end)}"
 
 
 def _from_to(begin: Optional[datetime], end: datetime) -> str:
-    return f"from {local_time(begin)} to {_last_moment(end)}" if begin else f"until {_last_moment(end)}"
+    """Return whole days if both ends are of such, minutes if not."""
+    if begin is None:
+        return f"until {_last_moment(end)}"
+    first, last = begin.astimezone(), (end - timedelta(seconds=1)).astimezone()
+    are_days = (first.time(), last.time()) == (time_of_day(), _END_OF_DAY)
+    form = "%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M"
+    return f"from {first.strftime(form)} to {last.strftime(form)}"
 
 
 def _last_moment(end: datetime) -> str:

@@ -19,6 +19,8 @@ import users
 import work_order
 from users import Role, Session
 from work_order import (
+    ALL,
+    BAND_NAMES,
     Count,
     Counted,
     DueBy,
@@ -274,10 +276,10 @@ class ReportTest(ReplayTestCase):
                 known = {key(case) for case in self.cases if self.counts(case, begin, end)}
                 known |= set(map(str, Priority)) if grouping is Grouping.PRIORITY else set()
                 self.assertEqual({row.name for row in rows[:-1]}, known)
-                self.assertEqual(rows[-1].name, "All")
+                self.assertEqual(rows[-1].name, ALL)
                 for row in rows:
                     with self.subTest(grouping=grouping, row=row.name):
-                        those = [case for case in self.cases if row.name in ("All", key(case))]
+                        those = [case for case in self.cases if row.name in (ALL, key(case))]
                         self.assert_row(row, those, begin, end)
 
     def counts(self, case: Case, begin: datetime, end: datetime) -> bool:
@@ -295,7 +297,7 @@ class ReportTest(ReplayTestCase):
                 response, hours = case.response(), case.row["response_hours"]
                 responses += [(response, hours)] if response is not None else []
         reopened = [case.reopened(begin, end) for case in cases]
-        self.assert_counted(row.filter, counted, row.resolved)
+        self.assert_counted(row.filters["count"], counted, row.resolved)
         self.assertEqual(row.median, middle(seconds))
         self.assertEqual(row.mean, sum(seconds) / len(seconds) if seconds else None)
         self.assertEqual(row.percentile_90, ninth_tenth(seconds))
@@ -331,45 +333,44 @@ class ReportTest(ReplayTestCase):
 
         created = [case for case in self.cases if week.begin <= case.created < week.end]
         unfinished = [case for case in self.cases if case.status_at(week.end) not in (None, *FINISHED)]
-        self.assert_counted(week.filter(Count.CREATED), created, week.created)
+        self.assert_counted(week.filters["created"], created, week.created)
         resolved = happened(lambda _, new: new == "Resolved")
-        self.assert_counted(week.filter(Count.CHANGED_TO_RESOLVED), resolved, week.resolved)
+        self.assert_counted(week.filters["resolved"], resolved, week.resolved)
         reopened = happened(lambda old, new: old in FINISHED and new not in FINISHED)
-        self.assert_counted(week.filter(Count.REOPENED), reopened, week.reopened)
-        self.assert_counted(week.filter(Count.UNFINISHED), unfinished, week.unfinished)
+        self.assert_counted(week.filters["reopened"], reopened, week.reopened)
+        self.assert_counted(week.filters["backlog"], unfinished, week.unfinished)
 
     def test_workload(self) -> None:
         names = {"anna": 1, "max": 2, "nobody": None}
         for period, begin, end, _ in self.each_period():
             rows = work_order.workload(self.max, period)
-            self.assertEqual({row.assignee for row in rows}, set(names))
-            self.assertEqual(rows[-1].assignee, "nobody")
+            self.assertEqual({row.name for row in rows}, set(names))
+            self.assertEqual(rows[-1].name, "nobody")
             for row in rows:
-                those = [case for case in self.cases if case.row["assignee_id"] == names[row.assignee]]
+                those = [case for case in self.cases if case.row["assignee_id"] == names[row.name]]
                 unfinished = [case for case in those if case.row["status"] not in FINISHED]
                 overdue = [case for case in unfinished if case.row["due_at"] and case.row["due_at"] < NOW]
                 held = [case for case in unfinished if case.row["status"] == "On Hold"]
                 resolved = [case for case in those if begin <= (case.resolution() or (end, 0))[0] < end]
-                filters = work_order.workload_filters(row, period)
-                self.assert_counted(filters["unfinished"], unfinished, row.unfinished)
-                self.assert_counted(filters["overdue"], overdue, row.overdue)
-                self.assert_counted(filters["on hold"], held, row.on_hold)
-                self.assert_counted(filters["resolved"], resolved, row.resolved)
+                self.assert_counted(row.filters["unfinished"], unfinished, row.unfinished)
+                self.assert_counted(row.filters["overdue"], overdue, row.overdue)
+                self.assert_counted(row.filters["on hold"], held, row.on_hold)
+                self.assert_counted(row.filters["resolved"], resolved, row.resolved)
                 self.assertEqual(row.median, middle([(case.resolution() or (end, 0))[1] for case in resolved]))
 
     def test_backlog(self) -> None:
         report = work_order.backlog(self.max)
         unfinished = [case for case in self.cases if case.row["status"] not in FINISHED]
         for row in report.rows:
-            those = [case for case in unfinished if row.name in ("All", str(Priority(case.row["priority"])))]
-            self.assert_counted(row.filter, those, row.total)
+            those = [case for case in unfinished if row.name in (ALL, str(Priority(case.row["priority"])))]
+            self.assert_counted(row.filters["total"], those, row.total)
             nobodys = [case for case in those if case.row["assignee_id"] is None]
-            self.assert_counted(row.filter._replace(assignee="nobody"), nobodys, row.unassigned)
+            self.assert_counted(row.filters["nobody's"], nobodys, row.unassigned)
             edges = (-1, 1, 7, 30, 90, 999_999)
             for number, (younger, older) in enumerate(zip(edges, edges[1:])):
                 ages = [(case, (moment(NOW) - case.created).total_seconds() / 86400) for case in those]
                 band = [case for case, age in ages if (younger <= age if number else True) and age < older]
-                self.assert_counted(row.filter._replace(counted=report.bands[number]), band, row.bands[number])
+                self.assert_counted(row.filters[BAND_NAMES[number]], band, row.bands[number])
         oldest = sorted(unfinished, key=lambda case: (case.created, case.row["id"]))[:10]
         self.assertEqual([row.id for row in report.oldest], [case.row["id"] for case in oldest])
 
@@ -612,7 +613,11 @@ class TargetTest(DatabaseTestCase):
 
     def test_none_by_hand_where_none_is_due_stays_none(self) -> None:
         row = self.create(self.uma, priority=Priority.LOW)
+        self.wait(1)
+        self.assertTrue(work_order.change(self.max, row, work_order.DUE_DATE, None))
         self.assertFalse(work_order.change(self.max, row, work_order.DUE_DATE, None))
+        self.assertEqual(self.get(self.max, 1).updated_at, self.clock)
+        self.assertEqual(self.due_changes(), [("max", "", "")])
         self.change(work_order.PRIORITY, Priority.MEDIUM)
         self.assertEqual(self.due(), (None, DueBy.HAND))
 
@@ -823,7 +828,7 @@ class ScreenTest(DatabaseTestCase):
                 "Clear filter",
                 "Back",
             ),
-            *("Another period", "all", "Show work orders", "All", "Back", "Back"),
+            *("Another period", "all", "Show work orders", ALL, "Back", "Back"),
             *("Weekly flow", "", "Show work orders", "1", "x", "resolved", 0, 0),
         )
         self.assertRegex(output, r"Resolution times by priority, last 7 days: from .* 00:00 to ")
@@ -852,7 +857,7 @@ class ScreenTest(DatabaseTestCase):
     def test_a_backlog_without_any_and_a_flow_before_the_first_say_so(self) -> None:
         output = self.run_as("max", "Reports", "Backlog", 2, "Back", "Weekly flow", "all")
         self.assertIn("Error: Choose one of the numbers 1, 0, or # and the ID of a work order.", output)
-        self.assertRegex(output, "All +0 +0 +0 +0 +0 +0 +0")
+        self.assertRegex(output, r"\(all\) +0 +0 +0 +0 +0 +0 +0")
         self.assertIn("Nothing to show.", output)
 
     def test_no_line_is_wider_than_the_terminal(self) -> None:
@@ -871,12 +876,79 @@ class ScreenTest(DatabaseTestCase):
                 with self.subTest(columns=columns, screen=screen):
                     self.assertLessEqual(max(map(main.cell_width, self.shown(screen, columns))), columns)
 
-    def shown(self, screen: "main.ReportScreen[Any]", columns: int) -> List[str]:
+    def test_the_whole_backlog_is_in_sight_on_a_low_terminal(self) -> None:
+        for _ in range(12):
+            self.create(self.uma)
+        for columns, lines, oldest, printed in ((80, 24, 9, 23), (50, 24, 7, 23), (80, 40, 10, 24), (80, 9, 1, 15)):
+            with self.subTest(columns=columns, lines=lines):
+                shown = self.shown(main.BacklogScreen(self.max), columns, lines)
+                self.assertEqual((sum("Printer jams" in line for line in shown), len(shown)), (oldest, printed))
+
+    def shown(self, screen: "main.ReportScreen[Any]", columns: int, lines: int = 0) -> List[str]:
+        """Return the lines of the screen with its menu, in a terminal if it has lines."""
         printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
-        with mock.patch.dict(os.environ, COLUMNS=str(columns)), contextlib.redirect_stdout(printed):
-            screen.show()
+        size = {"COLUMNS": str(columns), "LINES": str(lines), "NO_COLOR": "1"}
+        with (
+            mock.patch.dict(os.environ, size),
+            contextlib.redirect_stdout(printed),
+            mock.patch.object(printed, "isatty", return_value=bool(lines)),
+        ):
+            screen.refresh()
+            screen.print_menu()
         printed.seek(0)
         return printed.read().splitlines()
+
+    def test_no_category_or_username_is_taken_for_all(self) -> None:
+        self.session("all", Role.USER)
+        for category in ("All", "Network"):
+            row = self.create(self.max, category=category)
+            work_order.change_status(self.max, row, Status.RESOLVED)
+        by_category = ("Reports", "Resolution times", "", "category", "Show work orders")
+        output = self.run_as("max", *by_category, "all", "Back", "Show work orders", "(", "Back")
+        self.assertIn("\n1 work order: category All, resolved from", output)
+        self.assertIn("\n2 work orders: resolved from", output)
+        with self.assertRaises(users.InvalidInputError):
+            self.create(self.max, category="(ALL)")
+        with self.assertRaises(users.InvalidInputError):
+            users.parse_username(ALL)
+
+    def test_a_row_of_many_is_asked_for_without_showing_them_again(self) -> None:
+        for number in range(20):
+            row = self.create(self.max, category=f"Kind {number:02}")
+            work_order.change_status(self.max, row, Status.RESOLVED)
+        by_category = ("Reports", "Resolution times", "", "category", "Show work orders")
+        output = self.run_as("max", *by_category, "1", "kind 0", "kind", "kind 07")
+        kinds = [f"Kind {number:02}" for number in range(10)]
+        named = ", ".join(kinds)
+        self.assertNotIn("1. Kind", output)
+        self.assertIn(f"Row (a name or its beginning): \nError: Answer with one of: {named} and 11 more.\n", output)
+        self.assertIn(f"Error: Answer with one of: {named}.\n", output)
+        self.assertIn(f"Error: Answer with one of: {named} and 10 more.\n", output)
+        self.assertIn("\n1 work order: category Kind 07, resolved from", output)
+
+    def test_a_due_date_that_becomes_one_by_hand_is_said_to(self) -> None:
+        self.create(self.uma)
+        output = self.run_as("max", "#1", "Set due date", "none", "Set due date", "none")
+        self.assertIn("The due date of work order #1, none, is now set by hand.\n", output)
+        self.assertEqual(output.count("Nothing changed."), 1)
+
+    def test_a_heading_has_days_or_minutes_at_both_ends_and_all_begins_with_the_first_work_order(self) -> None:
+        def words(name: str) -> str:
+            return work_order.describe_period(self.max, work_order.parse_period(name))
+
+        with mock.patch.object(work_order, "now", return_value=NOW), mock.patch.dict(os.environ, TZ="UTC"):
+            self.assertEqual(words("all"), "all: until 2024-04-30 09:30")
+            self.create(self.uma)
+            for name, expected in (
+                ("all", "from 2024-04-30 09:30 to 2024-04-30 09:30"),
+                ("last 7 days", "from 2024-04-23 00:00 to 2024-04-30 09:30"),
+                ("2024-01-01 to 2024-03-01", "from 2024-01-01 to 2024-03-01"),
+                ("2024-01-01 to 2024-05-01", "from 2024-01-01 00:00 to 2024-04-30 09:30"),
+            ):
+                self.assertEqual(words(name), f"{name}: {expected}")
+            counted = Counted(Count.CREATED, "2024-03-01T10:00:00+00:00", "2024-03-04T00:00:00+00:00")
+            listed = work_order.describe_query(Query(Filter(counted=counted)))
+            self.assertEqual(listed, "created from 2024-03-01 10:00 to 2024-03-03 23:59")
 
     def test_bars_are_plain_where_the_encoding_has_no_blocks(self) -> None:
         self.create(self.uma)

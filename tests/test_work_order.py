@@ -230,7 +230,6 @@ class ChangeTest(DatabaseTestCase):
         self.assertFalse(work_order.change(self.uma, shown, DESCRIPTION, "Same"))
         self.assertFalse(work_order.change(self.uma, shown, PRIORITY, Priority.LOW))
         self.assertFalse(work_order.change(self.uma, shown, CATEGORY, None))
-        self.assertFalse(work_order.change(self.max, shown, DUE_DATE, None))
         self.assertFalse(work_order.change(self.max, shown, ASSIGNEE, None))
         self.assertFalse(work_order.change(self.max, shown, REQUESTER, "uma"))
         self.assertEqual(len(work_order.history(self.uma, shown.id)), 1)
