@@ -725,7 +725,7 @@ _INSIGHT = (
     "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
     "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
     # What these four hold, as the history tells it. Each change of the status ends a spell of the old one, which began
-    # with the change before it or with the creation.
+    # with the change before it or with the creation; spells after the last unfinished one were not reopened.
     """
     CREATE VIEW work_order_measures AS SELECT
         id,
@@ -740,10 +740,14 @@ _INSIGHT = (
         ), resolved_at, created_at) END AS finished_at,
         CASE WHEN status = 'Resolved' THEN strftime('%s', resolved_at) - strftime('%s', created_at) - (
             SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
-                SELECT old_value, changed_at AS ended_at,
+                SELECT id, old_value, changed_at AS ended_at,
                     lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY work_order_history.id) AS began_at
                 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
-            ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled')
+            ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled') AND id <= (
+                SELECT max(id) FROM work_order_history
+                WHERE work_order_id = work_orders.id AND field = 'status'
+                    AND old_value NOT IN ('Resolved', 'Cancelled')
+            )
         ) END AS resolution_seconds,
         (
             SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
@@ -763,7 +767,8 @@ _INSIGHT = (
         )
     """,
     """
-    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders WHEN new.status <> 'Open'
+    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders
+        WHEN new.status <> 'Open' OR EXISTS (SELECT 1 FROM work_order_history WHERE work_order_id = new.id)
     BEGIN
         UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
             SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures

@@ -61,7 +61,6 @@ from users import (
 from work_order import (
     UNFINISHED,
     BacklogRow,
-    Count,
     Details,
     DryRun,
     Due,
@@ -110,6 +109,7 @@ PASTE_ON, PASTE_OFF, PASTE_BEGINS, PASTE_ENDS = "\x1b[?2004h", "\x1b[?2004l", b"
 
 F = TypeVar("F")
 S_contra = TypeVar("S_contra", bound="Screen", contravariant=True)
+R = TypeVar("R", bound=work_order.ReportRow)
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -513,7 +513,7 @@ def ask_choice(
     def parse_answer(text: str) -> T:
         if parse and text not in map(str, range(1, len(choices) + 1)):
             return parse(text)
-        return users.parse_choice(choices, text)
+        return users.parse_choice(choices, text, describe)
 
     return ask(label, parse_answer, default)
 
@@ -1160,7 +1160,10 @@ class WorkOrderScreen(SessionScreen):
         label = "Due date (2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)"
         due_at = ask(label, work_order.parse_due_date, self.drafted(work_order.DUE_DATE))
         past = ", which is in the past" if due_at and due_at < datetime.now(timezone.utc) else ""
-        done = f"Due date of work order #{self.id} is now {work_order.local_time(due_at) if due_at else NONE}{past}."
+        due = work_order.local_time(due_at) if due_at else NONE
+        done = f"Due date of work order #{self.id} is now {due}{past}."
+        if due_at == self.work_order.due_at:
+            done = f"The due date of work order #{self.id}, {due}, is now set by hand."
         self.save(work_order.DUE_DATE, due_at, done)
 
     def drafted(self, field: Field[V]) -> Optional[Default[V]]:
@@ -1521,7 +1524,7 @@ class MyWorkScreen(SessionScreen):
 # Reports
 
 
-class ReportScreen(SessionScreen, Generic[T]):
+class ReportScreen(SessionScreen, Generic[R]):
     """A report over a period: a table, what its numbers mean, and the work orders behind them."""
 
     needs = Action.REPORTS
@@ -1549,23 +1552,15 @@ class ReportScreen(SessionScreen, Generic[T]):
     def description(self) -> str:
         """Return what is reported, and from when to when."""
         assert self.period
-        return f"{self.heading}{work_order.describe_period(self.period)}"
+        return f"{self.heading}, {work_order.describe_period(self.session, self.period)}"
 
-    def read(self) -> Sequence[T]:
+    def read(self) -> Sequence[R]:
         """Return the rows of the report."""
         raise NotImplementedError
 
-    def columns(self) -> Sequence[Column[T]]:
+    def columns(self) -> Sequence[Column[R]]:
         """Return the columns of its table."""
         raise NotImplementedError
-
-    def filters(self, row: T) -> Dict[str, Filter]:
-        """Return by the names of its numbers the filters for the work orders behind a row."""
-        raise NotImplementedError
-
-    def name(self, row: T) -> str:
-        """Return what a row is called."""
-        return str(cast(Any, row).name)
 
     def print_rows(self) -> None:
         """Print the table."""
@@ -1576,11 +1571,16 @@ class ReportScreen(SessionScreen, Generic[T]):
 
     def show_work_orders(self) -> Next:
         """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
-        rows = {self.name(row): row for row in self.rows}
-        filters = self.filters(rows[ask_choice("Row", tuple(rows))])
+        filters = self.ask_row().filters
         first, *others = filters
         column = ask_choice("Column", tuple(filters), Default(first)) if others else first
         return ListScreen(self.session, Query(filters[column]))
+
+    def ask_row(self) -> R:
+        """Ask for a row; many, which have just been shown, are not shown again."""
+        if len(self.rows) <= ROWS_PER_PAGE:
+            return ask_choice("Row", self.rows, describe=row_name)
+        return ask("Row (a name or its beginning)", lambda text: users.parse_name(self.rows, text, row_name))
 
     def another_period(self) -> None:
         """Ask for another period."""
@@ -1591,6 +1591,11 @@ class ReportScreen(SessionScreen, Generic[T]):
         Option(2, "Another period", another_period, saves=False),
         Option(0, "Back", Screen.go_back),
     )
+
+
+def row_name(row: work_order.ReportRow) -> str:
+    """Return what a row of a report is called."""
+    return row.name
 
 
 def ask_period(current: Optional[Period] = None) -> Period:
@@ -1612,6 +1617,7 @@ def bar_column(part: Callable[[T], float], room: int) -> Column[T]:
 class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
     """How long work orders took to be resolved."""
 
+    heading = "Resolution times"
     definition = work_order.RESOLUTION_TIMES
 
     def __init__(self, session: Session, period: Period, grouping: Grouping) -> None:
@@ -1620,7 +1626,8 @@ class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
 
     def description(self) -> str:
         """Return what is reported by what, and from when to when."""
-        return f"Resolution times by {self.grouping}, {super().description()}"
+        assert self.period
+        return f"{self.heading} by {self.grouping}, {work_order.describe_period(self.session, self.period)}"
 
     def read(self) -> Sequence[ResolutionTimes]:
         """Return a row for each group, and one for all."""
@@ -1642,16 +1649,11 @@ class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
             Column("In time", lambda row: share(row.response_on_time), rank=2),
         )
 
-    def filters(self, row: ResolutionTimes) -> Dict[str, Filter]:
-        """Return the filter for what a row has counted."""
-        return {"count": row.filter}
-
 
 class BacklogScreen(ReportScreen[BacklogRow]):
     """What is unfinished now."""
 
     definition = work_order.BACKLOG
-    bands = ("<1d", "<7d", "<30d", "<90d", "older")
     oldest_columns: ClassVar[Sequence[Column[WorkOrder]]] = (
         Column("ID", lambda row: str(row.id)),
         Column("Age", lambda row: work_order.age(row.created_at)),
@@ -1677,21 +1679,23 @@ class BacklogScreen(ReportScreen[BacklogRow]):
             Column("Priority", lambda row: row.name),
             Column("Total", lambda row: f"{row.total:,}"),
             bar_column(lambda row: row.total / longest if row in priorities else 0, terminal_size().columns - 60),
-            *(Column(band, partial(_band_cell, n), rank=n + 3) for n, band in enumerate(self.bands)),
+            *(Column(band, partial(_band_cell, n), rank=n + 3) for n, band in enumerate(work_order.BAND_NAMES)),
             Column("Nobody's", lambda row: f"{row.unassigned:,}", rank=2),
         )
 
-    def filters(self, row: BacklogRow) -> Dict[str, Filter]:
-        """Return the filters for all of a row, for its age bands, and for what is assigned to nobody."""
-        by_band = {band: row.filter._replace(counted=counted) for band, counted in zip(self.bands, self.backlog.bands)}
-        return {"total": row.filter, **by_band, "nobody's": row.filter._replace(assignee=NOBODY)}
-
     def print_rows(self) -> None:
-        """Print the table, and the oldest work orders."""
+        """Print the table, and as many of the oldest work orders as leave the heading and the menu in sight."""
         super().print_rows()
         if self.backlog.oldest:
             print("The oldest:")
-            print_table(self.oldest_columns, self.backlog.oldest)
+            print_table(self.oldest_columns, self.backlog.oldest[: self.room_for_oldest()])
+
+    def room_for_oldest(self) -> int:
+        """Return how many of the oldest fit the terminal, one at least."""
+        texts = [*wrap(self.description(), indent=""), *wrap(self.definition, indent="")]
+        others = 7  # an empty line, the headings of the tables, what stands between them, the menu and the prompt
+        room = terminal_size().lines - len(texts) - len(self.rows) - others
+        return max(1, room) if sys.stdout.isatty() else len(self.backlog.oldest)
 
 
 def _band_cell(number: int, row: BacklogRow) -> str:
@@ -1701,7 +1705,7 @@ def _band_cell(number: int, row: BacklogRow) -> str:
 class WeeklyFlowScreen(ReportScreen[Week]):
     """What came in, was resolved and came back, by week."""
 
-    heading = "Weekly flow, "
+    heading = "Weekly flow"
     definition = work_order.WEEKLY_FLOW
 
     def read(self) -> Sequence[Week]:
@@ -1726,20 +1730,11 @@ class WeeklyFlowScreen(ReportScreen[Week]):
         longest = max(max(row.created, row.resolved) for row in self.rows) or 1
         return bar_column(lambda row: number(row) / longest, (terminal_size().columns - 52) // 2)
 
-    def filters(self, row: Week) -> Dict[str, Filter]:
-        """Return the filters for what a week's numbers have counted."""
-        return {
-            "created": row.filter(Count.CREATED),
-            "resolved": row.filter(Count.CHANGED_TO_RESOLVED),
-            "reopened": row.filter(Count.REOPENED),
-            "backlog": row.filter(Count.UNFINISHED),
-        }
-
 
 class WorkloadScreen(ReportScreen[Workload]):
     """Who has how much."""
 
-    heading = "Workload by assignee, "
+    heading = "Workload by assignee"
     definition = work_order.WORKLOAD
 
     def read(self) -> Sequence[Workload]:
@@ -1747,15 +1742,11 @@ class WorkloadScreen(ReportScreen[Workload]):
         assert self.period
         return work_order.workload(self.session, self.period)
 
-    def name(self, row: Workload) -> str:
-        """Return whose row it is."""
-        return row.assignee
-
     def columns(self) -> Sequence[Column[Workload]]:
         """Return the columns of its table, with bars where there is room."""
         longest = max(row.unfinished for row in self.rows) or 1
         return (
-            Column("Assignee", lambda row: row.assignee, stretch=True, min_width=14, max_width=20),
+            Column("Assignee", lambda row: row.name, stretch=True, min_width=14, max_width=20),
             Column("Unfinished", lambda row: f"{row.unfinished:,}"),
             bar_column(lambda row: row.unfinished / longest, terminal_size().columns - 70),
             Column("Overdue", lambda row: f"{row.overdue:,}"),
@@ -1763,11 +1754,6 @@ class WorkloadScreen(ReportScreen[Workload]):
             Column("Resolved", lambda row: f"{row.resolved:,}"),
             Column("Median", lambda row: work_order.describe_seconds(row.median), rank=3),
         )
-
-    def filters(self, row: Workload) -> Dict[str, Filter]:
-        """Return the filters for what an assignee has, and has resolved in the period."""
-        assert self.period
-        return work_order.workload_filters(row, self.period)
 
 
 class ServiceTargetsScreen(SessionScreen):

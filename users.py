@@ -61,6 +61,7 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
 FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 
+NAMED_AT_MOST = 10  # by a message that says what can be chosen
 MERGED_SECONDS = 60
 # An attempt to send, and the attempts to record that it was sent, take less than a claim lasts.
 ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
@@ -103,18 +104,29 @@ def plain_text(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 
-def parse_choice(choices: Sequence[T], text: str) -> T:
+def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] = str) -> T:
     """Return the choice with that number, name or unambiguous beginning. Raises InvalidInputError."""
-    names = [str(choice).lower() for choice in choices]
     numbers = [str(number) for number in range(1, len(choices) + 1)]
-    for accepted in (numbers, names):
-        if text.lower() in accepted:
-            return choices[accepted.index(text.lower())]
-    possible = [choice for choice, name in zip(choices, names) if name.startswith(text.lower())]
+    if text in numbers:
+        return choices[numbers.index(text)]
+    return parse_name(choices, text, describe, f"a number from 1 to {len(choices)} or ")
+
+
+def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, accepted: str = "") -> T:
+    """Return the choice with that name or unambiguous beginning.
+
+    Raises InvalidInputError, which says what else is `accepted` and names the first ten that are possible.
+    """
+    names = [describe(choice) for choice in choices]
+    lowered = [name.lower() for name in names]
+    if text.lower() in lowered:
+        return choices[lowered.index(text.lower())]
+    possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
     if len(possible) == 1:
-        return possible[0]
-    known = ", ".join(map(str, possible or choices))
-    raise InvalidInputError(f"Answer with a number from 1 to {len(choices)} or one of: {known}.")
+        return choices[possible[0]]
+    known = [names[number] for number in possible] or names
+    more = f" and {len(known) - NAMED_AT_MOST:,} more" if len(known) > NAMED_AT_MOST else ""
+    raise InvalidInputError(f"Answer with {accepted}one of: {', '.join(known[:NAMED_AT_MOST])}{more}.")
 
 
 def optional(parse: Callable[[str], T]) -> Callable[[str], Optional[T]]:

@@ -31,6 +31,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Protocol,
     Sequence,
     TextIO,
     Tuple,
@@ -490,8 +491,10 @@ def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
 
 
 def _parse_new_category(name: str) -> str:
-    if name.lower() in (NONE, users.ANY) or not name.isprintable():
-        raise InvalidInputError(f"A category has printable characters and cannot be named {NONE} or {users.ANY}.")
+    if name.lower() in (NONE, users.ANY, ALL) or not name.isprintable():
+        raise InvalidInputError(
+            f"A category has printable characters and cannot be named {NONE}, {users.ANY} or {ALL}."
+        )
     if not 1 <= len(name) <= MAXIMUM_CATEGORY:
         raise InvalidInputError(f"A category has 1 to {MAXIMUM_CATEGORY} characters; this one has {len(name):,}.")
     return name
@@ -663,10 +666,8 @@ def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: s
     new, old = field.check(session, new), field.read(current)
     if old != field.read(shown):
         raise _conflict(session.connection, current.id, field, old)
-    sets_due_date = field.name == DUE_DATE.name
-    if old == new and not (sets_due_date and current.due_by is DueBy.TARGET):
-        if sets_due_date:  # `none` by hand, where none was due
-            session.connection.execute("UPDATE work_orders SET due_by = 'hand' WHERE id = ?", (current.id,))
+    becomes_by_hand = field.name == DUE_DATE.name and current.due_by is not DueBy.HAND
+    if old == new and not becomes_by_hand:
         return False
     _refuse_too_many_notes(session.connection, current.id, note)
     at = now()
@@ -1648,18 +1649,23 @@ _RESOLVES = f"{_TO_FINISHED} AND new_value = 'Resolved'"
 _REOPENS = f"{_FROM_FINISHED} AND new_value NOT IN {_FINISHED}"
 
 # The work orders whose present status does not tell what they were at a moment: few are ever changed once finished.
-_CHANGED_ONCE_FINISHED = f"SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= ?"
+_MOMENT = "(SELECT at FROM moment)"
+_CHANGED_ONCE_FINISHED = f"""
+    SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= {_MOMENT}
+"""
 _WAS_UNFINISHED = f"""
-    work_orders.created_at < ? AND work_orders.id IN (
-        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < ?
+    work_orders.id IN (
+        WITH moment (at) AS (VALUES (?))
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < {_MOMENT}
             AND id NOT IN ({_CHANGED_ONCE_FINISHED})
         UNION ALL
-        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= ? AND created_at < ?
+        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= {_MOMENT} AND created_at < {_MOMENT}
             AND id NOT IN ({_CHANGED_ONCE_FINISHED})
         UNION ALL
-        SELECT changed.id FROM work_orders AS changed WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND (
+        SELECT changed.id FROM work_orders AS changed
+        WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND created_at < {_MOMENT} AND (
             SELECT old_value FROM work_order_history
-            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= ?
+            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= {_MOMENT}
             ORDER BY work_order_history.id LIMIT 1
         ) IN {_UNFINISHED}
     )
@@ -1683,10 +1689,8 @@ _COUNTED: Mapping[Count, str] = {
 
 def _counted_condition(counted: Counted) -> Tuple[str, List[object]]:
     """Return the condition that a report has counted a work order, and its values."""
-    condition = _COUNTED[counted.what]
-    if counted.what is Count.UNFINISHED:
-        return condition, [counted.end] * condition.count("?")
-    return condition, [counted.begin, counted.end]
+    begin = () if counted.what is Count.UNFINISHED else (counted.begin,)
+    return _COUNTED[counted.what], [*begin, counted.end]
 
 
 # Reports
@@ -1732,13 +1736,26 @@ def parse_period(text: str) -> Period:
 
 def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
     try:
-        begin, end = (datetime.fromisoformat(day) for day in (first, last))
-        begin, end = begin.astimezone(timezone.utc), (end + timedelta(days=1)).astimezone(timezone.utc)
+        days = datetime.fromisoformat(first), datetime.fromisoformat(last) + timedelta(days=1)
+        begin, end = (day.astimezone(timezone.utc) for day in days)
     except (ValueError, OverflowError):
         raise InvalidInputError("A period runs from a day to a day, such as 2026-01-01 to 2026-03-31.") from None
-    if not (begin < end and begin < latest and begin.year >= 2000):
+    if not (begin < end and begin < latest and days[0].year >= 2000):
         raise InvalidInputError("A period runs from a day since 2000 that has begun to one that is not before it.")
     return Period(f"{first} to {last}", begin, min(end, latest))
+
+
+class ReportRow(Protocol):
+    """A row of any report: its name, and by the names of its numbers the filters for the work orders behind them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def filters(self) -> Mapping[str, Filter]: ...
+
+
+ALL = "(all)"  # which no username and no new category can be
 
 
 class Grouping(str, Enum):
@@ -1756,12 +1773,12 @@ class Grouping(str, Enum):
 class ResolutionTimes(NamedTuple):
     """A row of the report: times in seconds and shares in whole percent, None where there is nothing to count.
 
-    `resolved` is how many work orders the filter finds. `reopened` is a share of those that were changed to Resolved in
+    `resolved` is how many work orders were counted. `reopened` is a share of those that were changed to Resolved in
     the period; the others are of those that still are.
     """
 
     name: str
-    filter: Filter
+    filters: Mapping[str, Filter]
     resolved: int
     median: Optional[float]
     mean: Optional[float]
@@ -1783,13 +1800,12 @@ class _Times:
         self.no_longer_resolved = self.reopened = 0
 
 
-ALL = "All"
 RESOLUTION_TIMES = (
     "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
-    "time On Hold and any time Resolved or Cancelled before; 90% of them took no longer than what stands under 90%. On "
-    "time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
-    "Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of status by "
-    "anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
+    "time On Hold and any time Resolved or Cancelled before a reopening; 90% of them took no longer than what stands "
+    "under 90%. On time: of those with a due date. Reopened: of all that were changed to Resolved in the period and "
+    "are not Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of "
+    "status by anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
 )
 
 
@@ -1831,12 +1847,11 @@ def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[A
         SELECT resolved_at, id, {column}, resolution_seconds, response_seconds, resolved_at <= due_at,
             response_seconds <= response_hours * 3600
         FROM work_orders INDEXED BY work_orders_resolved
-        WHERE deleted_at IS NULL AND resolved_at >= ? AND resolved_at < ? AND (resolved_at, id) > (?, ?)
-        ORDER BY resolved_at, id
+        WHERE deleted_at IS NULL AND resolved_at >= :moment AND resolved_at < :end
+            AND (resolved_at, id) > (:moment, :id)
+        ORDER BY resolved_at, id LIMIT :size
         """,
-        SLICE,
-        begin,
-        [end],
+        {"moment": begin, "end": end, "size": SLICE},
     )
 
 
@@ -1846,56 +1861,46 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
     Beside it stand whether its standing Resolved lies in the period, and whether it was reopened.
     """
     begin, end = period.bounds
+    # Of several changes in one second, the one that says most: 1 if it had been resolved, 2 if that was undone, too.
     rows = _read_in_slices(
         session,
         f"""
-        SELECT changed_at, work_order_id, {column}, resolved_at >= ? AND resolved_at < ?,
-            new_value NOT IN {_FINISHED},
-            EXISTS (
+        SELECT changed_at, work_order_id, {column}, resolved_at >= :begin AND resolved_at < :end,
+            max(CASE WHEN new_value IN {_FINISHED} THEN 1 ELSE 2 END * EXISTS (
                 SELECT 1 FROM work_order_history
                 WHERE work_order_id = changed.work_order_id AND id < changed.id
-                    AND {_RESOLVES} AND changed_at >= ? AND changed_at < ?
-            )
+                    AND {_RESOLVES} AND changed_at >= :begin AND changed_at < :end
+            ))
         FROM work_order_history AS changed CROSS JOIN work_orders ON work_orders.id = work_order_id
-        WHERE {_FROM_FINISHED} AND changed_at >= ? AND (changed_at, work_order_id) > (?, ?)
+        WHERE {_FROM_FINISHED} AND changed_at >= :moment AND (changed_at, work_order_id) > (:moment, :id)
             AND deleted_at IS NULL AND status <> 'Cancelled'
-        ORDER BY changed_at, work_order_id
+        GROUP BY changed_at, work_order_id ORDER BY changed_at, work_order_id LIMIT :size
         """,
-        SLICE_WITH_LOOKUPS,
-        begin,
-        before=[begin, end, begin, end],
+        {"moment": begin, "begin": begin, "end": end, "size": SLICE_WITH_LOOKUPS},
     )
     found: Dict[object, Tuple[object, bool, bool]] = {}
-    for _, work_order_id, key, is_resolved, is_reopened, was_resolved in rows:
-        if was_resolved:
+    for _, work_order_id, key, is_resolved, undone in rows:
+        if undone:
             was_reopened = work_order_id in found and found[work_order_id][2]
-            found[work_order_id] = key, bool(is_resolved), bool(is_reopened) or was_reopened
+            found[work_order_id] = key, bool(is_resolved), undone == 2 or was_reopened
     return found.values()
 
 
-def _read_in_slices(
-    session: Session,
-    sql: str,
-    size: int,
-    begin: str,
-    values: Sequence[object] = (),
-    before: Sequence[object] = (),
-) -> Iterator[Tuple[Any, ...]]:
-    """Yield the rows of the SQL, a slice of that size in each snapshot.
+def _read_in_slices(session: Session, sql: str, values: Mapping[str, object]) -> Iterator[Tuple[Any, ...]]:
+    """Yield the rows of the SQL, a slice of `:size` in each snapshot.
 
-    Their first two columns, a moment and an id, are their order and say where the next slice begins. The SQL binds what
-    comes `before`, the moment, the values, and the place after which it has to begin.
+    Their first two columns, a moment and an id, are their order, tell each from all others, and are the `:moment` and
+    the `:id` after which the next slice begins.
     """
     cursor = session.connection.cursor()
     cursor.row_factory = None
-    place: Tuple[object, ...] = (begin, 0)
+    place: Mapping[str, object] = {"id": 0}
     while place:
         with snapshot(session.connection):
             users.authorize(session, Action.REPORTS)
-            bound = [*before, place[0], *values, *place, size]
-            rows = cursor.execute(f"{sql} LIMIT ?", bound).fetchall()
+            rows = cursor.execute(sql, {**values, **place}).fetchall()
         yield from rows
-        place = rows[-1][:2] if len(rows) == size else ()
+        place = dict(zip(("moment", "id"), rows[-1])) if len(rows) == values["size"] else {}
 
 
 def _together(groups: Iterable[_Times]) -> _Times:
@@ -1916,7 +1921,7 @@ def _resolution_times(name: str, filter: Filter, times: _Times) -> ResolutionTim
     count = len(times.seconds)
     return ResolutionTimes(
         name=name,
-        filter=filter,
+        filters={"count": filter},
         resolved=count,
         median=_median(times.seconds),
         mean=sum(times.seconds) / count if count else None,
@@ -1958,30 +1963,27 @@ def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
 
 # By days of age: below the first, the second ...
 AGE_BANDS = (1, 7, 30, 90)
+BAND_NAMES = (*(f"<{days}d" for days in AGE_BANDS), "older")
 
 
 class BacklogRow(NamedTuple):
     """A row of the report: how many unfinished work orders there are, by age band, youngest first, and with nobody."""
 
     name: str
-    filter: Filter
+    filters: Mapping[str, Filter]
     bands: List[int]
     unassigned: int
 
     @property
     def total(self) -> int:
-        """How many work orders the filter finds."""
+        """How many there are together."""
         return sum(self.bands)
 
 
 class Backlog(NamedTuple):
-    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten.
-
-    `bands` has what the rows' age bands have counted, youngest first.
-    """
+    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten."""
 
     rows: List[BacklogRow]
-    bands: List[Counted]
     oldest: List[WorkOrder]
 
 
@@ -2001,29 +2003,34 @@ def backlog(session: Session) -> Backlog:
     for created_at, _, priority, is_unassigned in _unfinished(session, "priority, assignee_id IS NULL"):
         counts[priority][len(begins) - bisect_right(begins_in_order, created_at)] += 1
         unassigned[priority] += is_unassigned
+    end = utc_text(moment + timedelta(seconds=1))
+    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
     rows = [
-        BacklogRow(str(priority), Filter(UNFINISHED, priority), counts[priority], unassigned[priority])
+        BacklogRow(str(priority), _backlog_filters(bands, priority), counts[priority], unassigned[priority])
         for priority in counts
     ]
     together = [sum(band) for band in zip(*counts.values())]
-    rows.append(BacklogRow(ALL, Filter(UNFINISHED), together, sum(unassigned.values())))
-    end = utc_text(moment + timedelta(seconds=1))
-    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
-    return Backlog(rows, bands, _oldest(session))
+    rows.append(BacklogRow(ALL, _backlog_filters(bands), together, sum(unassigned.values())))
+    return Backlog(rows, _oldest(session))
 
 
-def _unfinished(session: Session, columns: str, values: Sequence[object] = ()) -> Iterator[Tuple[Any, ...]]:
-    """Yield these columns of each unfinished work order, after its place."""
+def _backlog_filters(bands: Iterable[Counted], priority: Optional[Priority] = None) -> Dict[str, Filter]:
+    total = Filter(UNFINISHED, priority)
+    by_band = {name: total._replace(counted=counted) for name, counted in zip(BAND_NAMES, bands)}
+    return {"total": total, **by_band, "nobody's": total._replace(assignee=NOBODY)}
+
+
+def _unfinished(session: Session, columns: str) -> Iterator[Tuple[Any, ...]]:
+    """Yield these columns of each unfinished work order, after its place; in them, `:now` is the present moment."""
     return _read_in_slices(
         session,
         f"""
         SELECT created_at, id, {columns} FROM work_orders INDEXED BY work_orders_unfinished
-        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= ? AND (created_at, id) > (?, ?)
-        ORDER BY created_at, id
+        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= :moment
+            AND (created_at, id) > (:moment, :id)
+        ORDER BY created_at, id LIMIT :size
         """,
-        SLICE,
-        "",
-        before=values,
+        {"moment": "", "now": now(), "size": SLICE},
     )
 
 
@@ -2055,9 +2062,17 @@ class Week(NamedTuple):
         """Its first day."""
         return str(self.begin.astimezone().date())
 
-    def filter(self, count: Count) -> Filter:
-        """Return the filter for the work orders behind a number."""
-        return Filter(counted=Counted(count, utc_text(self.begin), utc_text(self.end)))
+    @property
+    def filters(self) -> Mapping[str, Filter]:
+        """The filters for the work orders behind its counts."""
+        counts = {
+            "created": Count.CREATED,
+            "resolved": Count.CHANGED_TO_RESOLVED,
+            "reopened": Count.REOPENED,
+            "backlog": Count.UNFINISHED,
+        }
+        bounds = utc_text(self.begin), utc_text(self.end)
+        return {name: Filter(counted=Counted(count, *bounds)) for name, count in counts.items()}
 
 
 WEEKLY_FLOW = (
@@ -2149,7 +2164,8 @@ def _count_weeks(connection: Connection, weeks: Sequence[Tuple[datetime, datetim
 class Workload(NamedTuple):
     """A row of the report: what an assignee has now and has resolved in the period, and the median time in seconds."""
 
-    assignee: str
+    name: str
+    filters: Mapping[str, Filter]
     unfinished: int
     overdue: int
     on_hold: int
@@ -2163,16 +2179,6 @@ WORKLOAD = (
 )
 
 
-def workload_filters(row: Workload, period: Period) -> Dict[str, Filter]:
-    """Return the filters for the work orders behind a row of the report, by the names of its numbers."""
-    return {
-        "unfinished": assigned_to(row.assignee),
-        "overdue": Filter(assignee=row.assignee, due=Due.OVERDUE),
-        "on hold": Filter(Status.ON_HOLD, assignee=row.assignee),
-        "resolved": Filter(assignee=row.assignee, counted=Counted(Count.RESOLVED, *period.bounds)),
-    }
-
-
 def workload(session: Session, period: Period) -> List[Workload]:
     """Return what the assignees have, who has most first; the last row is nobody's.
 
@@ -2183,20 +2189,27 @@ def workload(session: Session, period: Period) -> List[Workload]:
     counts: Dict[object, List[int]] = defaultdict(lambda: [0, 0, 0])
     for _, _, key, resolution_seconds, *_ in _resolved(session, period, "assignee_id"):
         seconds[key].append(resolution_seconds)
-    columns = f"assignee_id, due_at IS NOT NULL AND due_at < ? AND {_RUNS_OUT}, status = 'On Hold'"
-    for _, _, key, is_overdue, is_held in _unfinished(session, columns, [now()]):
+    columns = f"assignee_id, due_at IS NOT NULL AND due_at < :now AND {_RUNS_OUT}, status = 'On Hold'"
+    for _, _, key, is_overdue, is_held in _unfinished(session, columns):
         those = counts[key]
         those[0] += 1
         those[1] += is_overdue
         those[2] += is_held
-    rows = [
-        Workload(
-            username, counts[key][0], counts[key][1], counts[key][2], len(seconds[key]), _median(sorted(seconds[key]))
-        )
-        for key, username in usernames.items()
-        if key in possible or key in counts or key in seconds
-    ]
-    return sorted(rows, key=lambda row: (row.assignee == NOBODY, -row.unfinished, row.assignee))
+    rows = []
+    for key in [key for key in usernames if key in possible or key in counts or key in seconds]:
+        name, (unfinished, overdue, on_hold), taken = usernames[key], counts[key], sorted(seconds[key])
+        filters = _workload_filters(name, period)
+        rows.append(Workload(name, filters, unfinished, overdue, on_hold, len(taken), _median(taken)))
+    return sorted(rows, key=lambda row: (row.name == NOBODY, -row.unfinished, row.name))
+
+
+def _workload_filters(username: str, period: Period) -> Dict[str, Filter]:
+    return {
+        "unfinished": assigned_to(username),
+        "overdue": Filter(assignee=username, due=Due.OVERDUE),
+        "on hold": Filter(Status.ON_HOLD, assignee=username),
+        "resolved": Filter(assignee=username, counted=Counted(Count.RESOLVED, *period.bounds)),
+    }
 
 
 # Export
@@ -2997,13 +3010,22 @@ def _describe_counted(counted: Counted) -> str:
     return f"{counted.what} {_from_to(begin, end)}"
 
 
-def describe_period(period: Period) -> str:
-    """Return the period's name and from when to when it runs, in local time."""
-    return f"{period.name}: {_from_to(period.begin, period.end)}"
+def describe_period(session: Session, period: Period) -> str:
+    """Return the period's name and from when, if only from the first work order, to when it runs, in local time.
+
+    Raises PermissionDeniedError to users.
+    """
+    return f"{period.name}: {_from_to(period.begin or _first_creation(session), period.end)}"
 
 
 def _from_to(begin: Optional[datetime], end: datetime) -> str:
-    return f"from {local_time(begin)} to {_last_moment(end)}" if begin else f"until {_last_moment(end)}"
+    """Return whole days if both ends are of such, minutes if not."""
+    if begin is None:
+        return f"until {_last_moment(end)}"
+    first, last = begin.astimezone(), (end - timedelta(seconds=1)).astimezone()
+    are_days = (first.time(), last.time()) == (time_of_day(), _END_OF_DAY)
+    form = "%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M"
+    return f"from {first.strftime(form)} to {last.strftime(form)}"
 
 
 def _last_moment(end: datetime) -> str:

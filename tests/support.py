@@ -31,17 +31,22 @@ from work_order import Priority, Query, WorkOrder  # noqa: E402
 PASSWORD = "battery horse 9"
 PATIENCE_SECONDS = 60
 
+# In memory where there is such a folder: no test pulls the plug, and a flush of the disk takes longer than most tests.
+if os.access("/dev/shm", os.W_OK):
+    tempfile.tempdir = "/dev/shm"
+
 # Tests make many accounts and log in often; their passwords guard nothing.
 users.SCRYPT_LOG_N = 4
 database.YIELD_SECONDS = 0
 _CHEAP = f"""
-import runpy, sys
+import pathlib, runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
 import database, users
 users.SCRYPT_LOG_N = 4
 database.BUSY_SECONDS = int(sys.argv[1])
 del sys.argv[:2]
-runpy.run_path(sys.argv[0], run_name="__main__")
+# By its name, so that it is not compiled each time.
+runpy.run_module(pathlib.Path(sys.argv[0]).stem, run_name="__main__", alter_sys=True)
 """
 
 needs_terminal = unittest.skipUnless(pty, "this system has no pseudo-terminals")
@@ -102,6 +107,7 @@ class DatabaseTestCase(unittest.TestCase):
         """Act from now on in a database with this content."""
         self.path.write_bytes(content)
         self.connection = database.connect(self.path)
+        self.connection.execute("PRAGMA synchronous = OFF")  # no test of this process pulls the plug
         self.addCleanup(self.connection.close)
         self.anna, self.max, self.uma, self.ugo = (Session(self.connection, number, 1) for number in (1, 2, 3, 4))
 

@@ -173,7 +173,7 @@ class WorkOrderTest(DatabaseTestCase):
     def test_wrong_assignees_and_due_dates_are_asked_for_again(self) -> None:
         self.create(self.uma)
         assign = ("Assign", "uma", "ghost", "nobody")
-        set_due_date = ("Set due date", "soon", "2026-02-30", "none", "Set due date", "")
+        set_due_date = ("Set due date", "soon", "2026-02-30", "none", "Set due date", "none", "Set due date", "")
         output = self.run_as("max", "Update work order", 1, *assign, *set_due_date)
         self.assertEqual(output.count("\nError: "), 4)
         self.assertEqual(output.count("Nothing changed."), 2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from contextlib import closing
 from pathlib import Path
 
 from support import ROOT, DatabaseTestCase, Ended, environment, run, run_command
@@ -146,9 +147,10 @@ class ConnectionTest(DatabaseTestCase):
     def test_it_is_configured_as_the_promises_need(self) -> None:
         expected = {"foreign_keys": 1, "synchronous": 3, "cell_size_check": 1, "journal_mode": "delete"}
         expected.update(application_id=0x574F524B, busy_timeout=10_000)
-        for pragma, value in expected.items():
-            with self.subTest(pragma=pragma):
-                self.assertEqual(self.rows(f"PRAGMA {pragma}"), [(value,)])
+        with closing(database.connect(self.path)) as connection:
+            for pragma, value in expected.items():
+                with self.subTest(pragma=pragma):
+                    self.assertEqual(connection.execute(f"PRAGMA {pragma}").fetchone()[0], value)
 
     def test_a_transaction_stands_as_a_whole_or_not_at_all(self) -> None:
         with self.assertRaises(ZeroDivisionError), database.transaction(self.connection):

@@ -19,6 +19,8 @@ import users
 import work_order
 from users import Role, Session
 from work_order import (
+    ALL,
+    BAND_NAMES,
     Count,
     Counted,
     DueBy,
@@ -36,7 +38,7 @@ BERLIN, KATHMANDU = "CET-1CEST,M3.5.0,M10.5.0/3", "NPT-5:45"
 NOW = "2024-04-30T09:30:00+00:00"
 PERIODS = ("last 7 days", "last 30 days", "last 90 days", "all", "2024-03-25 to 2024-04-07", "2024-03-31 to 2024-03-31")
 STATUSES = tuple(map(str, Status))
-FINISHED, PAUSED = ("Resolved", "Cancelled"), ("On Hold", "Resolved", "Cancelled")
+FINISHED = ("Resolved", "Cancelled")
 
 
 def moment(text: str) -> datetime:
@@ -100,12 +102,15 @@ class Case(NamedTuple):
 
     def resolution(self) -> Optional[Tuple[datetime, float]]:
         """Return when it was resolved, if it still is, and how many seconds that took."""
-        status, since, paused = "Open", self.created, timedelta()
-        for at, _, new in self.changes():
-            if status in PAUSED:
-                paused += at - since
-            status, since = new, at
-        return (since, (since - self.created - paused).total_seconds()) if status == "Resolved" else None
+        changes = list(self.changes())
+        if not changes or changes[-1][2] != "Resolved":
+            return None
+        counted, begins = timedelta(), [self.created, *(at for at, _, _ in changes)]
+        for number, (at, status, _) in enumerate(changes):
+            is_reopened = any(old in FINISHED and new not in FINISHED for _, old, new in changes[number:])
+            if status != "On Hold" and not (status in FINISHED and is_reopened):
+                counted += at - begins[number]
+        return begins[-1], counted.total_seconds()
 
     def response(self) -> Optional[float]:
         for row in self.history:
@@ -271,10 +276,10 @@ class ReportTest(ReplayTestCase):
                 known = {key(case) for case in self.cases if self.counts(case, begin, end)}
                 known |= set(map(str, Priority)) if grouping is Grouping.PRIORITY else set()
                 self.assertEqual({row.name for row in rows[:-1]}, known)
-                self.assertEqual(rows[-1].name, "All")
+                self.assertEqual(rows[-1].name, ALL)
                 for row in rows:
                     with self.subTest(grouping=grouping, row=row.name):
-                        those = [case for case in self.cases if row.name in ("All", key(case))]
+                        those = [case for case in self.cases if row.name in (ALL, key(case))]
                         self.assert_row(row, those, begin, end)
 
     def counts(self, case: Case, begin: datetime, end: datetime) -> bool:
@@ -292,7 +297,7 @@ class ReportTest(ReplayTestCase):
                 response, hours = case.response(), case.row["response_hours"]
                 responses += [(response, hours)] if response is not None else []
         reopened = [case.reopened(begin, end) for case in cases]
-        self.assert_counted(row.filter, counted, row.resolved)
+        self.assert_counted(row.filters["count"], counted, row.resolved)
         self.assertEqual(row.median, middle(seconds))
         self.assertEqual(row.mean, sum(seconds) / len(seconds) if seconds else None)
         self.assertEqual(row.percentile_90, ninth_tenth(seconds))
@@ -328,45 +333,44 @@ class ReportTest(ReplayTestCase):
 
         created = [case for case in self.cases if week.begin <= case.created < week.end]
         unfinished = [case for case in self.cases if case.status_at(week.end) not in (None, *FINISHED)]
-        self.assert_counted(week.filter(Count.CREATED), created, week.created)
+        self.assert_counted(week.filters["created"], created, week.created)
         resolved = happened(lambda _, new: new == "Resolved")
-        self.assert_counted(week.filter(Count.CHANGED_TO_RESOLVED), resolved, week.resolved)
+        self.assert_counted(week.filters["resolved"], resolved, week.resolved)
         reopened = happened(lambda old, new: old in FINISHED and new not in FINISHED)
-        self.assert_counted(week.filter(Count.REOPENED), reopened, week.reopened)
-        self.assert_counted(week.filter(Count.UNFINISHED), unfinished, week.unfinished)
+        self.assert_counted(week.filters["reopened"], reopened, week.reopened)
+        self.assert_counted(week.filters["backlog"], unfinished, week.unfinished)
 
     def test_workload(self) -> None:
         names = {"anna": 1, "max": 2, "nobody": None}
         for period, begin, end, _ in self.each_period():
             rows = work_order.workload(self.max, period)
-            self.assertEqual({row.assignee for row in rows}, set(names))
-            self.assertEqual(rows[-1].assignee, "nobody")
+            self.assertEqual({row.name for row in rows}, set(names))
+            self.assertEqual(rows[-1].name, "nobody")
             for row in rows:
-                those = [case for case in self.cases if case.row["assignee_id"] == names[row.assignee]]
+                those = [case for case in self.cases if case.row["assignee_id"] == names[row.name]]
                 unfinished = [case for case in those if case.row["status"] not in FINISHED]
                 overdue = [case for case in unfinished if case.row["due_at"] and case.row["due_at"] < NOW]
                 held = [case for case in unfinished if case.row["status"] == "On Hold"]
                 resolved = [case for case in those if begin <= (case.resolution() or (end, 0))[0] < end]
-                filters = work_order.workload_filters(row, period)
-                self.assert_counted(filters["unfinished"], unfinished, row.unfinished)
-                self.assert_counted(filters["overdue"], overdue, row.overdue)
-                self.assert_counted(filters["on hold"], held, row.on_hold)
-                self.assert_counted(filters["resolved"], resolved, row.resolved)
+                self.assert_counted(row.filters["unfinished"], unfinished, row.unfinished)
+                self.assert_counted(row.filters["overdue"], overdue, row.overdue)
+                self.assert_counted(row.filters["on hold"], held, row.on_hold)
+                self.assert_counted(row.filters["resolved"], resolved, row.resolved)
                 self.assertEqual(row.median, middle([(case.resolution() or (end, 0))[1] for case in resolved]))
 
     def test_backlog(self) -> None:
         report = work_order.backlog(self.max)
         unfinished = [case for case in self.cases if case.row["status"] not in FINISHED]
         for row in report.rows:
-            those = [case for case in unfinished if row.name in ("All", str(Priority(case.row["priority"])))]
-            self.assert_counted(row.filter, those, row.total)
+            those = [case for case in unfinished if row.name in (ALL, str(Priority(case.row["priority"])))]
+            self.assert_counted(row.filters["total"], those, row.total)
             nobodys = [case for case in those if case.row["assignee_id"] is None]
-            self.assert_counted(row.filter._replace(assignee="nobody"), nobodys, row.unassigned)
+            self.assert_counted(row.filters["nobody's"], nobodys, row.unassigned)
             edges = (-1, 1, 7, 30, 90, 999_999)
             for number, (younger, older) in enumerate(zip(edges, edges[1:])):
                 ages = [(case, (moment(NOW) - case.created).total_seconds() / 86400) for case in those]
                 band = [case for case, age in ages if (younger <= age if number else True) and age < older]
-                self.assert_counted(row.filter._replace(counted=report.bands[number]), band, row.bands[number])
+                self.assert_counted(row.filters[BAND_NAMES[number]], band, row.bands[number])
         oldest = sorted(unfinished, key=lambda case: (case.created, case.row["id"]))[:10]
         self.assertEqual([row.id for row in report.oldest], [case.row["id"] for case in oldest])
 
@@ -609,7 +613,11 @@ class TargetTest(DatabaseTestCase):
 
     def test_none_by_hand_where_none_is_due_stays_none(self) -> None:
         row = self.create(self.uma, priority=Priority.LOW)
+        self.wait(1)
+        self.assertTrue(work_order.change(self.max, row, work_order.DUE_DATE, None))
         self.assertFalse(work_order.change(self.max, row, work_order.DUE_DATE, None))
+        self.assertEqual(self.get(self.max, 1).updated_at, self.clock)
+        self.assertEqual(self.due_changes(), [("max", "", "")])
         self.change(work_order.PRIORITY, Priority.MEDIUM)
         self.assertEqual(self.due(), (None, DueBy.HAND))
 
@@ -626,14 +634,22 @@ class TargetTest(DatabaseTestCase):
         (*_, row_of_nobody) = work_order.workload(self.max, work_order.parse_period("all"))
         self.assertEqual(row_of_nobody.overdue, 2)
 
-    def test_the_resolution_time_leaves_out_what_was_on_hold_resolved_or_cancelled(self) -> None:
+    def test_the_resolution_time_leaves_out_what_was_on_hold_or_was_finished_before_a_reopening(self) -> None:
         self.create(self.uma)
-        for status in (Status.ON_HOLD, Status.OPEN, Status.RESOLVED, Status.OPEN, Status.CANCELLED, Status.RESOLVED):
+        held = (Status.ON_HOLD, Status.OPEN)
+        for status in (*held, Status.RESOLVED, Status.CANCELLED, Status.OPEN, Status.CANCELLED, Status.RESOLVED):
             self.wait(1)
             self.set_status(status)
-        self.assertEqual(self.kept()[0], 3)
+        self.assertEqual(self.kept()[0], 4)
         self.set_status(Status.OPEN)
         self.assertEqual(self.kept()[0], None)
+
+    def test_resolved_again_without_a_reopening_it_took_until_the_resolved_that_stands(self) -> None:
+        self.create(self.uma)
+        for hours, status in ((1, Status.RESOLVED), (2, Status.CANCELLED), (7, Status.RESOLVED)):
+            self.wait(hours)
+            self.set_status(status)
+        self.assertEqual(self.kept()[0], 10)
 
     def test_the_first_response_is_anybodys_but_the_present_requesters(self) -> None:
         self.create(self.uma)
@@ -662,6 +678,42 @@ class TargetTest(DatabaseTestCase):
         )
         self.assertEqual(self.due()[1], DueBy.HAND)
         self.assertEqual(self.kept()[0], 2)
+
+    def test_one_imported_after_its_history_is_measured_even_if_open(self) -> None:
+        self.connection.execute("PRAGMA foreign_keys = 0")
+        self.connection.execute(
+            "INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, note) VALUES (1, 2, ?, ?, '')",
+            ("2024-03-01T10:00:00+00:00", "comment"),
+        )
+        self.connection.execute(
+            "INSERT INTO work_orders (title, requester_id, created_at, updated_at) VALUES ('A title', 3, :at, :at)",
+            {"at": "2024-03-01T08:00:00+00:00"},
+        )
+        self.assertEqual(self.kept()[1], 2)
+
+    def test_one_imported_without_its_history_was_finished_when_it_was_resolved_or_created(self) -> None:
+        created, resolved = "2024-03-01T08:00:00+00:00", "2024-03-01T10:00:00+00:00"
+        for status, resolved_at in (("Resolved", resolved), ("Cancelled", None)):
+            self.connection.execute(
+                """
+                INSERT INTO work_orders (title, requester_id, created_at, updated_at, status, resolved_at)
+                VALUES ('A title', 3, ?, ?, ?, ?)
+                """,
+                (created, created, status, resolved_at),
+            )
+        self.assertEqual(self.rows("SELECT finished_at FROM work_orders ORDER BY id"), [(resolved,), (created,)])
+
+    def test_a_reopening_in_the_second_of_another_change_counts_wherever_a_slice_ends(self) -> None:
+        self.create(self.uma)
+        changes = (Status.CANCELLED, Status.OPEN, Status.RESOLVED, Status.OPEN, Status.RESOLVED, Status.CANCELLED)
+        for status in (*changes, Status.RESOLVED):
+            self.set_status(status)
+        self.create(self.uma)
+        for status in changes[:3]:
+            work_order.change_status(self.max, self.get(self.max, 2), status)
+        with mock.patch.multiple(work_order, SLICE=1, SLICE_WITH_LOOKUPS=1):
+            *_, row = work_order.resolution_times(self.max, work_order.parse_period("all"), Grouping.CATEGORY)
+        self.assertEqual((row.resolved, row.reopened), (2, 50))
 
     def test_who_may_see_and_change_them(self) -> None:
         self.assertEqual(
@@ -702,6 +754,19 @@ class PeriodTest(unittest.TestCase):
                 self.assertEqual(period.name, name)
                 self.assertEqual(work_order.parse_period(period.name).begin, period.begin)
 
+    @unittest.skipUnless(hasattr(time, "tzset"), "this system changes no time zone while a program runs")
+    def test_the_first_day_of_2000_is_a_local_one(self) -> None:
+        with mock.patch.dict(os.environ, TZ=KATHMANDU):
+            time.tzset()
+            period = work_order.parse_period("2000-01-01 to 2000-02-01")
+        time.tzset()
+        self.assertEqual(period.begin, moment("1999-12-31T18:15:00+00:00"))
+
+    def test_a_period_ends_now_if_its_last_day_has_not_ended(self) -> None:
+        with mock.patch.object(work_order, "now", return_value=NOW):
+            period = work_order.parse_period("2024-04-01 to 2024-06-30")
+        self.assertEqual(period.end, moment(NOW) + timedelta(seconds=1))
+
     def test_what_is_no_period_is_refused(self) -> None:
         for wrong in (
             "last",
@@ -720,15 +785,16 @@ class PeriodTest(unittest.TestCase):
 
 class RightsTest(DatabaseTestCase):
     def test_a_user_gets_no_report(self) -> None:
-        period = work_order.parse_period("all")
-        for read in (
-            lambda: work_order.resolution_times(self.uma, period, Grouping.PRIORITY),
-            lambda: work_order.weekly_flow(self.uma, period),
-            lambda: work_order.workload(self.uma, period),
-            lambda: work_order.backlog(self.uma),
-        ):
-            with self.assertRaises(users.PermissionDeniedError):
-                read()
+        reports: Tuple[Callable[[Period], object], ...] = (
+            lambda period: work_order.resolution_times(self.uma, period, Grouping.PRIORITY),
+            lambda period: work_order.weekly_flow(self.uma, period),
+            lambda period: work_order.workload(self.uma, period),
+            lambda _: work_order.backlog(self.uma),
+        )
+        for name in ("all", "last 30 days"):
+            for number, report in enumerate(reports):
+                with self.subTest(period=name, number=number), self.assertRaises(users.PermissionDeniedError):
+                    report(work_order.parse_period(name))
 
     def test_a_list_behind_a_number_shows_a_user_nothing_of_others(self) -> None:
         self.create(self.uma)
@@ -762,7 +828,7 @@ class ScreenTest(DatabaseTestCase):
                 "Clear filter",
                 "Back",
             ),
-            *("Another period", "all", "Show work orders", "All", "Back", "Back"),
+            *("Another period", "all", "Show work orders", ALL, "Back", "Back"),
             *("Weekly flow", "", "Show work orders", "1", "x", "resolved", 0, 0),
         )
         self.assertRegex(output, r"Resolution times by priority, last 7 days: from .* 00:00 to ")
@@ -791,7 +857,7 @@ class ScreenTest(DatabaseTestCase):
     def test_a_backlog_without_any_and_a_flow_before_the_first_say_so(self) -> None:
         output = self.run_as("max", "Reports", "Backlog", 2, "Back", "Weekly flow", "all")
         self.assertIn("Error: Choose one of the numbers 1, 0, or # and the ID of a work order.", output)
-        self.assertRegex(output, "All +0 +0 +0 +0 +0 +0 +0")
+        self.assertRegex(output, r"\(all\) +0 +0 +0 +0 +0 +0 +0")
         self.assertIn("Nothing to show.", output)
 
     def test_no_line_is_wider_than_the_terminal(self) -> None:
@@ -810,12 +876,79 @@ class ScreenTest(DatabaseTestCase):
                 with self.subTest(columns=columns, screen=screen):
                     self.assertLessEqual(max(map(main.cell_width, self.shown(screen, columns))), columns)
 
-    def shown(self, screen: "main.ReportScreen[Any]", columns: int) -> List[str]:
+    def test_the_whole_backlog_is_in_sight_on_a_low_terminal(self) -> None:
+        for _ in range(12):
+            self.create(self.uma)
+        for columns, lines, oldest, printed in ((80, 24, 9, 23), (50, 24, 7, 23), (80, 40, 10, 24), (80, 9, 1, 15)):
+            with self.subTest(columns=columns, lines=lines):
+                shown = self.shown(main.BacklogScreen(self.max), columns, lines)
+                self.assertEqual((sum("Printer jams" in line for line in shown), len(shown)), (oldest, printed))
+
+    def shown(self, screen: "main.ReportScreen[Any]", columns: int, lines: int = 0) -> List[str]:
+        """Return the lines of the screen with its menu, in a terminal if it has lines."""
         printed = io.TextIOWrapper(io.BytesIO(), "utf-8")
-        with mock.patch.dict(os.environ, COLUMNS=str(columns)), contextlib.redirect_stdout(printed):
-            screen.show()
+        size = {"COLUMNS": str(columns), "LINES": str(lines), "NO_COLOR": "1"}
+        with (
+            mock.patch.dict(os.environ, size),
+            contextlib.redirect_stdout(printed),
+            mock.patch.object(printed, "isatty", return_value=bool(lines)),
+        ):
+            screen.refresh()
+            screen.print_menu()
         printed.seek(0)
         return printed.read().splitlines()
+
+    def test_no_category_or_username_is_taken_for_all(self) -> None:
+        self.session("all", Role.USER)
+        for category in ("All", "Network"):
+            row = self.create(self.max, category=category)
+            work_order.change_status(self.max, row, Status.RESOLVED)
+        by_category = ("Reports", "Resolution times", "", "category", "Show work orders")
+        output = self.run_as("max", *by_category, "all", "Back", "Show work orders", "(", "Back")
+        self.assertIn("\n1 work order: category All, resolved from", output)
+        self.assertIn("\n2 work orders: resolved from", output)
+        with self.assertRaises(users.InvalidInputError):
+            self.create(self.max, category="(ALL)")
+        with self.assertRaises(users.InvalidInputError):
+            users.parse_username(ALL)
+
+    def test_a_row_of_many_is_asked_for_without_showing_them_again(self) -> None:
+        for number in range(20):
+            row = self.create(self.max, category=f"Kind {number:02}")
+            work_order.change_status(self.max, row, Status.RESOLVED)
+        by_category = ("Reports", "Resolution times", "", "category", "Show work orders")
+        output = self.run_as("max", *by_category, "1", "kind 0", "kind", "kind 07")
+        kinds = [f"Kind {number:02}" for number in range(10)]
+        named = ", ".join(kinds)
+        self.assertNotIn("1. Kind", output)
+        self.assertIn(f"Row (a name or its beginning): \nError: Answer with one of: {named} and 11 more.\n", output)
+        self.assertIn(f"Error: Answer with one of: {named}.\n", output)
+        self.assertIn(f"Error: Answer with one of: {named} and 10 more.\n", output)
+        self.assertIn("\n1 work order: category Kind 07, resolved from", output)
+
+    def test_a_due_date_that_becomes_one_by_hand_is_said_to(self) -> None:
+        self.create(self.uma)
+        output = self.run_as("max", "#1", "Set due date", "none", "Set due date", "none")
+        self.assertIn("The due date of work order #1, none, is now set by hand.\n", output)
+        self.assertEqual(output.count("Nothing changed."), 1)
+
+    def test_a_heading_has_days_or_minutes_at_both_ends_and_all_begins_with_the_first_work_order(self) -> None:
+        def words(name: str) -> str:
+            return work_order.describe_period(self.max, work_order.parse_period(name))
+
+        with mock.patch.object(work_order, "now", return_value=NOW), mock.patch.dict(os.environ, TZ="UTC"):
+            self.assertEqual(words("all"), "all: until 2024-04-30 09:30")
+            self.create(self.uma)
+            for name, expected in (
+                ("all", "from 2024-04-30 09:30 to 2024-04-30 09:30"),
+                ("last 7 days", "from 2024-04-23 00:00 to 2024-04-30 09:30"),
+                ("2024-01-01 to 2024-03-01", "from 2024-01-01 to 2024-03-01"),
+                ("2024-01-01 to 2024-05-01", "from 2024-01-01 00:00 to 2024-04-30 09:30"),
+            ):
+                self.assertEqual(words(name), f"{name}: {expected}")
+            counted = Counted(Count.CREATED, "2024-03-01T10:00:00+00:00", "2024-03-04T00:00:00+00:00")
+            listed = work_order.describe_query(Query(Filter(counted=counted)))
+            self.assertEqual(listed, "created from 2024-03-01 10:00 to 2024-03-03 23:59")
 
     def test_bars_are_plain_where_the_encoding_has_no_blocks(self) -> None:
         self.create(self.uma)

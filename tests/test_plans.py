@@ -122,6 +122,20 @@ class PlanTest(DatabaseTestCase):
                 plans = [step.plan for step in self.read(session, Query(each), ())]
                 self.assertTrue(each.due or "TEMP B-TREE" not in " ".join(plans), plans)
 
+    def test_of_several_filters_the_one_that_rules_out_most_leads(self) -> None:
+        alone = {
+            "requester": Filter(requester="uma"),
+            "assignee": Filter(assignee="max"),
+            "category": Filter(category="Hardware"),
+            "status": Filter(status=Status.OPEN),
+        }
+        for first, second in itertools.combinations(alone, 2):
+            each = self.together(alone[first], alone[second])
+            for sort in Sort:
+                plans = " ".join(step.plan for step in self.read(self.max, Query(each, sort), ()))
+                with self.subTest(filter=each, sort=sort):
+                    self.assertNotIn(f"work_orders_by_{second}", plans)
+
     def test_totals_and_what_is_overdue_are_counted_in_indexes_alone(self) -> None:
         with mock.patch.object(work_order, "COUNTED_AT_MOST", 0):
             for each in self.filters()[:12]:
