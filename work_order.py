@@ -2828,7 +2828,7 @@ def _parse_word(column: str, words: Iterable[V], text: str) -> V:
     raise InvalidInputError(f'Its {column} "{text[:40]}" is none of {known}.')
 
 
-_MOMENT = re.compile(
+_ISO_8601 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,][0-9]+)? ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
     re.IGNORECASE,
@@ -2842,7 +2842,7 @@ def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of
     """
     if not text:
         return None
-    form = _MOMENT.fullmatch(text)
+    form = _ISO_8601.fullmatch(text)
     try:
         if not form:
             raise ValueError
