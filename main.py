@@ -311,10 +311,10 @@ def stoppable(connection: database.Connection, label: str) -> Iterator[Callable[
 
     def show(count: int) -> None:
         _check_ending()
+        if sys.stdout.isatty():
+            print("\nStopping ..." if stops else f"\r{label}: {count:,}", end="", flush=True)
         if stops:
             raise Cancelled
-        if sys.stdout.isatty():
-            print(f"\r{label}: {count:,}", end="", flush=True)
 
     try:
         yield show
