@@ -1633,7 +1633,8 @@ class Attempt:
             import ssl
 
             context = ssl.create_default_context()  # which verifies certificates
-        with socket.create_connection((host or "", port), ATTEMPT_SECONDS) as plain, plain.dup() as self._line:
+        # That timeout is only for the time after the attempt was given up.
+        with socket.create_connection((host or "", port), CLAIM_SECONDS) as plain, plain.dup() as self._line:
             if self._is_over:  # the name or the connection took too long
                 raise TimeoutError
             is_tls = context and security is Security.TLS
