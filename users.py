@@ -1341,9 +1341,8 @@ def send_waiting(connection: Connection, due_only: bool = False, stop: Optional[
             break
         error, last_id = _attempt(connection, settings, claim, stop), claim.id
         sent += error is None
-        if error and error.concerns_all:
-            if stop.seconds_left() > 0:
-                _postpone_rest(connection, last_id, due_only, error)
+        if error and error.concerns_all and stop.seconds_left() > 0:  # else it was we who gave up
+            _postpone_rest(connection, last_id, due_only, error)
             break
     return sent
 
@@ -1395,8 +1394,8 @@ def _claim_next(connection: Connection, after_id: int, due_only: bool) -> Option
                     """,
                     (claimed_until, row["id"]),
                 )
-                values = {name: row[name] for name in row.keys() if name in Claim._fields}  # noqa: SIM118
-                return Claim(address=address, claimed_until=claimed_until, **values)
+                values = {**dict(row), "address": address, "claimed_until": claimed_until}
+                return Claim(*(values[name] for name in Claim._fields))
             connection.execute("DELETE FROM outbox WHERE id = ?", (row["id"],))
 
 
@@ -1506,7 +1505,7 @@ def _check_mail_is_on(settings: MailSettings) -> None:
 def _notification(settings: MailSettings, claim: Claim) -> bytes:
     """Return the message about a work order; those of one work order refer to the same one, as answers do.
 
-    Raises MailError, a final one, if the message cannot be written, because another tool has put it there.
+    Raises MailError, a final one, for what cannot be a message or an address, as only other tools write it.
     """
     from email.errors import MessageError
 
@@ -1633,7 +1632,7 @@ class Attempt:
             import ssl
 
             context = ssl.create_default_context()  # which verifies certificates
-        # That timeout is only for the time after the attempt was given up.
+        # answer() gives up sooner.
         with socket.create_connection((host or "", port), CLAIM_SECONDS) as plain, plain.dup() as self._line:
             if self._is_over:  # the name or the connection took too long
                 raise TimeoutError

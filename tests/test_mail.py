@@ -160,10 +160,9 @@ class _Dialogue(socketserver.StreamRequestHandler):
         message = BytesParser(_class=email.message.EmailMessage, policy=email.policy.default).parsebytes(content)
         is_taken = self.server.answers.get("CONTENT", "2").startswith(("2", STALL, CLOSE))
         addresses = [re.findall("<(.*?)>", line)[0] for line in (sender, recipient)]
-        goes_on = self.answer("CONTENT", "250 kept as 7")
         if is_taken:
             self.server.received.put(Received(addresses[0], addresses[1], message))
-        return goes_on
+        return self.answer("CONTENT", "250 kept as 7")
 
     def finish(self) -> None:
         with contextlib.suppress(OSError):
@@ -807,7 +806,7 @@ class BackgroundTest(MailTestCase):
             mailer.finish()
         told = [(message.username, message.attempts, message.claimed_until) for message in self.waiting()]
         self.assertEqual(told, [("uma", 0, None), ("max", 1, None)])
-        self.assertEqual(self.server.commands, ["CONNECT"])
+        self.assertEqual(self.server.commands.count("CONNECT"), 1)
         work_order.comment(self.anna, row.id, "more")  # can be added to both: nothing was transmitted
         self.assertEqual(len(self.waiting()), 2)
 
