@@ -2138,7 +2138,7 @@ class OutboxScreen(PagedScreen[None, Message]):
 
     def print_rows(self, rows: Sequence[Message]) -> None:
         """Print the messages, under each its reason in one line."""
-        width = terminal_size().columns - 4
+        width = terminal_size().columns - 6  # else print_table would break it
         print_table(
             self.columns, rows, below=lambda row: [fit(printable(row.reason), width).rstrip()] if row.reason else []
         )

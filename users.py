@@ -1590,7 +1590,9 @@ class Attempt:
         finally:
             self._cut()
         if answer is None:
-            raise MailError("the mail server did not answer in time", self.stage, is_late=True)
+            is_stopped = stop.seconds_left() <= 0
+            reason = "interrupted before the mail server answered" if is_stopped else "no answer in time"
+            raise MailError(reason, self.stage, is_late=True)
         return answer
 
     def _cut(self) -> None:

@@ -497,6 +497,7 @@ class RefusalTest(MailTestCase):
 
     def test_a_server_that_stalls_and_one_that_refuses_the_sender_end_the_attempts_for_all(self) -> None:
         work_order.comment(self.max, self.create(self.ugo).id, "text")
+        self.connection.execute("UPDATE outbox SET claimed_until = '2026-01-01T00:00:00+00:00' WHERE user_id = 4")
         for answers in ({"MAIL": "550 not from you"}, {"RCPT": STALL}, {"CONTENT": STALL}):
             with self.subTest(answers=answers), mock.patch.object(users, "ATTEMPT_SECONDS", 0.05):
                 self.server.commands.clear()
@@ -505,6 +506,8 @@ class RefusalTest(MailTestCase):
                 self.assertEqual([message.claimed_until for message in self.waiting()], [None, None])
                 self.assertEqual(self.server.commands.count("CONNECT"), 1)
         self.assertEqual([message.attempts for message in self.waiting()], [3, 3])
+        # Whoever had claimed the second one may have transmitted it, and so may we the first one.
+        self.assertEqual(self.rows("SELECT was_transmitted FROM outbox"), [(1,), (1,)])
 
     def test_a_server_that_never_ends_its_answer_is_not_listened_to(self) -> None:
         self.assertEqual(self.fail(EHLO=FLOOD).reason, "Connection unexpectedly closed")
@@ -512,9 +515,7 @@ class RefusalTest(MailTestCase):
     def test_what_another_tool_has_broken_fails_and_the_others_go_out(self) -> None:
         work_order.comment(self.max, self.create(self.ugo, "Second").id, "text")
         work_order.comment(self.max, self.create(self.ugo, "Third").id, "text")
-        self.connection.execute(
-            "UPDATE users SET email = 'a@b.c' || char(13, 10) || 'Bcc: d@e.f' WHERE username = 'uma'"
-        )
+        self.connection.execute("UPDATE users SET email = 'a@b.c, d@e.f' WHERE username = 'uma'")
         self.connection.execute("UPDATE outbox SET title = CAST(x'ff41' AS TEXT) WHERE title = 'Second'")
         self.connection.execute(
             "UPDATE outbox SET title = 'Third' || char(13, 10) || 'Bcc: d@e.f' WHERE title = 'Third'"
@@ -559,8 +560,9 @@ class RefusalTest(MailTestCase):
         self.assertEqual((len(self.taken()), self.waiting()), (1, []))
 
     def test_our_own_name_is_not_looked_up(self) -> None:
-        self.sent()
-        self.assertEqual(self.server.commands[1], "EHLO [127.0.0.1]")
+        with mock.patch("socket.getfqdn") as asked:
+            self.assertEqual(len(self.sent()), 1)
+        asked.assert_not_called()
 
     def test_one_attempt_takes_less_than_a_claim_and_that_at_most_10_minutes(self) -> None:
         recording = users.RECORDING_ATTEMPTS * 2 * database.BUSY_SECONDS  # to begin, and to commit
@@ -716,7 +718,7 @@ class TestMessageTest(MailTestCase):
         talk.answer("To", "")
         self.assertTrue(self.server.stalled.wait(PATIENCE_SECONDS))
         talk.interrupt()
-        talk.expect("Error: The message was not sent (the mail server did not answer in time).")
+        talk.expect("Error: The message was not sent (interrupted before the mail server answered).")
 
     def test_it_gives_up_on_a_server_that_stalls(self) -> None:
         self.server.answers["CONNECT"] = STALL
