@@ -293,9 +293,9 @@ def _check_ending() -> None:
 
 
 @contextmanager
-def interruptible(connection: database.Connection) -> Iterator[None]:
-    """Let Ctrl-C stop what is read inside, with sqlite3.OperationalError."""
-    signal.signal(signal.SIGINT, lambda *_: connection.interrupt())
+def interruptible(work: Union[database.Connection, users.Stop]) -> Iterator[None]:
+    """Let Ctrl-C stop what is read inside, with sqlite3.OperationalError, or sent, with MailError."""
+    signal.signal(signal.SIGINT, lambda *_: work.interrupt())
     try:
         yield
     finally:
@@ -2110,7 +2110,9 @@ class MailScreen(SessionScreen):
         own = users.current_user(self.session).email
         to = ask("To", users.parse_address, Default(own) if own else None)
         print("Sending ...", flush=True)
-        answer = users.send_test_message(self.session, to)
+        stop = users.Stop()
+        with interruptible(stop):
+            answer = users.send_test_message(self.session, to, stop)
         print(*wrap(f"Test message to {to} sent. The mail server says: {answer}", indent=""), sep="\n")
 
     def show_waiting(self) -> Next:
@@ -2132,7 +2134,11 @@ class MailScreen(SessionScreen):
 
 
 def ask_mail_settings(old: MailSettings, host: str) -> MailSettings:
-    """Ask for the rest of the settings; an empty answer keeps what is set, the password too, which is never shown."""
+    """Ask for the rest of the settings; an empty answer keeps what is set, the password too, which is never shown.
+
+    Another host is not to get the password of the one before.
+    """
+    password = old.password if host == old.host else None
     return MailSettings(
         host,
         ask("Port", users.parse_port, Default(old.port)),
@@ -2142,7 +2148,7 @@ def ask_mail_settings(old: MailSettings, host: str) -> MailSettings:
         ask(
             "Password",
             users.parse_credential,
-            Default(old.password, "unchanged" if old.password else NONE),
+            Default(password, "unchanged" if password else NONE),
             read_password,
         ),
     )
@@ -2154,8 +2160,6 @@ class OutboxScreen(PagedScreen[None, Message]):
     heading = "Waiting and failed messages, newest first"
     needs = Action.MAIL
     empty_message = "There are none."
-    lines_below = 10
-    reason_lines = 0
     columns: ClassVar[Sequence[Column[Message]]] = (
         Column("Written", lambda message: work_order.local_time(message.created_at), rank=1),
         Column("To", lambda message: message.username, stretch=True),
@@ -2169,18 +2173,15 @@ class OutboxScreen(PagedScreen[None, Message]):
         return users.outbox(self.session, seen[-1] if seen else None, limit)
 
     def print_rows(self, rows: Sequence[Message]) -> None:
-        """Print the messages with their reasons."""
-        reasons = {message.id: [message.reason] for message in rows if message.reason}
-        self.reason_lines = sum(len(wrap(reason, "    ", "  ")) for (reason,) in reasons.values())
-        print_table(self.columns, rows, below=lambda message: reasons.get(message.id, ()))
-
-    def fits(self, lines: int) -> bool:
-        """Return whether so many lines fit the terminal with a description and the reasons, or there is none."""
-        return super().fits(lines + self.reason_lines)
+        """Print the messages, under each its reason in one line."""
+        width = terminal_size().columns - 6  # else print_table would break it
+        print_table(
+            self.columns, rows, below=lambda row: [fit(printable(row.reason), width).rstrip()] if row.reason else []
+        )
 
     def page_size(self) -> int:
-        """Return how many messages fit if each reason takes two lines."""
-        return max(2, super().page_size() // 3) if sys.stdout.isatty() else ROWS_PER_PAGE
+        """Return how many messages fit with their reasons."""
+        return super().page_size() // 2 if sys.stdout.isatty() else ROWS_PER_PAGE
 
 
 class DataScreen(SessionScreen):

@@ -6,6 +6,7 @@
 import base64
 import hashlib
 import hmac
+import math
 import os
 import re
 import sqlite3
@@ -19,7 +20,9 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
+    BinaryIO,
     Callable,
+    Dict,
     Iterable,
     Iterator,
     List,
@@ -40,7 +43,6 @@ from database import ApplicationError, Connection, now, snapshot, transaction, u
 if TYPE_CHECKING:
     import smtplib
     import socket
-    import ssl
     import threading
 
 T = TypeVar("T")
@@ -67,9 +69,12 @@ MERGED_SECONDS = 60
 ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRIED_FOR = 60, 4 * 60 * 60, timedelta(days=3)
 TEST_SECONDS = 10
-PROMPT_SECONDS = 0.7  # that sending may hold up a prompt or the end of the program
+# Sending may hold up a prompt or the end of the program for so long; the last seconds of that begin no other message.
+PROMPT_SECONDS, LAST_SECONDS = 0.6, 0.3
 MAILER_SECONDS = 60  # between looking for messages whose pause is over
+POLL_SECONDS = 0.05  # between looking whether to stop waiting for a server
 LONGEST_REASON, LONGEST_CREDENTIAL = 300, 1000
+LONGEST_DIALOGUE = 200  # lines that a server may say about a message: it has 10 to say
 
 
 # Errors
@@ -1033,19 +1038,22 @@ class MailSettings(NamedTuple):
 
 
 class Stage(IntEnum):
-    """What an attempt to send a message is at; the connection includes encryption and login."""
+    """What an attempt to send a message is at; the connection includes encryption, login and the sender."""
 
     CONNECTION = 1
-    SENDER = 2
-    RECIPIENT = 3
-    CONTENT = 4
+    RECIPIENT = 2
+    CONTENT = 3
 
 
 class MailError(ApplicationError):
-    """A message was not sent; `stage` is how far the attempt came, and `is_final` says that another is of no use."""
+    """A message was not sent; `stage` is how far the attempt came.
 
-    def __init__(self, reason: str, stage: Stage, is_final: bool = False) -> None:
+    Another attempt is of no use if it `is_final`, and neither is one to send another message now if it `concerns_all`.
+    """
+
+    def __init__(self, reason: str, stage: Stage, is_final: bool = False, is_late: bool = False) -> None:
         self.reason, self.stage, self.is_final = reason[:LONGEST_REASON], stage, is_final
+        self.concerns_all = is_late or stage is Stage.CONNECTION
         super().__init__(f"The message was not sent ({self.reason}).")
 
 
@@ -1081,11 +1089,22 @@ def parse_credential(text: str) -> Optional[str]:
 
 
 def change_mail_settings(session: Session, settings: MailSettings) -> None:
-    """Store the settings. Raises PermissionDeniedError to all but admins, InvalidInputError without a sender."""
+    """Store the settings; what has waited for too long while there was no mail server fails, if there is one now.
+
+    Raises PermissionDeniedError to all but admins, InvalidInputError without a sender.
+    """
     if settings.host:
         parse_address(settings.sender or NONE)
     with transaction(session.connection):
         admin = authorize(session, Action.MAIL)
+        if settings.host and not is_mail_on(session.connection):
+            session.connection.execute(
+                """
+                UPDATE outbox SET failed_at = ?, reason = 'mail was off for too long'
+                WHERE failed_at IS NULL AND created_at <= ?
+                """,
+                (now(), utc_text(datetime.now(timezone.utc) - RETRIED_FOR)),
+            )
         session.connection.execute(
             """
             UPDATE mail_settings
@@ -1107,8 +1126,7 @@ def describe_mail_settings(settings: MailSettings) -> str:
 
 def is_mail_on(connection: Connection) -> bool:
     """Return whether there is a mail server to send messages to."""
-    (is_on,) = connection.execute("SELECT host IS NOT NULL FROM mail_settings").fetchone()
-    return bool(is_on)
+    return connection.execute("SELECT 1 FROM mail_settings WHERE host IS NOT NULL").fetchone() is not None
 
 
 def _mail_settings(connection: Connection) -> MailSettings:
@@ -1166,15 +1184,15 @@ def put_in_outbox(connection: Connection, recipient: User, notice: Notice) -> No
         {**values, "since": utc_text(at - timedelta(seconds=MERGED_SECONDS))},
     )
     if not merged.rowcount:
+        domain = _domain(_mail_settings(connection).sender)
+        message_id = f"<work-order-{notice.work_order_id}.{os.urandom(8).hex()}@{domain}>"
         connection.execute(
             """
             INSERT INTO outbox
                 (work_order_id, user_id, message_id, title, ending, has_status, text, created_at, next_attempt_at)
-            SELECT :work_order_id, :user_id, printf('<work-order-%d.%s@%s>', :work_order_id, :random, sender_domain),
-                :title, :ending, :has_status, :text, :at, :at
-            FROM (SELECT substr(sender, instr(sender, '@') + 1) AS sender_domain FROM mail_settings)
+            VALUES (:work_order_id, :user_id, :message_id, :title, :ending, :has_status, :text, :at, :at)
             """,
-            {**values, "random": os.urandom(8).hex()},
+            {**values, "message_id": message_id},
         )
 
 
@@ -1266,8 +1284,22 @@ def is_mail_due(connection: Connection) -> bool:
     return bool(is_due)
 
 
+class Stop:
+    """When sending is to stop: at `moment`, in seconds of the monotonic clock."""
+
+    moment = math.inf
+
+    def seconds_left(self) -> float:
+        """Return for how many seconds sending may go on."""
+        return self.moment - time.monotonic()
+
+    def interrupt(self) -> None:
+        """Stop now, as Ctrl-C asks for."""
+        self.moment = 0
+
+
 class Mailer:
-    """Sends what is due in the background, on a connection of its own, from the first time that something is.
+    """Sends what is due in the background, on a connection of its own, from the first time that mail is on.
 
     It prints nothing; an unexpected error goes to `log`.
     """
@@ -1275,14 +1307,14 @@ class Mailer:
     def __init__(self, connection: Connection, log: Callable[[], object]) -> None:
         self._connection, self._log = connection, log
         self._thread: Optional[threading.Thread] = None
-        self._has_ended = False
+        self._stop = Stop()
 
     def wake(self) -> None:
         """Have sent what is due, if anything is; this takes no time and raises nothing."""
         with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: then at the next call
-            if not is_mail_due(self._connection):
-                return
             if not self._thread:
+                if not self._is_mail_on():
+                    return
                 import threading
 
                 self._woken = threading.Event()
@@ -1292,22 +1324,29 @@ class Mailer:
             self._woken.set()
 
     def finish(self) -> None:
-        """Wait until what is being sent now is sent, but no longer than a person should."""
-        self._has_ended = True
+        """Give what was saved last its chance, and wait for what is being sent, but no longer than a person should."""
+        self._stop.moment = time.monotonic() + PROMPT_SECONDS
         if self._thread:
             self._woken.set()
-            self._thread.join(PROMPT_SECONDS)
+            self._thread.join(PROMPT_SECONDS + LAST_SECONDS)  # the rest is for writing down what became of it
+
+    def _is_mail_on(self) -> bool:
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            return is_mail_on(self._connection)
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {database.BUSY_SECONDS * 1000}")
 
     def _run(self) -> None:
         import signal
 
         if hasattr(signal, "pthread_sigmask"):  # signals are for the main thread, which may be waiting for an answer
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        while not self._has_ended:
+        while self._stop.moment == math.inf:
             self._woken.wait(MAILER_SECONDS)
             self._woken.clear()
             try:
-                _send_from(self._connection.path, due_only=True)
+                _send_from(self._connection.path, due_only=True, stop=self._stop)
             except sqlite3.Error:
                 pass  # busy, full, or gone: the next time may be better
             except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to mend
@@ -1326,11 +1365,11 @@ def send_now(session: Session) -> Optional[int]:
     return _within(PROMPT_SECONDS, lambda: _send_from(session.connection.path))
 
 
-def send_test_message(session: Session, to: str) -> str:
+def send_test_message(session: Session, to: str, stop: Stop) -> str:
     """Send a message at once and return the mail server's answer.
 
-    Raises MailError where that fails or takes longer than 10 seconds, PermissionDeniedError to all but admins,
-    ApplicationError without a mail server.
+    Raises MailError where that fails, is stopped or takes longer than 10 seconds, PermissionDeniedError to all but
+    admins, ApplicationError without a mail server.
     """
     with transaction(session.connection):
         admin = authorize(session, Action.MAIL)
@@ -1340,113 +1379,90 @@ def send_test_message(session: Session, to: str) -> str:
     message_id = f"<test.{os.urandom(8).hex()}@{_domain(settings.sender)}>"
     text = f"This is a test message that {admin.username} sent."
     message = _compose(settings, to, "Test message", text, datetime.now(timezone.utc), message_id)
-    # A second of it is for taking leave of the server.
-    answer = _within(TEST_SECONDS, lambda: _transmit(settings, to, message, TEST_SECONDS - 1))
-    if answer is None:
-        raise MailError(f"no answer within {TEST_SECONDS} seconds", Stage.CONNECTION)
-    return answer
+    return Attempt(settings, to, message).answer(TEST_SECONDS, stop)
 
 
-def send_waiting(connection: Connection, due_only: bool = False) -> int:
+def send_waiting(connection: Connection, due_only: bool = False, stop: Optional[Stop] = None) -> int:
     """Try each message that waits, or each that is due, once; return how many were sent.
 
     Each is claimed before, so that nobody else sends it too. No transaction is open while the mail server is talked
-    to. If there is no connection to it, that holds for all of them.
+    to. What concerns all of them, such as no connection, ends this for all.
     """
-    settings, sent = _mail_settings(connection), 0
-    waiting = _waiting(connection, due_only) if settings.host else []
-    for position, outbox_id in enumerate(waiting, 1):
-        for claim in _claim(connection, [outbox_id]):
-            error = _attempt(connection, settings, claim)
-            sent += error is None
-            if error and error.stage is Stage.CONNECTION:
-                _postpone(connection, _claim(connection, waiting[position:]), error)
-                return sent
+    settings, sent, last_id, stop = _mail_settings(connection), 0, 0, stop or Stop()
+    while settings.host and stop.seconds_left() > LAST_SECONDS:
+        claim = _claim_next(connection, last_id, due_only)
+        if claim is None:
+            break
+        error, last_id = _attempt(connection, settings, claim, stop), claim.id
+        sent += error is None
+        if error and error.concerns_all and stop.seconds_left() > 0:  # else it was we who gave up
+            _postpone_rest(connection, last_id, due_only, error)
+            break
     return sent
 
 
 class Claim(NamedTuple):
-    """A message that is this session's to send until `claimed_until`, and the address that it goes to."""
+    """A message that is this session's to send until `claimed_until`, and the address that it goes to.
+
+    Its texts are bytes, since what other tools write need not be UTF-8, which sqlite3 refuses to read.
+    """
 
     id: int
     address: str
     work_order_id: int
-    opened_at: datetime
-    message_id: str
-    title: str
-    ending: str
-    text: str
-    created_at: datetime
-    attempts: int
+    opened_at: str
+    message_id: bytes
+    title: bytes
+    ending: bytes
+    text: bytes
+    created_at: str
     claimed_until: str
 
 
-def _attempt(connection: Connection, settings: MailSettings, claim: Claim) -> Optional[MailError]:
-    """Try to send a message and write down what became of it; return what went wrong, if anything."""
-    try:
-        _transmit(settings, claim.address, _notification(settings, claim), ATTEMPT_SECONDS)
-    except MailError as error:
-        _postpone(connection, [claim], error)
-        return error
-    _remove_sent(connection, claim)
-    return None
+def _claim_next(connection: Connection, after_id: int, due_only: bool) -> Optional[Claim]:
+    """Claim the next message that waits and nobody else is sending, and remove what nobody is to have any more."""
+    while True:
+        with transaction(connection):
+            moment = datetime.now(timezone.utc)
+            claimed_until = utc_text(moment + timedelta(seconds=CLAIM_SECONDS))
+            row = connection.execute(
+                f"""
+                SELECT outbox.id, user_id, work_order_id, requester_id, deleted_at,
+                    work_orders.created_at AS opened_at, CAST(message_id AS BLOB) AS message_id,
+                    CAST(outbox.title AS BLOB) AS title, CAST(ending AS BLOB) AS ending, CAST(text AS BLOB) AS text,
+                    outbox.created_at
+                FROM outbox NOT INDEXED JOIN work_orders ON work_orders.id = work_order_id
+                WHERE {_IS_WAITING} ORDER BY outbox.id LIMIT 1
+                """,
+                _waiting(moment, after_id, due_only),
+            ).fetchone()
+            if row is None:
+                return None
+            address = _address(connection, row)
+            if address:
+                # A claim that has expired was somebody's who was killed: the message may have been transmitted.
+                connection.execute(
+                    """
+                    UPDATE outbox SET was_transmitted = was_transmitted OR claimed_until IS NOT NULL, claimed_until = ?
+                    WHERE id = ?
+                    """,
+                    (claimed_until, row["id"]),
+                )
+                values = {**dict(row), "address": address, "claimed_until": claimed_until}
+                return Claim(*(values[name] for name in Claim._fields))
+            connection.execute("DELETE FROM outbox WHERE id = ?", (row["id"],))
 
 
-def _waiting(connection: Connection, due_only: bool) -> List[int]:
-    """Return the ids of the messages that wait, or only of those that are due, oldest first."""
-    condition, values = database.where(((True, "failed_at IS NULL", ()), (due_only, "next_attempt_at <= ?", [now()])))
-    rows = connection.execute(f"SELECT id FROM outbox WHERE {condition} ORDER BY id", values).fetchall()
-    return [row["id"] for row in rows]
+_IS_WAITING = """
+    outbox.id > :after_id AND failed_at IS NULL AND next_attempt_at <= :due
+    AND coalesce(claimed_until, '') NOT BETWEEN :at AND :latest_claim
+"""
 
 
-def _claim(connection: Connection, ids: Sequence[int]) -> List[Claim]:
-    """Claim those of the messages that nobody else is sending, and remove those that nobody is to have any more.
-
-    A claim that has expired was somebody's who was killed: the message may have been transmitted.
-    """
-    with transaction(connection):
-        return [claim for outbox_id in ids for claim in _claim_one(connection, outbox_id)]
-
-
-def _claim_one(connection: Connection, outbox_id: int) -> List[Claim]:
-    moment = datetime.now(timezone.utc)
-    claimed_until = utc_text(moment + timedelta(seconds=CLAIM_SECONDS))
-    row = connection.execute(
-        """
-        SELECT outbox.*, requester_id, deleted_at, work_orders.created_at AS opened_at
-        FROM outbox JOIN work_orders ON work_orders.id = work_order_id
-        WHERE outbox.id = ? AND failed_at IS NULL AND coalesce(claimed_until, '') NOT BETWEEN ? AND ?
-        """,
-        (outbox_id, utc_text(moment), claimed_until),
-    ).fetchone()
-    if row is None:
-        return []
-    address = _address(connection, row)
-    if address is None:
-        connection.execute("DELETE FROM outbox WHERE id = ?", (outbox_id,))
-        return []
-    connection.execute(
-        """
-        UPDATE outbox SET was_transmitted = was_transmitted OR claimed_until IS NOT NULL, claimed_until = ?
-        WHERE id = ?
-        """,
-        (claimed_until, outbox_id),
-    )
-    return [
-        Claim(
-            id=outbox_id,
-            address=address,
-            work_order_id=row["work_order_id"],
-            opened_at=datetime.fromisoformat(row["opened_at"]),
-            message_id=row["message_id"],
-            title=row["title"],
-            ending=row["ending"],
-            text=row["text"],
-            created_at=datetime.fromisoformat(row["created_at"]),
-            attempts=row["attempts"],
-            claimed_until=claimed_until,
-        )
-    ]
+def _waiting(moment: datetime, after_id: int, due_only: bool) -> Dict[str, object]:
+    """Return what _IS_WAITING compares with."""
+    at, latest_claim = utc_text(moment), utc_text(moment + timedelta(seconds=CLAIM_SECONDS))
+    return {"after_id": after_id, "due": at if due_only else "9999", "at": at, "latest_claim": latest_claim}
 
 
 def _address(connection: Connection, row: sqlite3.Row) -> Optional[str]:
@@ -1456,63 +1472,79 @@ def _address(connection: Connection, row: sqlite3.Row) -> Optional[str]:
     return user.email if user.is_active and may_see and row["deleted_at"] is None else None
 
 
-def _postpone(connection: Connection, claims: Sequence[Claim], error: MailError) -> None:
-    """Write down why the messages were not sent, and let each pause, longer each time, until it has failed for good."""
+def _attempt(connection: Connection, settings: MailSettings, claim: Claim, stop: Stop) -> Optional[MailError]:
+    """Try to send a message and write down what became of it; return what went wrong, if anything."""
+    try:
+        message = _notification(settings, claim)
+        Attempt(settings, claim.address, message).answer(ATTEMPT_SECONDS, stop)
+    except MailError as error:
+        was_transmitted = error.stage is Stage.CONTENT
+        condition, values = "id = :id AND claimed_until = :claimed_until", claim._asdict()
+        _postpone(connection, error, condition, {**values, "was_transmitted": was_transmitted})
+        return error
+    _remove_sent(connection, claim)
+    return None
+
+
+def _postpone_rest(connection: Connection, after_id: int, due_only: bool, error: MailError) -> None:
+    values = _waiting(datetime.now(timezone.utc), after_id, due_only)
+    _postpone(connection, error, _IS_WAITING, {**values, "was_transmitted": False, "claimed_until": None})
+
+
+def _postpone(connection: Connection, error: MailError, condition: str, values: Mapping[str, object]) -> None:
+    """Write down why messages were not sent, and let each pause, longer each time, until it has failed for good."""
     moment = datetime.now(timezone.utc)
     with transaction(connection):
-        for claim in claims:
-            pause = timedelta(seconds=min(FIRST_PAUSE_SECONDS << min(claim.attempts, 30), LONGEST_PAUSE_SECONDS))
-            is_final = error.is_final or moment - claim.created_at >= RETRIED_FOR
-            connection.execute(
-                """
-                UPDATE outbox
-                SET attempts = attempts + 1, next_attempt_at = ?, failed_at = ?, reason = ?, claimed_until = NULL,
-                    was_transmitted = was_transmitted OR ?
-                WHERE id = ? AND claimed_until = ?
-                """,
-                (
-                    utc_text(moment + pause),
-                    utc_text(moment) if is_final else None,
-                    error.reason,
-                    error.stage is Stage.CONTENT,
-                    claim.id,
-                    claim.claimed_until,
+        connection.execute(
+            f"""
+            UPDATE outbox
+            SET attempts = attempts + 1,
+                next_attempt_at = strftime(
+                    '%Y-%m-%dT%H:%M:%S+00:00', :now, min(:pause << min(attempts, 30), :longest_pause) || ' seconds'
                 ),
-            )
+                failed_at = CASE WHEN :is_final OR created_at <= :oldest THEN :now END,
+                reason = :reason,
+                was_transmitted = was_transmitted OR :was_transmitted OR claimed_until IS NOT :claimed_until,
+                claimed_until = NULL
+            WHERE {condition}
+            """,
+            {
+                **values,
+                "now": utc_text(moment),
+                "oldest": utc_text(moment - RETRIED_FOR),
+                "pause": FIRST_PAUSE_SECONDS,
+                "longest_pause": LONGEST_PAUSE_SECONDS,
+                "is_final": error.is_final,
+                "reason": error.reason,
+            },
+        )
 
 
 def _remove_sent(connection: Connection, claim: Claim) -> None:
     """Remove a message that was sent, with more patience than a person has: otherwise it would be sent again."""
     for _ in range(RECORDING_ATTEMPTS):
-        if _is_removed(connection, claim):
+        with suppress(sqlite3.OperationalError):
+            with transaction(connection):
+                connection.execute("DELETE FROM outbox WHERE id = ?", (claim.id,))
             return
 
 
-def _is_removed(connection: Connection, claim: Claim) -> bool:
-    """Remove a message, and return whether that was possible: others may be holding the database."""
-    try:
-        with transaction(connection):
-            connection.execute("DELETE FROM outbox WHERE id = ?", (claim.id,))
-    except sqlite3.OperationalError as error:
-        if "is locked" not in str(error):
-            raise
-        return False
-    return True
-
-
-def _send_from(path: Path, due_only: bool = False) -> int:
+def _send_from(path: Path, due_only: bool = False, stop: Optional[Stop] = None) -> int:
     # Not connect(), which opens the file besides SQLite: closing it would drop the locks of the whole process
     # (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     with closing(database.open_file(path)) as connection:
-        return send_waiting(connection, due_only)
+        is_needed = not due_only or is_mail_due(connection)
+        return send_waiting(connection, due_only, stop) if is_needed else 0
 
 
-def _within(seconds: float, run: Callable[[], T]) -> Optional[T]:
+def _within(seconds: float, run: Callable[[], T], stop: Optional[Stop] = None) -> Optional[T]:
     """Return what the function returns, or None if that takes longer; it then goes on in the background."""
     from concurrent import futures
 
-    with suppress(futures.TimeoutError):
-        return futures.ThreadPoolExecutor(1).submit(run).result(seconds)
+    future, deadline = futures.ThreadPoolExecutor(1).submit(run), time.monotonic() + seconds
+    while time.monotonic() < deadline and not (stop and stop.seconds_left() <= 0):
+        with suppress(futures.TimeoutError):
+            return future.result(POLL_SECONDS)
     return None
 
 
@@ -1525,19 +1557,29 @@ def _check_mail_is_on(settings: MailSettings) -> None:
 
 
 def _notification(settings: MailSettings, claim: Claim) -> bytes:
-    """Return the message about a work order; those of one work order refer to the same one, as answers do."""
-    number = f"#{claim.work_order_id}"
-    domain = _domain(claim.message_id.rstrip(">"))
-    thread = f"<work-order-{claim.work_order_id}.{claim.opened_at:%Y%m%d%H%M%S}@{domain}>"
-    return _compose(
-        settings,
-        claim.address,
-        f"[{number}] {claim.title}: {claim.ending}",
-        f"Work order {number}: {claim.title}\n\n{claim.text}",
-        claim.created_at,
-        claim.message_id,
-        thread,
+    """Return the message about a work order; those of one work order refer to the same one, as answers do.
+
+    Raises MailError, a final one, for what cannot be a message or an address, as only other tools write it.
+    """
+    from email.errors import MessageError
+
+    message_id, title, ending, text = (
+        each.decode(errors="replace") for each in (claim.message_id, claim.title, claim.ending, claim.text)
     )
+    heading = re.sub("[\r\n]+", " ", title)
+    number, opened_at = f"#{claim.work_order_id}", datetime.fromisoformat(claim.opened_at)
+    try:
+        return _compose(
+            settings,
+            parse_address(claim.address),
+            f"[{number}] {title}: {ending}",
+            f"Work order {number}: {heading}\n\n{text}",
+            datetime.fromisoformat(claim.created_at),
+            message_id,
+            f"<work-order-{claim.work_order_id}.{opened_at:%Y%m%d%H%M%S}@{_domain(message_id.rstrip('>'))}>",
+        )
+    except (InvalidInputError, MessageError, ValueError) as error:
+        raise MailError(str(error), Stage.RECIPIENT, is_final=True) from None
 
 
 def _compose(
@@ -1583,28 +1625,82 @@ def _domain(address: Optional[str]) -> str:
     return (address or "").rpartition("@")[2]
 
 
-def _transmit(settings: MailSettings, to: str, message: bytes, seconds: float) -> str:
-    """Hand the message to the mail server, and return its answer. Raises MailError."""
-    import smtplib
+class Attempt:
+    """An attempt to hand a message to the mail server; `stage` is how far it has come.
 
-    stage = Stage.CONNECTION
-    try:
-        with _connected(settings, seconds) as client:
-            stage = Stage.SENDER
-            _accepted(client.mail(settings.sender or ""))
-            stage = Stage.RECIPIENT
-            _accepted(client.rcpt(to))
-            stage = Stage.CONTENT
-            return _accepted(client.data(message))
-    except smtplib.SMTPResponseException as error:
-        words = error.smtp_error
-        # What smtplib says itself, of a line that is too long, is a str.
-        is_final = stage >= Stage.RECIPIENT and error.smtp_code // 100 == 5 and isinstance(words, bytes)
-        raise MailError(_answer(error.smtp_code, words), stage, is_final) from None
-    except UnicodeEncodeError:
-        raise MailError("smtplib takes only ASCII in the username and password", stage) from None
-    except (OSError, ValueError, ImportError) as error:  # no server, TLS, a malformed answer, a Python without ssl
-        raise MailError(getattr(error, "strerror", None) or str(error) or type(error).__name__, stage) from None
+    It runs in a thread of its own, so that it can be given up at any moment.
+    """
+
+    def __init__(self, settings: MailSettings, to: str, message: bytes) -> None:
+        self.stage = Stage.CONNECTION
+        self._settings, self._to, self._message = settings, to, message
+        self._line: Optional[socket.socket] = None
+        self._is_over = False
+
+    def answer(self, seconds: float, stop: Stop) -> str:
+        """Return the mail server's answer. Raises MailError, when it is to stop or after so many seconds too."""
+        try:
+            answer = _within(seconds, self._transmit, stop)
+        finally:
+            self._cut()
+        if answer is None:
+            is_stopped = stop.seconds_left() <= 0
+            reason = "interrupted before the mail server answered" if is_stopped else "no answer in time"
+            raise MailError(reason, self.stage, is_late=True)
+        return answer
+
+    def _cut(self) -> None:
+        """Shut the connection down: a server that trickles would never run into its timeout."""
+        from socket import SHUT_RDWR
+
+        self._is_over = True
+        with suppress(OSError):  # it may be closed already
+            if self._line:
+                self._line.shutdown(SHUT_RDWR)
+
+    def _transmit(self) -> str:
+        import smtplib
+
+        try:
+            with self._connected() as client:
+                _accepted(client.mail(self._settings.sender or ""))
+                self.stage = Stage.RECIPIENT
+                _accepted(client.rcpt(self._to))
+                self.stage = Stage.CONTENT
+                return _accepted(client.data(self._message))
+        except smtplib.SMTPResponseException as error:
+            words = error.smtp_error
+            # What smtplib says itself, of a line that is too long, is a str.
+            is_final = self.stage >= Stage.RECIPIENT and error.smtp_code // 100 == 5 and isinstance(words, bytes)
+            raise MailError(_answer(error.smtp_code, words), self.stage, is_final) from None
+        except (OSError, ValueError, ImportError) as error:  # no server, TLS, a malformed answer, a Python without ssl
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise MailError(reason, self.stage) from None
+
+    @contextmanager
+    def _connected(self) -> Iterator["smtplib.SMTP"]:
+        """Connect to the mail server, encrypt and log in as the settings say."""
+        import socket
+
+        host, port, security, _, username, password = self._settings
+        context = None
+        if security is not Security.NONE:
+            import ssl
+
+            context = ssl.create_default_context()  # which verifies certificates
+        # answer() gives up sooner.
+        with socket.create_connection((host or "", port), CLAIM_SECONDS) as plain, plain.dup() as self._line:
+            if self._is_over:  # the name or the connection took too long
+                raise TimeoutError
+            is_tls = context and security is Security.TLS
+            connection = context.wrap_socket(plain, server_hostname=host) if context and is_tls else plain
+            with _mail_client(host or "", connection) as client:
+                if security is Security.STARTTLS:
+                    client.starttls(context=context)
+                client.ehlo_or_helo_if_needed()
+                if username:
+                    _log_in(client, username, password or "")
+                yield client
 
 
 def _accepted(answer: Tuple[int, bytes]) -> str:
@@ -1622,63 +1718,54 @@ def _answer(code: int, words: Union[bytes, str]) -> str:
 
 
 @contextmanager
-def _connected(settings: MailSettings, seconds: float) -> Iterator["smtplib.SMTP"]:
-    """Connect to the mail server, encrypt and log in as the settings say; after so many seconds the line is cut."""
+def _mail_client(host: str, connection: "socket.socket") -> Iterator["smtplib.SMTP"]:
+    """Speak SMTP on the connection, and take leave without waiting for an answer."""
     import smtplib
-    import socket
 
-    deadline = time.monotonic() + seconds
-    host, port, security = settings.host or "", settings.port, settings.security
-    context = _tls_context() if security is not Security.NONE else None
-    with socket.create_connection((host, port), seconds) as plain, _cut_after(deadline - time.monotonic(), plain):
-        is_tls = context and security is Security.TLS
-        connection = context.wrap_socket(plain, server_hostname=host) if context and is_tls else plain
+    class Client(smtplib.SMTP):
+        def _get_socket(self, *_: object) -> "socket.socket":
+            return connection
 
-        class Client(smtplib.SMTP):
-            def _get_socket(self, *_: object) -> socket.socket:
-                return connection
+        def getreply(self) -> Tuple[int, bytes]:
+            if self.file is None and self.sock:
+                self.file = _Answers(self.sock.makefile("rb"))
+            return super().getreply()
 
-        client = Client(host, port)
-        try:
-            if security is Security.STARTTLS:
-                client.starttls(context=context)
-            client.ehlo_or_helo_if_needed()
-            if settings.username:
-                client.login(settings.username, settings.password or "")
-            yield client
-        finally:
-            with suppress(OSError), closing(client):  # all errors of smtplib are OSErrors
-                if client.sock:
-                    client.sock.settimeout(1)
-                    client.quit()
+    # Without a name, smtplib would ask the DNS for our own. An address will do (RFC 5321, section 4.1.3).
+    address = connection.getsockname()[0]
+    client = Client(host, local_hostname=f"[IPv6:{address}]" if ":" in address else f"[{address}]")
+    try:
+        yield client
+    finally:
+        with suppress(OSError):  # all errors of smtplib are OSErrors
+            client.putcmd("QUIT")
+        client.close()
 
 
-def _tls_context() -> "ssl.SSLContext":
-    import ssl
+class _Answers:
+    """The lines that a mail server says, up to LONGEST_DIALOGUE: it might never end."""
 
-    return ssl.create_default_context()  # which verifies certificates
+    def __init__(self, lines: BinaryIO) -> None:
+        self._lines, self._left = lines, LONGEST_DIALOGUE
 
+    def readline(self, limit: int) -> bytes:
+        """Return the next line, or none where the server has said too much."""
+        self._left -= 1
+        return self._lines.readline(limit) if self._left >= 0 else b""
 
-@contextmanager
-def _cut_after(seconds: float, connection: "socket.socket") -> Iterator[None]:
-    """Shut the connection down after so many seconds: a server that trickles would never run into its timeout."""
-    import threading
-    from socket import SHUT_RDWR
-
-    def cut() -> None:
-        with suppress(OSError):  # it may be closed already
-            duplicate.shutdown(SHUT_RDWR)
-
-    with connection.dup() as duplicate:  # encryption takes over the original
-        timer = threading.Timer(seconds, cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def close(self) -> None:
+        """Read no more."""
+        self._lines.close()
 
 
+def _log_in(client: "smtplib.SMTP", username: str, password: str) -> None:
+    try:
+        client.login(username, password)
+    except UnicodeEncodeError:
+        raise ValueError("only ASCII can be sent as username and password") from None
+
+
+# Choosing a password
 # Choosing a password
 
 

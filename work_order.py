@@ -3073,18 +3073,26 @@ def _describe_filter(filter: Filter) -> List[str]:
 
 def describe_entry(entry: HistoryEntry) -> str:
     """Return who changed what when, in local time, followed by the text that goes with it."""
+    return f"{local_time(entry.changed_at)}  {_describe_change(entry)}"
+
+
+def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
+    """Return what a message says about a change; nothing that somebody typed begins a line of it.
+
+    It may be read elsewhere, so its time has its zone.
+    """
+    is_new = entry.field in ("created", REQUESTER.name)
+    change = _describe_change(entry._replace(note=work_order.description) if is_new else entry)
+    text = f"{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}  {change}"
+    return "\n    ".join(re.split("\r\n|\r|\n", text))  # not splitlines, which knows more ends than e-mail does
+
+
+def _describe_change(entry: HistoryEntry) -> str:
     what = "commented" if entry.field == "comment" else entry.field
     if entry.new_value is not None:
         old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
         what = f'{entry.field} from "{old}" to "{new}"'
-    return f"{local_time(entry.changed_at)}  {entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
-
-
-def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
-    """Return what a message says about a change; nothing that somebody typed begins a line of it."""
-    is_new = entry.field in ("created", REQUESTER.name)
-    text = describe_entry(entry._replace(note=work_order.description) if is_new else entry)
-    return "\n    ".join(text.splitlines())
+    return f"{entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
 
 
 def describe_dry_run(dry_run: DryRun) -> List[str]:
@@ -3145,9 +3153,13 @@ def describe_value(field: str, text: str) -> str:
 
 
 def main() -> List[str]:
-    """Send the messages that wait, and return what became of them; raise that if some still wait."""
+    """Send the messages that wait, up to Ctrl-C, and return what became of them; raise that if some still wait."""
+    import signal
+
+    stop = users.Stop()
     with closing(database.connect(database.default_path())) as connection:
-        sent = users.send_waiting(connection)
+        signal.signal(signal.SIGINT, lambda *_: stop.interrupt())
+        sent = users.send_waiting(connection, stop=stop)
         count = users.count_outbox(connection)
     summary = f"{users.describe_sent(sent)}; {users.describe_outbox(count)}."
     if count.waiting:
