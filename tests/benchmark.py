@@ -31,7 +31,7 @@ import database
 import users
 import work_order
 from users import NOBODY, NONE, AuditFilter, Role, Session
-from work_order import Due, Filter, Priority, Query, Sort, Status
+from work_order import Due, Filter, Grouping, Priority, Query, Sort, Status
 
 PROGRAM = Path(__file__).resolve().parent.parent / "main.py"
 FEW, SOME, MANY = 1_000, 100_000, 1_000_000
@@ -712,6 +712,23 @@ def _searches(desk: Desk) -> List[Action]:
     ]
 
 
+def _reports(desk: Desk) -> List[Action]:
+    """Return the reports; each reads in slices, so that its time is no time that others wait."""
+    anna = desk.anna
+    return [
+        Action("report: backlog", lambda: work_order.backlog(anna)),
+        *(
+            Action(f"report: {name}, {period.name}", lambda report=report, period=period: report(period))  # type: ignore[misc]
+            for period in (work_order.parse_period("last 365 days"), work_order.parse_period("all"))
+            for name, report in (
+                ("resolution times", lambda period: work_order.resolution_times(anna, period, Grouping.PRIORITY)),
+                ("weekly flow", lambda period: work_order.weekly_flow(anna, period)),
+                ("workload", lambda period: work_order.workload(anna, period)),
+            )
+        ),
+    ]
+
+
 def _saves(desk: Desk) -> List[Action]:
     anna, uma, save, quokka = desk.anna, desk.uma, desk.save, desk.quokka
     names = itertools.cycle(("anna", "manager1"))
@@ -809,7 +826,7 @@ class Times(NamedTuple):
 def measure(path: Path) -> Dict[str, Times]:
     """Return the times of each action on a database that is ours to change."""
     desk, times = Desk(path), {}
-    for group in (_screens, _audit_log, _lists, _searches, _saves, _changes_of_status, _departures):
+    for group in (_screens, _audit_log, _lists, _searches, _reports, _saves, _changes_of_status, _departures):
         for action in group(desk):
             _report(f"{path.stem}: {action.name}")
             times[action.name] = _times(action)
