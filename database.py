@@ -656,8 +656,14 @@ _SCALE = (
     """,
     "INSERT INTO work_order_search (work_order_search, rank) VALUES ('hashsize', 16777216)",
     "INSERT INTO work_order_trigrams (work_order_trigrams, rank) VALUES ('hashsize', 16777216)",
+    # FTS5 merges a little with each save. It is to merge everything at once, which takes seconds at a million work
+    # orders, only where far more pieces than usual have come together; and the large piece begins a level above them.
+    "INSERT INTO work_order_search (work_order_search, rank) VALUES ('crisismerge', 256)",
+    "INSERT INTO work_order_trigrams (work_order_trigrams, rank) VALUES ('crisismerge', 256)",
     "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
     "INSERT INTO work_order_trigrams (work_order_trigrams) VALUES ('rebuild')",
+    "INSERT INTO work_order_search (work_order_search) VALUES ('optimize')",
+    "INSERT INTO work_order_trigrams (work_order_trigrams) VALUES ('optimize')",
     "CREATE VIRTUAL TABLE work_order_search_terms USING fts5vocab (work_order_search, instance)",
     "CREATE VIRTUAL TABLE work_order_trigrams_terms USING fts5vocab (work_order_trigrams, instance)",
     *(

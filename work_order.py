@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import unicodedata
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack, closing, contextmanager
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as time_of_day
@@ -2255,17 +2255,22 @@ def export(session: Session, query: Query, with_history: bool, progress: Callabl
     ids = _ids(session, query)
     target = database.new_path(session.connection, "export", ".csv")
     targets = (target, _beside(target, "history.csv"))[: 1 + with_history]
+    paths: List[Path] = []
     try:
         with database.partial_files(*targets) as partials:
             count = _write_csv(session, ids, partials, progress)
             with transaction(session.connection):
                 user = users.authorize(session, Action.EXPORT)
-                paths = [database.publish_numbered(partials[0], target)]
+                paths.append(database.publish_numbered(partials[0], target))
                 for partial in partials[1:]:
                     paths.append(database.publish_numbered(partial, _beside(paths[0], "history.csv")))
                 users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity_of_all(count)}")
-    except OSError as error:
-        raise database.OutputError(f"{target} cannot be written: {error.strerror}. No export was made.") from error
+    except BaseException as error:
+        for path in paths:
+            path.unlink()
+        if isinstance(error, OSError):
+            raise database.OutputError(f"{target} cannot be written: {error.strerror}. No export was made.") from error
+        raise
     return Exported(paths, count)
 
 
@@ -2344,7 +2349,7 @@ def _history_cells(row: sqlite3.Row) -> List[object]:
 
 # A row may be wrong, but it has to be read to be told: the longest cell and the longest line, in characters.
 LONGEST_CELL = 16 * 1024 * 1024
-LONGEST_OLD_ID = 100
+LONGEST_NAME = 100  # of a person, or an old id
 SHOWN_OF_EACH = 10  # wrong rows, names and accounts of a dry run; its report has them all
 # On a machine with two cores, for the dry run to say how long an import takes, and how long its last transaction: that
 # depends on whether most pages of the indexes are new or have to be changed.
@@ -2476,6 +2481,8 @@ def list_imports(session: Session) -> Tuple[List[str], List[str]]:
     """
     users.authorize(session, Action.IMPORT)
     folder = _imports(session)
+    if folder.is_symlink():
+        raise UnreadableFileError(f"{folder} is a symbolic link; nothing is read from it.")
     files, left_out = [], []
     try:
         for path in sorted(folder.iterdir()):
@@ -2702,7 +2709,7 @@ class _Rows:
             header = _names(next(self._reader))
         except csv.Error as error:
             raise UnreadableFileError(f"The first line of the file cannot be read: {_csv_fault(error)}") from error
-        repeated = [name for name in header if name and header.count(name) > 1]
+        repeated = [name for name, count in Counter(filter(None, header)).items() if count > 1]
         if "title" not in header:
             raise UnreadableFileError("The first line of the file names no column title, which is the least it needs.")
         if repeated:
@@ -2725,7 +2732,10 @@ class _Rows:
                     return  # where the next row begins, nobody knows
                 continue
             if cells and len(cells) != self._width:
-                yield line, f"It has {len(cells):,} cells, but the header has {self._width:,}."
+                yield (
+                    line,
+                    f"It has {len(cells):,} cell{'' if len(cells) == 1 else 's'}, but the header has {self._width:,}.",
+                )
             elif cells:
                 yield line, {name: unguarded(cells[place]) for name, place in self._columns}
 
@@ -2771,8 +2781,8 @@ class _Importer:
     def _values(self, cells: Mapping[str, str]) -> Tuple[object, ...]:
         title, description = parse_title(cells["title"]), parse_text(cells.get("description", ""))
         old_id = " ".join(users.plain_text(cells.get("id", "")).split())
-        if len(old_id) > LONGEST_OLD_ID:
-            raise InvalidInputError(f"An id has at most {LONGEST_OLD_ID} characters; this one has {len(old_id):,}.")
+        if len(old_id) > LONGEST_NAME:
+            raise InvalidInputError(f"An id has at most {LONGEST_NAME} characters; this one has {len(old_id):,}.")
         texts = {name: users.plain_text(text) for name, text in cells.items() if name not in ("title", "description")}
         requester, assignee = texts.get("requester") or self._username, texts.get("assignee", "")
         assignee = "" if assignee.lower() == NOBODY else assignee
@@ -2799,6 +2809,8 @@ class _Importer:
 
     def _parse_person(self, name: str) -> Tuple[str, str]:
         """Return the username that a name stands for, and the name as it is listed."""
+        if len(name) > LONGEST_NAME:
+            raise InvalidInputError(f"A name has at most {LONGEST_NAME} characters; this one has {len(name):,}.")
         username = self._parse_name(name)
         return username, username if name.lower() == username else name
 
@@ -2838,7 +2850,7 @@ _ISO_8601 = re.compile(
 def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of_day()) -> Optional[str]:
     """Return the date and time in ISO 8601 as the database stores it, cut to the second, or None for no text.
 
-    Without a zone it is local time. Raises InvalidInputError.
+    Without a zone it is local time. Raises InvalidInputError, also before 1970 and after 2999.
     """
     if not text:
         return None
@@ -2847,6 +2859,9 @@ def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of
         if not form:
             raise ValueError
         day, time, zone = form.groups()
+        # What any zone can show, and what due dates and periods can be.
+        if not "1970" <= day < "3000":
+            raise ValueError
         if not time:
             return utc_text(datetime.combine(date.fromisoformat(day), time_of_bare_day))
         digits = "0000" if not zone or zone in "Zz" else (zone[1:].replace(":", "") + "00")[:4]
@@ -2854,7 +2869,7 @@ def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of
         return utc_text(datetime.fromisoformat(f"{day}T{time}{offset}"))
     except (ValueError, OverflowError, OSError) as error:  # Windows knows no local time before 1970
         raise InvalidInputError(
-            f'Its {column} "{text[:40]}" is no date such as 2026-12-31 or 2026-12-31T17:00:00+01:00.'
+            f'Its {column} "{text[:40]}" is no date from 1970 to 2999 such as 2026-12-31 or 2026-12-31T17:00:00+01:00.'
         ) from error
 
 

@@ -321,7 +321,8 @@ def _backfills(connection: sqlite3.Connection) -> List[str]:
         if insert and insert[1] in {name for name, _ in tables} - set(indexes):
             by_table[insert[1]] = statement
     emptied = [f"DELETE FROM {name}" for name in by_table]
-    return [*emptied, *by_table.values(), *(f"INSERT INTO {name} ({name}) VALUES ('rebuild')" for name in indexes)]
+    rebuilt = [f"INSERT INTO {name} ({name}) VALUES ('{step}')" for name in indexes for step in ("rebuild", "optimize")]
+    return [*emptied, *by_table.values(), *rebuilt]
 
 
 def _report(text: str) -> None:

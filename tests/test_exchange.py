@@ -111,6 +111,18 @@ class ExchangeTestCase(DatabaseTestCase):
 
 
 class ExportTest(ExchangeTestCase):
+    def test_one_that_cannot_be_recorded_leaves_no_file(self) -> None:
+        self.create(self.uma)
+        self.connection.execute(
+            """
+            CREATE TRIGGER refuses BEFORE INSERT ON audit_log WHEN new.event = 'exported'
+            BEGIN SELECT RAISE(ABORT, 'not recorded'); END
+            """
+        )
+        with self.assertRaises(database.sqlite3.IntegrityError):
+            self.export(with_history=True)
+        self.assertEqual(list((self.folder / "exports").iterdir()), [])
+
     def test_it_is_rfc_4180_in_utf_8_with_a_mark_and_has_the_header_that_was_agreed(self) -> None:
         self.create(self.uma, 'Say "Tür", please', "one\ntwo")
         (path,) = self.export()
@@ -481,6 +493,7 @@ class MomentTest(unittest.TestCase):
                 "2026-01-02T03:04+99:00",
                 "٢٠٢٦-01-02",
             ),
+            *("0001-01-01T00:00:00Z", "1969-12-31", "3000-01-01", "9999-12-31T23:59:59Z"),  # no zone shows them all
             *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-02Z", "2026-01-02T03:04:05+1"),
         ):
             with self.subTest(text=text), self.assertRaisesRegex(InvalidInputError, "^Its created_at "):
@@ -590,7 +603,7 @@ class BadFileTest(ExchangeTestCase):
 
     def test_each_wrong_row_gets_the_line_on_which_it_begins_and_a_sentence(self) -> None:
         for row, sentence in (
-            ("a", "It has 1 cells, but the header has 6."),
+            ("a", "It has 1 cell, but the header has 6."),
             ("a,,,,,,", "It has 7 cells, but the header has 6."),
             (",,,,,", "A title has 1 to 120 characters; this one has 0."),
             (f"{'x' * 121},,,,,", "A title has 1 to 120 characters; this one has 121."),
@@ -598,8 +611,8 @@ class BadFileTest(ExchangeTestCase):
             ("a\0b,,,,,", "A text cannot contain NUL or an incomplete character."),
             ("a,,Done,,,", 'Its status "Done" is none of Open, In Progress, On Hold, Resolved, Cancelled.'),
             ("a,,,2,,", 'Its priority "2" is none of Low, Medium, High, Critical.'),
-            ("a,,,,0000-01-01,", 'Its created_at "0000-01-01" is no date such as'),
-            ("a,,,,10000-01-01,", 'Its created_at "10000-01-01" is no date such as'),
+            ("a,,,,0000-01-01,", 'Its created_at "0000-01-01" is no date from 1970 to 2999 such as'),
+            ("a,,,,10000-01-01,", 'Its created_at "10000-01-01" is no date from 1970 to 2999 such as'),
             ("a,,Resolved,,2026-01-02,2026-01-01", "Its created_at is later than its resolved_at."),
             ("a,,Open,,,2026-01-01", "Its status is Open, but it has a resolved_at."),
             ('a,"b"c,,,,', "After the quote that closes a cell comes something else"),
@@ -613,9 +626,20 @@ class BadFileTest(ExchangeTestCase):
                 self.assertEqual((found.line, dry_run.good), (6, 2))
                 self.assertTrue(found.reason.startswith(sentence), found.reason)
 
-    def test_a_category_or_an_id_may_be_wrong_too(self) -> None:
-        content = f"title,category,id\na,{'x' * 41},\nb,any,\nc,,{'9' * 101}\nd,\x07,\n"
-        self.assertEqual([line for line, _ in self.wrong(content)], [2, 3, 4, 5])
+    def test_a_category_an_id_or_a_name_may_be_wrong_too(self) -> None:
+        content = f"title,category,id,requester\na,{'x' * 41},,\nb,any,,\nc,,{'9' * 101},\nd,\x07,,\ne,,,{'n' * 101}\n"
+        self.assertEqual([line for line, _ in self.wrong(content)], [2, 3, 4, 5, 6])
+
+    def test_a_header_may_have_very_many_columns(self) -> None:
+        header = ",".join(["title", *map(str, range(100_000))])
+        self.assertEqual(self.dry_run(f"{header}\n").good, 0)
+
+    def test_nothing_is_read_through_a_linked_folder(self) -> None:
+        self.put("title\na\n")
+        (self.folder / "imports").rename(self.folder / "elsewhere")
+        (self.folder / "imports").symlink_to(self.folder / "elsewhere")
+        with self.assertRaisesRegex(UnreadableFileError, "is a symbolic link"):
+            work_order.list_imports(self.anna)
 
     def test_a_quote_that_never_ends_has_the_line_where_its_row_begins(self) -> None:
         self.assertEqual(
