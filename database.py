@@ -518,9 +518,9 @@ _TEXT = """
     ), '') || char(10, 10)
 """
 
-# What lists and counts look at stands in columns of their indexes, so that no row has to be read but those on the
-# screen. SQLite reads an index alone only where no generated column is asked for, hence an urgency that is stored; and
-# a number of seconds takes a fifth of the room that a moment's text does. An index ends in the rowid by itself.
+# The indexes contain every column that lists and counts look at, so that only the rows on the screen have to be read.
+# SQLite reads an index alone only if no generated column is asked for, so the urgency is stored; and a number of
+# seconds takes a fifth of the room that a moment's text does. Every index ends in the rowid anyway.
 _SCALE = (
     *(
         f"DROP INDEX {index}"
@@ -638,10 +638,10 @@ _SCALE = (
     "DROP TRIGGER work_order_notes_index",
     "DROP TABLE work_order_search",
     "DROP VIEW work_order_texts",
-    # What ends a text stands for a third character after its last two.
+    # A text ends in two line feeds, so that its last two characters begin trigrams, too.
     f"CREATE VIEW work_order_texts AS SELECT id, {_TEXT} AS text FROM work_orders",
-    # One index knows the words and their beginnings, the other every three characters that stand together; neither
-    # knows where: nothing asks for that, and the indexes are half the size.
+    # One index knows the words and their beginnings, the other every three adjacent characters. Neither knows where
+    # they are: nothing asks for that, and it makes the indexes half the size.
     """
     CREATE VIRTUAL TABLE work_order_search USING fts5 (
         text, content = 'work_order_texts', content_rowid = 'id', detail = 'none', columnsize = 0,
@@ -705,8 +705,8 @@ _SCALE = (
     """,
 )
 
-# What reports count is kept by the changes themselves, in columns that their indexes hold whole, and no generated ones:
-# SQLite would look each row up for those. That is why the indexes also name what their conditions fix.
+# Each change stores what reports count, in columns that the reports' indexes contain. They are not generated columns:
+# for those, SQLite would look up each row. That is why the indexes also name columns that their conditions fix.
 _INSIGHT = (
     """
     CREATE TABLE service_targets (
@@ -716,13 +716,13 @@ _INSIGHT = (
     )
     """,
     "INSERT INTO service_targets (priority) VALUES (1), (2), (3), (4)",
-    # Where the due time comes from; NULL with one that stands is by hand, too.
+    # Where the due time comes from; if there is one, NULL means by hand, too.
     "ALTER TABLE work_orders ADD COLUMN due_by TEXT CHECK (due_by IN ('hand', 'target'))",
     """
     ALTER TABLE work_orders ADD COLUMN held_since TEXT
         CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', held_since) IS held_since)
     """,
-    # When the work order was last finished, as far as it still is.
+    # When the work order was last finished, if it still is.
     """
     ALTER TABLE work_orders ADD COLUMN finished_at TEXT
         CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', finished_at) IS finished_at)
@@ -730,8 +730,9 @@ _INSIGHT = (
     "ALTER TABLE work_orders ADD COLUMN resolution_seconds INTEGER",
     "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
     "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
-    # What these four hold, as the history tells it. Each change of the status ends a spell of the old one, which began
-    # with the change before it or with the creation; spells after the last unfinished one were not reopened.
+    # What these columns contain, computed from the history. Each change of the status ends a spell of the old one,
+    # which began with the change before it or with the creation; spells after the last unfinished one were not
+    # reopened.
     """
     CREATE VIEW work_order_measures AS SELECT
         id,
@@ -836,7 +837,7 @@ _INSIGHT = (
 )
 
 # There is one row of settings. A message waits until it is sent, and then its row is removed; one that failed for good
-# stays. While a session is sending it, it is claimed; `was_transmitted` says that the server may know it already.
+# stays. While a session is sending it, it is claimed; `was_transmitted` says that the server may have it already.
 _MAIL = (
     """
     CREATE TABLE mail_settings (
@@ -875,8 +876,8 @@ _MAIL = (
     "CREATE INDEX outbox_by_work_order ON outbox (work_order_id, user_id)",
 )
 
-# `imported_files` tells that a file's content was imported before. The texts of an import are indexed before its work
-# orders are there, so that others don't have to wait for that; until then they stand in `texts_being_imported`.
+# `imported_files` tells whether a file's content was imported before. The texts of an import are indexed before its
+# work orders are inserted, so that others don't have to wait for that; until then they are in `texts_being_imported`.
 _EXCHANGE = (
     """
     CREATE TABLE imported_files (
@@ -1187,7 +1188,7 @@ _FORGET_TEXTS = (
 def staging(connection: Connection) -> Iterator[None]:
     """Attach an empty database of the connection's own as `staging`: a hidden file, removed at the end.
 
-    It lies on the disk, so that memory stays flat; what is in it is not safe from a power cut.
+    It is on the disk, so that memory use stays flat; its content does not survive a power cut.
     """
     with partial_files(connection.path) as (partial,):
         connection.execute("ATTACH ? AS staging", (str(partial),))
@@ -1200,7 +1201,7 @@ def staging(connection: Connection) -> Iterator[None]:
 
 
 def stage_schema(connection: Connection, kind: str, *names: str) -> None:
-    """Make the tables or views of these names, or the indexes of these tables, in `staging`, as they are here."""
+    """Create the tables or views of these names, or the indexes of these tables, in `staging`, as in the database."""
     rows = connection.execute(
         f"""
         SELECT sql FROM main.sqlite_master
@@ -1214,7 +1215,7 @@ def stage_schema(connection: Connection, kind: str, *names: str) -> None:
 
 @contextmanager
 def bulk(connection: Connection) -> Iterator[None]:
-    """Let the transactions inside insert rows without a look at what they refer to, and keep more pages in memory."""
+    """Let the transactions inside insert rows without checking what they refer to, and keep more pages in memory."""
     (cache_size,) = connection.execute("PRAGMA cache_size").fetchone()
     connection.execute(f"PRAGMA cache_size = -{BULK_CACHE_KIB}")
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -1227,9 +1228,9 @@ def bulk(connection: Connection) -> Iterator[None]:
 
 @contextmanager
 def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, int]]:
-    """Take so many ids of each table out of use, and yield by table the last id before them.
+    """Reserve this many ids of each table, and yield, by table, the last id before them.
 
-    If the block fails, they are given back where no others have followed and no text of theirs is indexed.
+    If the block fails, they are given back if no others have followed and no text of theirs is indexed.
     """
     last = {}
     with transaction(connection):
@@ -1258,8 +1259,8 @@ def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, in
 def indexed_texts(connection: Connection, progress: Callable[[int], None]) -> Iterator[None]:
     """Index the texts of what `staging` has, in short transactions, and take them out again if the block fails.
 
-    The block has to insert the work orders. `progress` gets the number of those indexed. What an import that was killed
-    has left in the indexes is taken out, and so is what another one that is running has put there: it then fails.
+    The block has to insert the work orders. `progress` gets the number of those indexed. What a killed import has left
+    in the indexes is removed, and so is what another running import has put there, which then fails.
     """
     _forget_texts(connection, 0, sys.maxsize)
     first, last = _ends(connection, "staging.work_orders")
@@ -1317,7 +1318,7 @@ def insert_staged(connection: Connection) -> None:
 
     The rows and the entries of their indexes are copied as they are: where both tables are alike and no trigger is in
     the way, SQLite does not even decode them (https://www.sqlite.org/src/doc/trunk/src/insert.c, xferOptimization).
-    What triggers do for a new row stands in the rows already, but for the counters and the full-text indexes.
+    The rows already contain what triggers set; only the counters and the full-text indexes are kept separately.
     """
     _check_texts(connection, _ends(connection, "staging.work_orders"))
     triggers = connection.execute(
@@ -1404,7 +1405,7 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
 
 
 def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return where what is derived from the work orders and their history differs from them: an empty list if nowhere.
+    """Return how the data derived from work orders and their history differs from them: an empty list if it does not.
 
     That is the full-text index, the counters, and what reports count.
     """

@@ -294,7 +294,7 @@ def _check_ending() -> None:
 
 @contextmanager
 def interruptible(work: Union[database.Connection, users.Stop]) -> Iterator[None]:
-    """Let Ctrl-C stop what is read inside, with sqlite3.OperationalError, or sent, with MailError."""
+    """Let Ctrl-C stop the reading inside, with sqlite3.OperationalError, or the sending, with MailError."""
     signal.signal(signal.SIGINT, lambda *_: work.interrupt())
     try:
         yield
@@ -304,7 +304,7 @@ def interruptible(work: Union[database.Connection, users.Stop]) -> Iterator[None
 
 @contextmanager
 def stoppable(connection: database.Connection, label: str) -> Iterator[Callable[[int], None]]:
-    """Let Ctrl-C cancel long work inside; what is yielded shows on a terminal how many rows are done."""
+    """Let Ctrl-C cancel the long work inside; yield a function that shows on a terminal how many rows are done."""
     stops: List[int] = []
     signal.signal(signal.SIGINT, lambda number, _: stops.append(number))
     connection.set_progress_handler(lambda: bool(stops), 100_000)
@@ -556,7 +556,7 @@ def print_error(error: object) -> None:
 
 
 def print_lines(texts: Iterable[str]) -> None:
-    """Print each text in a line or, where the terminal is narrower, in as many as it takes."""
+    """Print each text on one line or, if the terminal is too narrow, on as many as it takes."""
     for text in texts:
         print(*wrap(text, indent="", hanging="  "), sep="\n")
 
@@ -687,7 +687,7 @@ def _shown_columns(columns: Sequence[Column[T]], widths: Dict[Column[T], int], r
 
 
 def bar(part: float, width: int = 20) -> str:
-    """Return a bar for a share of the longest one, so wide; anything above zero gets at least one character."""
+    """Return a bar for a share of the longest one, in this width; anything above zero gets at least one character."""
     try:
         block = "\u2588"
         block.encode(sys.stdout.encoding)
@@ -801,7 +801,7 @@ class SessionScreen(Screen):
 
 
 def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
-    """Run a stack of screens that begins with `start`, until that one is left; `after_each` follows each option."""
+    """Run a stack of screens that begins with `start`, until that one is left; call `after_each` after each option."""
     stack: List[Screen] = []
     screen = start
     while True:
@@ -1535,7 +1535,7 @@ class ReportScreen(SessionScreen, Generic[R]):
         self.period = period
 
     def show(self) -> Sequence[Option[Any]]:
-        """Print the report as things stand now; what can do nothing is not among the options."""
+        """Print the report as things stand now, and return the options that have something to do."""
         if self.period:
             self.period = work_order.parse_period(self.period.name)  # which may last until now
         with interruptible(self.session.connection):
@@ -1550,7 +1550,7 @@ class ReportScreen(SessionScreen, Generic[R]):
         return [option for option in self.MENU if can_do.get(option.run, True)]
 
     def description(self) -> str:
-        """Return what is reported, and from when to when."""
+        """Return what is reported and for which period."""
         assert self.period
         return f"{self.heading}, {work_order.describe_period(self.session, self.period)}"
 
@@ -1577,7 +1577,7 @@ class ReportScreen(SessionScreen, Generic[R]):
         return ListScreen(self.session, Query(filters[column]))
 
     def ask_row(self) -> R:
-        """Ask for a row; many, which have just been shown, are not shown again."""
+        """Ask for a row; if there are many, they are not listed again, since the table has just shown them."""
         if len(self.rows) <= ROWS_PER_PAGE:
             return ask_choice("Row", self.rows, describe=row_name)
         return ask("Row (a name or its beginning)", lambda text: users.parse_name(self.rows, text, row_name))
@@ -1609,7 +1609,7 @@ def ask_period(current: Optional[Period] = None) -> Period:
 
 
 def bar_column(part: Callable[[T], float], room: int) -> Column[T]:
-    """Return a column of bars for a share of the longest one, scaled to the room that there is in the terminal."""
+    """Return a column of bars, each for a share of the longest one, scaled to the room in the terminal."""
     width = max(1, min(60, room))
     return Column("", lambda row: bar(part(row), width), rank=1)
 
@@ -1625,7 +1625,7 @@ class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
         self.grouping = grouping
 
     def description(self) -> str:
-        """Return what is reported by what, and from when to when."""
+        """Return what is reported, grouped by what, and for which period."""
         assert self.period
         return f"{self.heading} by {self.grouping}, {work_order.describe_period(self.session, self.period)}"
 
@@ -1642,11 +1642,11 @@ class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
             Column("Count", lambda row: f"{row.resolved:,}"),
             Column("Median", lambda row: seconds(row.median)),
             Column("Mean", lambda row: seconds(row.mean), rank=1),
-            Column("90%", lambda row: seconds(row.percentile_90), rank=6),
+            Column("90% in", lambda row: seconds(row.percentile_90), rank=6),
             Column("On time", lambda row: share(row.on_time), rank=5),
             Column("Reopened", lambda row: share(row.reopened), rank=4),
-            Column("Answer", lambda row: seconds(row.response_median), rank=3),
-            Column("In time", lambda row: share(row.response_on_time), rank=2),
+            Column("Response", lambda row: seconds(row.response_median), rank=3),
+            Column("In target", lambda row: share(row.response_on_time), rank=2),
         )
 
 
@@ -1663,7 +1663,7 @@ class BacklogScreen(ReportScreen[BacklogRow]):
     )
 
     def description(self) -> str:
-        """Return what is reported, and when it was so."""
+        """Return what is reported, and as of when."""
         return f"Backlog: what is unfinished now, {work_order.local_time(datetime.now(timezone.utc))}"
 
     def read(self) -> Sequence[BacklogRow]:
@@ -1691,9 +1691,9 @@ class BacklogScreen(ReportScreen[BacklogRow]):
             print_table(self.oldest_columns, self.backlog.oldest[: self.room_for_oldest()])
 
     def room_for_oldest(self) -> int:
-        """Return how many of the oldest fit the terminal, one at least."""
+        """Return how many of the oldest fit the terminal, at least one."""
         texts = [*wrap(self.description(), indent=""), *wrap(self.definition, indent="")]
-        others = 7  # an empty line, the headings of the tables, what stands between them, the menu and the prompt
+        others = 7  # an empty line, the headings of the tables, the line between them, the menu and the prompt
         room = terminal_size().lines - len(texts) - len(self.rows) - others
         return max(1, room) if sys.stdout.isatty() else len(self.backlog.oldest)
 
@@ -1714,7 +1714,7 @@ class WeeklyFlowScreen(ReportScreen[Week]):
         return work_order.weekly_flow(self.session, self.period)
 
     def columns(self) -> Sequence[Column[Week]]:
-        """Return the columns of its table, with bars to one scale where there is room."""
+        """Return the columns of its table, with bars on the same scale where there is room."""
         return (
             Column("Week", lambda row: row.name),
             Column("Created", lambda row: f"{row.created:,}"),
@@ -1726,19 +1726,19 @@ class WeeklyFlowScreen(ReportScreen[Week]):
         )
 
     def bar_column(self, number: Callable[[Week], int]) -> Column[Week]:
-        """Return a column of bars; the longest is that of the greatest number of both columns."""
+        """Return a column of bars; the longest stands for the greatest number in both columns."""
         longest = max(max(row.created, row.resolved) for row in self.rows) or 1
         return bar_column(lambda row: number(row) / longest, (terminal_size().columns - 52) // 2)
 
 
 class WorkloadScreen(ReportScreen[Workload]):
-    """Who has how much."""
+    """How much each assignee has."""
 
     heading = "Workload by assignee"
     definition = work_order.WORKLOAD
 
     def read(self) -> Sequence[Workload]:
-        """Return a row for each assignee, and nobody's."""
+        """Return a row for each assignee, and one for nobody."""
         assert self.period
         return work_order.workload(self.session, self.period)
 
@@ -1757,9 +1757,9 @@ class WorkloadScreen(ReportScreen[Workload]):
 
 
 class ServiceTargetsScreen(SessionScreen):
-    """What is promised, for managers; admins change it."""
+    """What is promised; managers can see it, and admins can change it."""
 
-    heading = "Service targets, in hours from the creation"
+    heading = "Service targets, in hours from creation"
     needs = Action.REPORTS
 
     def show(self) -> Sequence[Option[Any]]:
@@ -1776,16 +1776,16 @@ class ServiceTargetsScreen(SessionScreen):
         return options
 
     def change_target(self) -> None:
-        """Promise something else for a priority."""
+        """Change the service target of a priority."""
         priority = ask_choice("Priority", tuple(Priority))
         (current,) = (target for target in self.targets if target.priority is priority)
         target = ServiceTarget(
             priority,
-            ask_hours("Hours to the first response", current.response_hours),
-            ask_hours("Hours to the resolution", current.resolution_hours),
+            ask_hours("Hours to first response", current.response_hours),
+            ask_hours("Hours to resolution", current.resolution_hours),
         )
         is_changed = work_order.set_service_target(self.session, target)
-        done = f"Service target of priority {priority} is now: {work_order.describe_target(target)}."
+        done = f"Service target for priority {priority} is now: {work_order.describe_target(target)}."
         print(done if is_changed else "Nothing changed.")
 
     MENU: ClassVar[Sequence[Option["ServiceTargetsScreen"]]] = (
@@ -2098,7 +2098,7 @@ class MailScreen(SessionScreen):
         return options
 
     def change_settings(self) -> None:
-        """Say which mail server takes the messages; without one there are no further questions."""
+        """Ask which mail server takes the messages and, if there is one, for the other settings; save them."""
         old, _ = users.mail_state(self.session)
         host = ask("SMTP host", users.parse_mail_host, Default(old.host, old.host or NONE))
         new = ask_mail_settings(old, host) if host else old._replace(host=None)
@@ -2120,9 +2120,13 @@ class MailScreen(SessionScreen):
         return OutboxScreen(self.session)
 
     def send_now(self) -> None:
-        """Try every message that waits, whatever its pause."""
+        """Try every waiting message, even if its pause is not over."""
         sent = users.send_now(self.session)
-        print("Sending goes on in the background." if sent is None else f"{users.describe_sent(sent)}.")
+        if sent is None:
+            print("Sending continues in the background.")
+            return
+        _, count = users.mail_state(self.session)
+        print(f"{users.describe_sent(sent)}; {users.describe_outbox(count)}.")
 
     MENU: ClassVar[Sequence[Option["MailScreen"]]] = (
         Option(1, "Settings", change_settings, Action.MAIL),
@@ -2136,7 +2140,7 @@ class MailScreen(SessionScreen):
 def ask_mail_settings(old: MailSettings, host: str) -> MailSettings:
     """Ask for the rest of the settings; an empty answer keeps what is set, the password too, which is never shown.
 
-    Another host is not to get the password of the one before.
+    A new host must not get the old one's password.
     """
     password = old.password if host == old.host else None
     return MailSettings(
@@ -2173,7 +2177,7 @@ class OutboxScreen(PagedScreen[None, Message]):
         return users.outbox(self.session, seen[-1] if seen else None, limit)
 
     def print_rows(self, rows: Sequence[Message]) -> None:
-        """Print the messages, under each its reason in one line."""
+        """Print the messages, each with its reason below it on one line."""
         width = terminal_size().columns - 6  # else print_table would break it
         print_table(
             self.columns, rows, below=lambda row: [fit(printable(row.reason), width).rstrip()] if row.reason else []
@@ -2185,7 +2189,7 @@ class OutboxScreen(PagedScreen[None, Message]):
 
 
 class DataScreen(SessionScreen):
-    """Backups, exports, imports, the audit log, what was deleted, and mail."""
+    """Backups, exports, imports, deleted work orders, the audit log, and mail."""
 
     heading = "Data and audit"
 
@@ -2214,16 +2218,16 @@ class DataScreen(SessionScreen):
         print(f"{work_order.quantity_of_all(total)} imported from {printable(file)}.")
 
     def ask_about_import(self, dry_run: DryRun) -> Tuple[bool, bool]:
-        """Ask whether to create accounts for requesters and to drop assignees, where need be, and whether to import."""
+        """Ask whether to create accounts for requesters and to drop assignees, where needed, and whether to import."""
         people, no = dry_run.requesters.total, Default(False, "no")
         creates_accounts = drops_assignees = False
         if people:
             question = f"Create {people:,} deactivated account{'' if people == 1 else 's'}?"
             creates_accounts = ask(question, users.parse_yes_or_no, no)
         if dry_run.assignees.total:
-            drops_assignees = ask("Set unknown or unfit assignees to nobody?", users.parse_yes_or_no, no)
+            drops_assignees = ask("Set unknown or ineligible assignees to nobody?", users.parse_yes_or_no, no)
         left_out = work_order.count_left_out(self.session, dry_run, creates_accounts, drops_assignees)
-        question = f"Leave out {left_out:,} wrong line{'' if left_out == 1 else 's'}?"
+        question = f"Leave out {left_out:,} wrong row{'' if left_out == 1 else 's'}?"
         if left_out and not ask(question, users.parse_yes_or_no, no):
             raise Cancelled
         confirm(f"{work_order.quantity_of_all(dry_run.good + dry_run.wrong - left_out)} will be created.")

@@ -69,12 +69,12 @@ MERGED_SECONDS = 60
 ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRIED_FOR = 60, 4 * 60 * 60, timedelta(days=3)
 TEST_SECONDS = 10
-# Sending may hold up a prompt or the end of the program for so long; the last seconds of that begin no other message.
+# For how long sending may hold up a prompt or the end of the program, and its last part, in which no message is begun.
 PROMPT_SECONDS, LAST_SECONDS = 0.6, 0.3
 MAILER_SECONDS = 60  # between looking for messages whose pause is over
 POLL_SECONDS = 0.05  # between looking whether to stop waiting for a server
 LONGEST_REASON, LONGEST_CREDENTIAL = 300, 1000
-LONGEST_DIALOGUE = 200  # lines that a server may say about a message: it has 10 to say
+LONGEST_DIALOGUE = 200  # lines that a server may send in reply to a message: it needs about 10
 
 
 # Errors
@@ -100,9 +100,9 @@ class SessionEndedError(ApplicationError):
 
 
 def plain_text(text: str) -> str:
-    """Return the text in Unicode's form NFC, its lines ended as here, without space around it.
+    """Return the text in Unicode's form NFC, with line feeds as line ends, without space around it.
 
-    Raises InvalidInputError for what is no text.
+    Raises InvalidInputError for what is not text.
     """
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInputError("A text cannot contain NUL or an incomplete character.")
@@ -584,8 +584,8 @@ def _insert(connection: Connection, username: str, password_hash: str, role: Rol
 def username_from_name(name: str) -> str:
     """Return the username that a name stands for: itself, or the name without accents and in lower case.
 
-    Each run of other characters becomes a dot: `Anna Maria Ü.` is anna.maria.u. Raises InvalidInputError where that
-    leaves no username.
+    Each run of other characters becomes a dot: `Anna Maria Ü.` is anna.maria.u. Raises InvalidInputError if the result
+    is not a username.
     """
     if re.fullmatch(r"[A-Za-z0-9._-]{2,32}", name):
         return parse_username(name)
@@ -594,11 +594,11 @@ def username_from_name(name: str) -> str:
     try:
         return parse_username(username)
     except InvalidInputError as error:
-        raise InvalidInputError(f'No username can be made of the name "{name[:40]}". {error}') from error
+        raise InvalidInputError(f'No username can be made from the name "{name[:40]}". {error}') from error
 
 
 def add_deactivated(connection: Connection, admin: User, accounts: Iterable[Tuple[int, str]]) -> None:
-    """Create deactivated accounts of users by their ids and usernames, inside the transaction that needs them.
+    """Create deactivated accounts, with the role user, with these ids and usernames, inside the caller's transaction.
 
     No password fits them: once reactivated, they need a new one. Raises sqlite3.IntegrityError for a username in use.
     """
@@ -1016,7 +1016,7 @@ def check_database(session: Session) -> List[str]:
 
 
 class Security(str, Enum):
-    """How the connection to the mail server is encrypted: from a command on, from the beginning, or not at all."""
+    """How the connection to the mail server is encrypted: after STARTTLS, from the beginning, or not at all."""
 
     STARTTLS = "starttls"
     TLS = "tls"
@@ -1038,7 +1038,7 @@ class MailSettings(NamedTuple):
 
 
 class Stage(IntEnum):
-    """What an attempt to send a message is at; the connection includes encryption, login and the sender."""
+    """How far an attempt to send a message has come; the connection includes encryption, login and the sender."""
 
     CONNECTION = 1
     RECIPIENT = 2
@@ -1048,7 +1048,7 @@ class Stage(IntEnum):
 class MailError(ApplicationError):
     """A message was not sent; `stage` is how far the attempt came.
 
-    Another attempt is of no use if it `is_final`, and neither is one to send another message now if it `concerns_all`.
+    If it `is_final`, trying again is no use; if it `concerns_all`, neither is trying another message now.
     """
 
     def __init__(self, reason: str, stage: Stage, is_final: bool = False, is_late: bool = False) -> None:
@@ -1061,7 +1061,7 @@ def parse_mail_host(text: str) -> Optional[str]:
     """Return the name or IP address of a mail server, or None for `none`. Raises InvalidInputError."""
     if text.lower() == NONE:
         return None
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", text):
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*", text):
         raise InvalidInputError("A mail server is a name such as smtp.example.org, an IP address, or none.")
     return text
 
@@ -1089,7 +1089,7 @@ def parse_credential(text: str) -> Optional[str]:
 
 
 def change_mail_settings(session: Session, settings: MailSettings) -> None:
-    """Store the settings; what has waited for too long while there was no mail server fails, if there is one now.
+    """Store the settings; if they turn mail on, messages that have waited for too long without it fail.
 
     Raises PermissionDeniedError to all but admins, InvalidInputError without a sender.
     """
@@ -1156,7 +1156,7 @@ class Message(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What somebody is to hear about a change: its work order, how the subject ends, if in a status, and the text."""
+    """What somebody is told about a change: its work order, how the subject ends, whether in a status, and the text."""
 
     work_order_id: int
     title: str
@@ -1168,8 +1168,8 @@ class Notice(NamedTuple):
 def put_in_outbox(connection: Connection, recipient: User, notice: Notice) -> None:
     """Write a message about a change, inside the transaction that makes the change.
 
-    It becomes part of one about the same work order of the last minute if that was not transmitted yet; the subject
-    then ends in the last status, if there is one.
+    If there is one about the same work order from the last minute that was not transmitted yet, it is added to that;
+    the subject then ends in the latest status, if there is one.
     """
     at = datetime.now(timezone.utc)
     values = {**notice._asdict(), "user_id": recipient.id, "at": utc_text(at)}
@@ -1299,7 +1299,7 @@ class Stop:
 
 
 class Mailer:
-    """Sends what is due in the background, on a connection of its own, from the first time that mail is on.
+    """Sends due messages in the background, on a connection of its own, once mail is on for the first time.
 
     It prints nothing; an unexpected error goes to `log`.
     """
@@ -1310,7 +1310,7 @@ class Mailer:
         self._stop = Stop()
 
     def wake(self) -> None:
-        """Have sent what is due, if anything is; this takes no time and raises nothing."""
+        """Have the due messages sent in the background; this takes no time and raises nothing."""
         with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: then at the next call
             if not self._thread:
                 if not self._is_mail_on():
@@ -1324,7 +1324,7 @@ class Mailer:
             self._woken.set()
 
     def finish(self) -> None:
-        """Give what was saved last its chance, and wait for what is being sent, but no longer than a person should."""
+        """Try to send what was saved last, and wait for what is being sent, but no longer than a person should."""
         self._stop.moment = time.monotonic() + PROMPT_SECONDS
         if self._thread:
             self._woken.set()
@@ -1349,12 +1349,12 @@ class Mailer:
                 _send_from(self._connection.path, due_only=True, stop=self._stop)
             except sqlite3.Error:
                 pass  # busy, full, or gone: the next time may be better
-            except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to mend
+            except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to fix
                 self._log()
 
 
 def send_now(session: Session) -> Optional[int]:
-    """Try each message that waits, whatever its pause; return how many were sent, or None if that takes its time.
+    """Try each waiting message, even if its pause is not over; return how many were sent, or None if that takes long.
 
     It then goes on in the background. Raises PermissionDeniedError to all but admins, ApplicationError without a mail
     server.
@@ -1385,8 +1385,8 @@ def send_test_message(session: Session, to: str, stop: Stop) -> str:
 def send_waiting(connection: Connection, due_only: bool = False, stop: Optional[Stop] = None) -> int:
     """Try each message that waits, or each that is due, once; return how many were sent.
 
-    Each is claimed before, so that nobody else sends it too. No transaction is open while the mail server is talked
-    to. What concerns all of them, such as no connection, ends this for all.
+    Each is claimed first, so that nobody else sends it too. No transaction is open while talking to the mail server. A
+    failure that concerns all messages, such as no connection, ends this.
     """
     settings, sent, last_id, stop = _mail_settings(connection), 0, 0, stop or Stop()
     while settings.host and stop.seconds_left() > LAST_SECONDS:
@@ -1420,7 +1420,7 @@ class Claim(NamedTuple):
 
 
 def _claim_next(connection: Connection, after_id: int, due_only: bool) -> Optional[Claim]:
-    """Claim the next message that waits and nobody else is sending, and remove what nobody is to have any more."""
+    """Claim the next waiting message that nobody else is sending, and remove those that nobody may get any more."""
     while True:
         with transaction(connection):
             moment = datetime.now(timezone.utc)
@@ -1440,7 +1440,7 @@ def _claim_next(connection: Connection, after_id: int, due_only: bool) -> Option
                 return None
             address = _address(connection, row)
             if address:
-                # A claim that has expired was somebody's who was killed: the message may have been transmitted.
+                # An expired claim is that of a session that was killed: the message may have been transmitted.
                 connection.execute(
                     """
                     UPDATE outbox SET was_transmitted = was_transmitted OR claimed_until IS NOT NULL, claimed_until = ?
@@ -1492,7 +1492,7 @@ def _postpone_rest(connection: Connection, after_id: int, due_only: bool, error:
 
 
 def _postpone(connection: Connection, error: MailError, condition: str, values: Mapping[str, object]) -> None:
-    """Write down why messages were not sent, and let each pause, longer each time, until it has failed for good."""
+    """Record why messages were not sent; each pauses, longer each time, until it has failed for good."""
     moment = datetime.now(timezone.utc)
     with transaction(connection):
         connection.execute(
@@ -1521,7 +1521,7 @@ def _postpone(connection: Connection, error: MailError, condition: str, values: 
 
 
 def _remove_sent(connection: Connection, claim: Claim) -> None:
-    """Remove a message that was sent, with more patience than a person has: otherwise it would be sent again."""
+    """Remove a message that was sent, trying longer than for a person who waits: otherwise it would be sent again."""
     for _ in range(RECORDING_ATTEMPTS):
         with suppress(sqlite3.OperationalError):
             with transaction(connection):
@@ -1530,8 +1530,8 @@ def _remove_sent(connection: Connection, claim: Claim) -> None:
 
 
 def _send_from(path: Path, due_only: bool = False, stop: Optional[Stop] = None) -> int:
-    # Not connect(), which opens the file besides SQLite: closing it would drop the locks of the whole process
-    # (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
+    # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     with closing(database.open_file(path)) as connection:
         is_needed = not due_only or is_mail_due(connection)
         return send_waiting(connection, due_only, stop) if is_needed else 0
@@ -1557,9 +1557,9 @@ def _check_mail_is_on(settings: MailSettings) -> None:
 
 
 def _notification(settings: MailSettings, claim: Claim) -> bytes:
-    """Return the message about a work order; those of one work order refer to the same one, as answers do.
+    """Return the message about a work order; those about one work order refer to the same one, as replies do.
 
-    Raises MailError, a final one, for what cannot be a message or an address, as only other tools write it.
+    Raises a final MailError for what cannot be a message or an address, which only other tools can have written.
     """
     from email.errors import MessageError
 
@@ -1610,7 +1610,7 @@ def _compose(
     return message.as_bytes(policy=message.policy.clone(max_line_length=998))  # RFC 5322, section 2.1.1
 
 
-_FOOTER = "\n-- \nTo hear no more of work orders, choose My account > Change email and answer none.\n"
+_FOOTER = "\n-- \nTo stop getting these messages, choose My account > Change email and answer none.\n"
 
 
 def _encoded_words(text: str) -> str:
@@ -1638,7 +1638,7 @@ class Attempt:
         self._is_over = False
 
     def answer(self, seconds: float, stop: Stop) -> str:
-        """Return the mail server's answer. Raises MailError, when it is to stop or after so many seconds too."""
+        """Return the mail server's answer. Raises MailError, also if told to stop or after `seconds`."""
         try:
             answer = _within(seconds, self._transmit, stop)
         finally:
@@ -1719,7 +1719,7 @@ def _answer(code: int, words: Union[bytes, str]) -> str:
 
 @contextmanager
 def _mail_client(host: str, connection: "socket.socket") -> Iterator["smtplib.SMTP"]:
-    """Speak SMTP on the connection, and take leave without waiting for an answer."""
+    """Speak SMTP on the connection, and quit without waiting for an answer."""
     import smtplib
 
     class Client(smtplib.SMTP):
@@ -1743,13 +1743,13 @@ def _mail_client(host: str, connection: "socket.socket") -> Iterator["smtplib.SM
 
 
 class _Answers:
-    """The lines that a mail server says, up to LONGEST_DIALOGUE: it might never end."""
+    """The lines that a mail server sends, up to LONGEST_DIALOGUE: it might never stop."""
 
     def __init__(self, lines: BinaryIO) -> None:
         self._lines, self._left = lines, LONGEST_DIALOGUE
 
     def readline(self, limit: int) -> bytes:
-        """Return the next line, or none where the server has said too much."""
+        """Return the next line, or none if the server has sent too many."""
         self._left -= 1
         return self._lines.readline(limit) if self._left >= 0 else b""
 
@@ -2007,7 +2007,7 @@ def _remove_old_failures(connection: Connection, username: str) -> None:
     connection.execute(
         "DELETE FROM password_failures WHERE name_hash = ? AND last_failed_at < ?", (_name_hash(username), oldest)
     )
-    # Of the others so many at most that nobody waits for it; the next login goes on.
+    # Only a limited number of the others, so that nobody has to wait; the next login continues.
     connection.execute(
         """
         DELETE FROM password_failures WHERE (name_hash, client) IN (

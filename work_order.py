@@ -1,6 +1,6 @@
-"""Work orders: their fields, who may change them, how they are found, their history, and how they go out and in.
+"""Work orders: their fields, who may change them, how they are found, their history, reports, export and import.
 
-`python work_order.py` sends the messages about them that wait.
+`python work_order.py` sends the waiting messages about them.
 """
 
 import os
@@ -57,8 +57,8 @@ MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
 # others looked up, weeks.
 SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 500, 13
 SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
-SORTED_AT_MOST = 15_000  # hits of a search; where there are more, each row in the list's order is looked up instead
-TERMS_AT_MOST = 100  # that a beginning stands for in a search
+SORTED_AT_MOST = 15_000  # hits of a search; if there are more, each row is looked up in the list's order instead
+TERMS_AT_MOST = 100  # words that a beginning may stand for in a search
 
 V = TypeVar("V")
 
@@ -153,7 +153,7 @@ class DueBy(str, Enum):
 class WorkOrder(NamedTuple):
     """A row of work_orders with the usernames of its people; times are UTC.
 
-    `due_by` is what has set the due time, `none` too, and `held_since` when the present time On Hold began. `urgency`,
+    `due_by` is what set the due time, even to none, and `held_since` when the present hold began. `urgency`,
     `is_finished` and `due_rank` are what lists are sorted by, lowest first: those without a due date come last.
     """
 
@@ -184,7 +184,7 @@ class WorkOrder(NamedTuple):
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it should have been finished by now; one that came from a target does not run out On Hold."""
+        """Whether it should have been finished by now; a due time that came from a target does not run out On Hold."""
         stopped_at = self.held_since if self.due_by is DueBy.TARGET else None
         moment = stopped_at or datetime.now(timezone.utc)
         return self.due_at is not None and not self.status.is_finished and self.due_at < moment
@@ -258,7 +258,7 @@ def _moment(text: Optional[str]) -> Optional[datetime]:
 
 
 def _due_by(text: Optional[str], due_at: Optional[str]) -> Optional[DueBy]:
-    """Return what has set the due time; one that stands and does not say so was set by hand."""
+    """Return what set the due time; if there is one and nothing says what set it, it was set by hand."""
     return DueBy(text) if text else DueBy.HAND if due_at else None
 
 
@@ -724,9 +724,9 @@ class ServiceTarget(NamedTuple):
 
 
 SERVICE_TARGETS = (
-    "A work order gets its due date from the target of its priority when it is created, and again when its priority is "
-    "changed; time On Hold moves it by as long. A due date that was set by hand stays. A change of a target does not "
-    "touch existing due dates."
+    "A work order gets its due date from the target for its priority when it is created, and again when its priority "
+    "changes; time On Hold postpones it by the same amount. A due date set by hand stays. Changing a target does not "
+    "affect existing due dates."
 )
 
 
@@ -777,7 +777,7 @@ def _due_at(created_at: datetime, hours: Optional[int], held_seconds: float = 0)
 
 
 def _follow_priority(connection: Connection, user: User, old: WorkOrder, priority: Priority, at: str) -> None:
-    """Let the new priority's targets stand for the old one's; a due time that was set by hand stays."""
+    """Replace the old priority's targets with the new one's; a due time that was set by hand stays."""
     target = _service_target(connection, priority)
     connection.execute("UPDATE work_orders SET response_hours = ? WHERE id = ?", (target.response_hours, old.id))
     if old.due_by is not DueBy.HAND:
@@ -802,7 +802,7 @@ def _move_due_date(connection: Connection, user: User, old: WorkOrder, due_at: O
 
 
 def _held_seconds(connection: Connection, work_order: WorkOrder) -> int:
-    """Return for how long the work order was On Hold, without a hold that has not ended."""
+    """Return for how long the work order was On Hold, not counting a hold that has not ended."""
     (seconds,) = connection.execute(
         """
         SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
@@ -917,7 +917,7 @@ class Count(str, Enum):
     """What a report counts in a period."""
 
     CREATED = "created"
-    RESOLVED = "resolved"  # where that still stands
+    RESOLVED = "resolved"  # and still so
     CHANGED_TO_RESOLVED = "changed to Resolved"  # whatever came later
     REOPENED = "reopened"
     UNFINISHED = "unfinished"  # at the end of the period
@@ -927,7 +927,7 @@ class Count(str, Enum):
 
 
 class Counted(NamedTuple):
-    """What a number of a report counts, from when on ("" for the very beginning) and before when, UTC as stored."""
+    """What a number in a report counts, from `begin` ("" for the very beginning) until before `end`, UTC as stored."""
 
     what: Count
     begin: str
@@ -992,8 +992,8 @@ class Page(NamedTuple):
 class Order(NamedTuple):
     """An order of the list: its columns, their direction, and what to read from where many rows match.
 
-    One by ids, which is how tables and full-text indexes have their rows, has the condition that an id is among those
-    that come soon after another one.
+    An order by id, which is how tables and full-text indexes have their rows, also has the condition that an id is
+    among those that come soon after another one.
     """
 
     columns: Tuple[str, ...]
@@ -1020,7 +1020,7 @@ _ORDERS: Mapping[Sort, Order] = {
 def search(session: Session, text: str) -> Query:
     """Return the query for the work orders that contain all words of the text, whole or as beginnings.
 
-    Where there is none, it is the query for those that contain the text anywhere. Raises InvalidInputError above 200
+    If there are none, it is the query for those that contain the text anywhere. Raises InvalidInputError above 200
     characters.
     """
     if len(text) > MAXIMUM_SEARCH:
@@ -1116,8 +1116,8 @@ class _Selection(NamedTuple):
     """What a query asks for and somebody may see.
 
     The condition that the rows have to meet, with the values bound in it; the column by whose index they are found, if
-    it is that of a filter; what the full-text indexes have to match; and how many rows the first of these has, up to
-    one above SORTED_AT_MOST, where that matters.
+    a filter has one; what the full-text indexes have to match; and how many rows the first of these has, up to one
+    above SORTED_AT_MOST, where that matters.
     """
 
     query: Query
@@ -1133,7 +1133,7 @@ class _Selection(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """From where to read a selection, what is the id there, on which condition, and the values to bind."""
+    """Where to read a selection from, what its id is called there, the condition, and the values to bind."""
 
     source: str
     row_id: str
@@ -1148,7 +1148,7 @@ def _selection(session: Session, user: User, query: Query) -> _Selection:
         (
             (True, "work_orders.deleted_at IS NULL", ()),
             *equalities[:1],
-            # A plus sign keeps SQLite from the index of what rules out less.
+            # A plus sign keeps SQLite from using the index of a condition that rules out less.
             *((True, f"+{sql}", values) for _, sql, values in equalities[1:]),
             *_filter_conditions(query.filter),
             (query.filter.changed, *_changed_by_others(session, user)),
@@ -1177,7 +1177,7 @@ def _equalities(filter: Filter, own: Optional[int]) -> Sequence[Tuple[object, st
 
 def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[object]]]:
     this_week = "due_at >= ? AND due_at < ?"
-    if not filter.is_unfinished:  # the index of due dates in which the finished ones are, too
+    if not filter.is_unfinished:  # the index of due dates that includes the finished ones
         this_week = "is_finished IN (0, 1) AND due_rank >= ? AND due_rank < ?"
     return (
         (filter.is_unfinished or filter.due is Due.OVERDUE, "urgency < 4", ()),
@@ -1190,7 +1190,7 @@ def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[o
     )
 
 
-# As WorkOrder.is_overdue. Those few ids are read from an index of their own, so that others need no more columns.
+# As in WorkOrder.is_overdue. The few excluded ids have an index of their own, so that others need no more columns.
 _RUNS_OUT = """
     work_orders.id NOT IN (
         SELECT id FROM work_orders INDEXED BY work_orders_stopped
@@ -1237,9 +1237,9 @@ def _this_week() -> Tuple[str, str]:
 
 
 def _plan(selection: _Selection, total: int = 0) -> _Plan:
-    """Return from where to read, given how many rows match; without that hint SQLite would sort or read too much.
+    """Return where to read from, given how many rows match; without that hint, SQLite would sort or read too much.
 
-    Where many rows match, walking the order's index meets them soon; fewer are faster to sort.
+    If many rows match, walking the order's index soon finds enough of them; fewer are faster to sort.
     """
     query, order = selection.query, selection.order
     if selection.texts:
@@ -1261,8 +1261,8 @@ def _by_text(selection: _Selection) -> _Plan:
 
 
 def _by_row(selection: _Selection, source: str) -> _Plan:
-    """Return the plan that goes through the work orders and asks for the words of each."""
-    # What the index of trigrams would answer, the condition finds out by itself.
+    """Return the plan that goes through the work orders and looks up the words of each."""
+    # The condition by itself finds out what the index of trigrams would answer.
     texts = {index: match for index, match in selection.texts.items() if index == _WORDS}
     joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = work_orders.id" for index in texts)
     return _Plan(source + joined, "work_orders.id", *_with_texts(selection, texts))
@@ -1279,7 +1279,7 @@ def _with_texts(selection: _Selection, texts: Mapping[str, str]) -> Tuple[str, L
 def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
     """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
 
-    Where more match, the overdue ones in a search, among what others have changed or behind a report are not counted:
+    If more match, the overdue ones are not counted in a search, among what others have changed, or behind a report:
     finding them would mean reading every match.
     """
     plan, limit = _plan(selection), COUNTED_AT_MOST + 1
@@ -1342,7 +1342,7 @@ def _read(
     """Return up to `limit` of the rows in the selection's order that follow `after`, without the ids in `seen`."""
     order, plan = selection.order, _plan(selection, total)
     columns = _columns(selection, plan)
-    # Where few match, a plus sign keeps SQLite from walking the order to its end for them.
+    # If few match, a plus sign keeps SQLite from walking the whole order to find them.
     is_of_filter = selection.query.sort is Sort.URGENCY and not selection.query.filter.due
     if total <= COUNTED_AT_MOST and not selection.texts and not is_of_filter:
         columns = [f"+{column}" for column in columns]
@@ -1364,7 +1364,7 @@ def _read(
     found = _fetch(connection, ordered.format(f"{condition} AND {order.soon}"), soon, limit, seen)
     if len(found) == limit:
         return found
-    # Where none of many comes soon, as among the unfinished ones from the oldest on, their ids are sorted.
+    # If too few of many come soon, as with the unfinished ones when sorted by oldest, their ids are sorted.
     ids = f"SELECT id FROM work_orders WHERE {condition} ORDER BY id {order.direction} LIMIT {limit + len(seen)}"
     return _fetch(connection, ordered.format(f"work_orders.id IN ({ids})"), values, limit, seen)
 
@@ -1395,7 +1395,7 @@ _WORDS, _TRIGRAMS = "work_order_search", "work_order_trigrams"
 
 
 def _is_word(text: str) -> bool:
-    """Return whether the index of words takes the text for one; letters that are younger than SQLite's may not be."""
+    """Return whether the index of words takes the text for one; newer letters may be unknown to SQLite."""
     return all(unicodedata.ucd_3_2_0.category(character)[0] in "LN" for character in text)
 
 
@@ -1418,10 +1418,10 @@ def _text_indexes(connection: Connection, query: Query) -> Dict[str, str]:
 
 
 def _word_expression(connection: Connection, word: str) -> str:
-    """Return what matches a word and those that begin with it.
+    """Return what matches a word and the words that begin with it.
 
-    The index has the beginnings of up to three letters. For a longer one FTS5 would collect all that it finds before it
-    returned the first, but it merges the lists of single words as it goes.
+    The index has the beginnings of up to three letters. For a longer one, FTS5 would collect all hits before returning
+    the first, but the lists of whole words it merges as it goes.
     """
     if len(word) > 3:
         words = _terms_beginning_with(connection, _WORDS, _as_indexed(word))
@@ -1450,7 +1450,7 @@ def _trigram_expression(connection: Connection, text: str) -> str:
 
 
 def _has_usual_capitals(text: str) -> bool:
-    """Return whether each letter has one capital and one small form, which SQLite is old enough to know."""
+    """Return whether each letter has one capital and one small form, and is old enough for SQLite to know it."""
     forms = {form for character in text for form in (character, character.lower(), character.upper())}
     return all(
         len(form) == 1 and form.upper().lower() == form.lower() and unicodedata.ucd_3_2_0.category(form) != "Cn"
@@ -1464,7 +1464,7 @@ def _lower(characters: Iterable[str]) -> str:
 
 
 def _terms_beginning_with(connection: Connection, index: str, beginning: str) -> List[str]:
-    """Return the terms of the index that begin so, up to one above TERMS_AT_MOST."""
+    """Return the terms of the index that begin with this, up to one above TERMS_AT_MOST."""
     # A DISTINCT would read every place where a term stands.
     rows = connection.execute(
         f"""
@@ -1640,7 +1640,7 @@ def summary(session: Session) -> List[StatusCount]:
 # What reports count
 
 
-# Written as in the partial indexes, so that SQLite sees that those hold the rows.
+# Written as in the conditions of the partial indexes, so that SQLite sees that it can use those.
 _FINISHED, _UNFINISHED = "('Resolved', 'Cancelled')", "('Open', 'In Progress', 'On Hold')"
 _TO_FINISHED = f"field = 'status' AND new_value IN {_FINISHED}"
 _FROM_FINISHED = f"field = 'status' AND old_value IN {_FINISHED}"
@@ -1697,7 +1697,7 @@ def _counted_condition(counted: Counted) -> Tuple[str, List[object]]:
 
 
 class Period(NamedTuple):
-    """A period of a report: a name that parse_period takes, when it begins (None: with the first work order), and ends.
+    """A period of a report: a name that parse_period takes, its beginning (None: the first work order) and its end.
 
     It holds its beginning and not its end. Moments are UTC.
     """
@@ -1739,14 +1739,14 @@ def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
         days = datetime.fromisoformat(first), datetime.fromisoformat(last) + timedelta(days=1)
         begin, end = (day.astimezone(timezone.utc) for day in days)
     except (ValueError, OverflowError):
-        raise InvalidInputError("A period runs from a day to a day, such as 2026-01-01 to 2026-03-31.") from None
+        raise InvalidInputError("A period runs from one day to another, such as 2026-01-01 to 2026-03-31.") from None
     if not (begin < end and begin < latest and days[0].year >= 2000):
-        raise InvalidInputError("A period runs from a day since 2000 that has begun to one that is not before it.")
+        raise InvalidInputError("A period begins in 2000 or later but not in the future, and does not end before that.")
     return Period(f"{first} to {last}", begin, min(end, latest))
 
 
 class ReportRow(Protocol):
-    """A row of any report: its name, and by the names of its numbers the filters for the work orders behind them."""
+    """A row of any report: its name, and for each of its numbers the filter for the work orders behind it."""
 
     @property
     def name(self) -> str: ...
@@ -1801,11 +1801,11 @@ class _Times:
 
 
 RESOLUTION_TIMES = (
-    "Count is what was resolved in the period and still is. Its time runs from the creation, day and night, less the "
-    "time On Hold and any time Resolved or Cancelled before a reopening; 90% of them took no longer than what stands "
-    "under 90%. On time: of those with a due date. Reopened: of all that were changed to Resolved in the period and "
-    "are not Cancelled, those reopened since. Answer: the median time to the first comment, assignment or change of "
-    "status by anyone but the requester; in time: of the answers with a target. Deleted work orders count nowhere."
+    "Count: work orders resolved in the period that still are. Their time runs from creation, day and night, less the "
+    "time On Hold and any time Resolved or Cancelled before a reopening; 90% of them took no longer than 90% in "
+    "says. On time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
+    "Cancelled, those reopened since. Response: the median time to the first comment, assignment or change of status "
+    "by anyone but the requester; in target: of the responses with a target. Deleted work orders are not counted."
 )
 
 
@@ -1839,7 +1839,7 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Li
 
 
 def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[Any, ...]]:
-    """Yield what is counted of each work order that was resolved in the period and still is, after its place."""
+    """Yield a place and what is counted, for each work order that was resolved in the period and still is."""
     begin, end = period.bounds
     return _read_in_slices(
         session,
@@ -1858,7 +1858,7 @@ def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[A
 def _changed_once_resolved(session: Session, period: Period, column: str) -> Iterable[Tuple[object, bool, bool]]:
     """Return the group of each work order that was changed to Resolved in the period and changed again after that.
 
-    Beside it stand whether its standing Resolved lies in the period, and whether it was reopened.
+    With it come whether it has been Resolved since a moment in the period, and whether it was reopened.
     """
     begin, end = period.bounds
     # Of several changes in one second, the one that says most: 1 if it had been resolved, 2 if that was undone, too.
@@ -1889,8 +1889,8 @@ def _changed_once_resolved(session: Session, period: Period, column: str) -> Ite
 def _read_in_slices(session: Session, sql: str, values: Mapping[str, object]) -> Iterator[Tuple[Any, ...]]:
     """Yield the rows of the SQL, a slice of `:size` in each snapshot.
 
-    Their first two columns, a moment and an id, are their order, tell each from all others, and are the `:moment` and
-    the `:id` after which the next slice begins.
+    They are ordered by their first two columns, a moment and an id, which no two rows share; the next slice begins
+    after the `:moment` and the `:id` of the last row.
     """
     cursor = session.connection.cursor()
     cursor.row_factory = None
@@ -1944,7 +1944,7 @@ def _share(part: int, whole: int) -> Optional[int]:
 
 
 def _group_names(session: Session, grouping: Grouping, groups: Iterable[object]) -> Mapping[object, object]:
-    """Return by key what a filter calls each group, and all priorities from the highest."""
+    """Return what a filter calls each group, by key; priorities are complete, highest first."""
     if grouping is Grouping.PRIORITY:
         return {priority: priority for priority in reversed(Priority)}
     if grouping is Grouping.CATEGORY:
@@ -1954,7 +1954,7 @@ def _group_names(session: Session, grouping: Grouping, groups: Iterable[object])
 
 
 def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
-    """Return by id the usernames of the accounts that meet the condition; None is nobody's."""
+    """Return the usernames of the accounts that meet the condition, by id; None stands for nobody."""
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
         rows = session.connection.execute(f"SELECT id, username FROM users WHERE {condition}").fetchall()
@@ -1963,11 +1963,11 @@ def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
 
 # By days of age: below the first, the second ...
 AGE_BANDS = (1, 7, 30, 90)
-BAND_NAMES = (*(f"<{days}d" for days in AGE_BANDS), "older")
+BAND_NAMES = ("<1d", *(f"{low}-{high}d" for low, high in zip(AGE_BANDS, AGE_BANDS[1:])), f"{AGE_BANDS[-1]}d+")
 
 
 class BacklogRow(NamedTuple):
-    """A row of the report: how many unfinished work orders there are, by age band, youngest first, and with nobody."""
+    """A row of the report: how many unfinished work orders there are, by age band, youngest first, and unassigned."""
 
     name: str
     filters: Mapping[str, Filter]
@@ -1988,8 +1988,8 @@ class Backlog(NamedTuple):
 
 
 BACKLOG = (
-    "Counted is what is unfinished now, by the time since it was created: under a day, under 7, 30 and 90 days, and "
-    "older. Deleted work orders count nowhere."
+    "These are the work orders unfinished now, by time since creation: under a day, under 7, 30 and 90 days, and "
+    "older. Deleted work orders are not counted."
 )
 
 
@@ -2048,7 +2048,7 @@ def _oldest(session: Session) -> List[WorkOrder]:
 
 
 class Week(NamedTuple):
-    """A row of the report: when the week, or what of it lies in the period, begins and ends, in UTC, and its counts."""
+    """A row of the report: when the week, or its part in the period, begins and ends, in UTC, and its counts."""
 
     begin: datetime
     end: datetime
@@ -2078,12 +2078,12 @@ class Week(NamedTuple):
 WEEKLY_FLOW = (
     "A week runs from Monday to Sunday; the first and the last are cut to the period. A work order counts once a week "
     "as created, resolved (changed to Resolved) and reopened (from Resolved or Cancelled to an unfinished status). "
-    "The backlog is what was unfinished at the week's end, or is now. Deleted work orders count nowhere."
+    "The backlog is what was unfinished at the week's end, or is unfinished now. Deleted work orders are not counted."
 )
 
 
 def weekly_flow(session: Session, period: Period) -> List[Week]:
-    """Return what was created, resolved and reopened in each week of the period, and unfinished at its end.
+    """Return what was created, resolved and reopened in each week of the period, and what was unfinished at its end.
 
     Raises PermissionDeniedError to users.
     """
@@ -2174,15 +2174,16 @@ class Workload(NamedTuple):
 
 
 WORKLOAD = (
-    "Unfinished, overdue and On Hold are as of now. Resolved is what was resolved in the period and still is, by the "
-    "assignee that it has now, with the median of its resolution times. Deleted work orders count nowhere."
+    "Unfinished, overdue and On Hold are as of now. Resolved is what was resolved in the period and still is, by "
+    "present assignee, with the median of the resolution times. Deleted work orders are not counted."
 )
 
 
 def workload(session: Session, period: Period) -> List[Workload]:
-    """Return what the assignees have, who has most first; the last row is nobody's.
+    """Return what each assignee has, those with the most first; the last row is nobody's.
 
-    They are all who can be assignees now, and whoever has anything that counts. Raises PermissionDeniedError to users.
+    They are all who can be assignees now, and anybody else who has something that counts. Raises PermissionDeniedError
+    to users.
     """
     usernames, possible = _usernames(session), _usernames(session, "is_active = 1 AND role <> 'user'")
     seconds: Dict[object, List[int]] = defaultdict(list)
@@ -2223,8 +2224,8 @@ HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_valu
 ROWS_AT_ONCE = 1_000  # rows that are read, written or stored at once
 EVERYTHING = Query(sort=Sort.OLDEST)
 
-# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks
-# like such a text that was guarded.
+# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks like
+# such a text after guarding.
 _FORMULA = re.compile("'*[=+@\t\r-]")
 
 
@@ -2248,9 +2249,9 @@ class Exported(NamedTuple):
 def export(session: Session, query: Query, with_history: bool, progress: Callable[[int], None]) -> Exported:
     """Write the work orders that the query finds, in its order, to a new CSV file in exports/; return what was made.
 
-    With history, a second file has all changes of these work orders. Which ones they are is read at one moment, each
-    of them later as it stands then, so that others can save meanwhile. `progress` gets the number of those written;
-    if it raises, there is no new file. Raises PermissionDeniedError, OutputError.
+    With history, a second file has all changes of these work orders. Their ids are read at one moment, and each work
+    order later, as it is then, so that others can save meanwhile. `progress` gets the number of those written; if it
+    raises, there is no new file. Raises PermissionDeniedError, OutputError.
     """
     ids = _ids(session, query)
     target = database.new_path(session.connection, "export", ".csv")
@@ -2347,12 +2348,12 @@ def _history_cells(row: sqlite3.Row) -> List[object]:
 # Import
 
 
-# A row may be wrong, but it has to be read to be told: the longest cell and the longest line, in characters.
+# Even a wrong row has to be read to be reported: the longest cell and the longest line, in characters.
 LONGEST_CELL = 16 * 1024 * 1024
 LONGEST_NAME = 100  # of a person, or an old id
 SHOWN_OF_EACH = 10  # wrong rows, names and accounts of a dry run; its report has them all
-# On a machine with two cores, for the dry run to say how long an import takes, and how long its last transaction: that
-# depends on whether most pages of the indexes are new or have to be changed.
+# Measured on a machine with two cores. The dry run uses them to estimate how long an import takes, and how long its
+# last transaction, which depends on whether most pages of the indexes are new or have to be changed.
 ROWS_PER_SECOND, ROWS_PER_SECOND_AMONG_FEWER, ROWS_PER_SECOND_AMONG_MORE = 10_000, 100_000, 30_000
 
 # What is read from a file: good rows, wrong ones, and the people by their names and their usernames.
@@ -2420,7 +2421,7 @@ _STAGE_WORK_ORDERS = (
     FROM staging.rows WHERE number > :start AND number <= :end AND status <> 'Open'
     ORDER BY 1
     """,
-    # What triggers set for those that are typed.
+    # What triggers set for work orders that are typed in.
     """
     UPDATE staging.work_orders SET
         urgency = computed_urgency,
@@ -2446,7 +2447,7 @@ class WrongRow(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """Usernames in a file that no fit account has: how many, in how many rows, and the first of them."""
+    """Usernames in a file without an eligible account: how many, in how many rows, and the first of them."""
 
     total: int
     rows: int
@@ -2454,9 +2455,9 @@ class Unknown(NamedTuple):
 
 
 class DryRun(NamedTuple):
-    """What an import of the file would do, prepared in `staging`. The report has all of which this has the first.
+    """What an import of the file would do, prepared in `staging`. The report lists all findings, this only the first.
 
-    `names` says what became of names that are no usernames; `imported_at` (UTC) is when the same content was imported;
+    `names` says what became of names that are not usernames; `imported_at` (UTC) is when the same content was imported;
     `existing` is about how many work orders there are already.
     """
 
@@ -2475,7 +2476,7 @@ class DryRun(NamedTuple):
 
 
 def list_imports(session: Session) -> Tuple[List[str], List[str]]:
-    """Return the names of the files in imports/ beside the database, and why the rest of it is left out.
+    """Return the names of the files in imports/ beside the database, and why anything else in it is left out.
 
     Raises PermissionDeniedError to all but admins, UnreadableFileError where there is no file.
     """
@@ -2489,7 +2490,7 @@ def list_imports(session: Session) -> Tuple[List[str], List[str]]:
             if path.is_file() and not path.is_symlink():
                 files.append(path.name)
             else:
-                kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "no regular file"
+                kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "not a regular file"
                 left_out.append(f"{path.name} is left out: it is {kind}.")
     except OSError as error:
         raise UnreadableFileError(f"{folder} cannot be read: {error.strerror}. Put the CSV file there.") from error
@@ -2533,10 +2534,10 @@ def import_rows(
 ) -> int:
     """Create the work orders of the dry run, inside its block, all or none, and return how many.
 
-    Rows of unknown requesters are left out unless deactivated accounts are created for them, rows of unknown or unfit
-    assignees unless these are dropped. `progress` gets the number of rows that are ready; until all are, others wait
-    for moments only. Raises PermissionDeniedError to all but admins, ConflictError if others have changed an account
-    since, ApplicationError if somebody has begun another import.
+    Rows of unknown requesters are left out unless deactivated accounts are created for them, rows of unknown or
+    ineligible assignees unless the assignees are dropped. `progress` gets the number of rows that are ready; until all
+    are, others wait for moments only. Raises PermissionDeniedError to all but admins, ConflictError if others have
+    changed an account since, ApplicationError if somebody has begun another import.
     """
     connection = session.connection
     admin = users.authorize(session, Action.IMPORT)
@@ -2561,7 +2562,7 @@ def import_rows(
 
 
 def _insert_staged(session: Session, dry_run: DryRun, accounts: Sequence[Tuple[int, str]], total: int) -> None:
-    """Do all of an import that others have to wait for."""
+    """Do the part of an import that others have to wait for."""
     connection = session.connection
     admin = users.authorize(session, Action.IMPORT)
     changed = connection.execute(
@@ -2601,7 +2602,7 @@ def _left_out(creates_accounts: bool, drops_assignees: bool) -> Tuple[str, List[
 def _stage_work_orders(
     connection: Connection, values: Mapping[str, int], last: int, progress: Callable[[int], None]
 ) -> None:
-    """Make of the rows in `staging` what will be inserted, with the entries of its indexes."""
+    """Turn the rows in `staging` into what will be inserted, with its index entries."""
     database.stage_schema(connection, "table", "work_orders", "work_order_history", "texts_being_imported")
     database.stage_schema(connection, "view", "work_order_texts", "work_order_measures")
     database.stage_schema(connection, "index", "work_order_history")
@@ -2634,7 +2635,7 @@ def _open_import(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(os.open(path, flags), "rb") as content:
             if not stat.S_ISREG(os.fstat(content.fileno()).st_mode):
-                raise UnreadableFileError(f"{path.name} is no regular file.")
+                raise UnreadableFileError(f"{path.name} is not a regular file.")
             yield content
     except OSError as error:
         raise UnreadableFileError(f"{path.name} cannot be read: {error.strerror}.") from error
@@ -2711,7 +2712,7 @@ class _Rows:
             raise UnreadableFileError(f"The first line of the file cannot be read: {_csv_fault(error)}") from error
         repeated = [name for name, count in Counter(filter(None, header)).items() if count > 1]
         if "title" not in header:
-            raise UnreadableFileError("The first line of the file names no column title, which is the least it needs.")
+            raise UnreadableFileError("The first line of the file does not name the column title, which is required.")
         if repeated:
             raise UnreadableFileError(f"The first line of the file names the column {repeated[0][:40]} twice.")
         self._width = len(header)
@@ -2729,7 +2730,7 @@ class _Rows:
             except self._error as error:
                 yield line, _csv_fault(error)
                 if "field limit" in str(error):
-                    return  # where the next row begins, nobody knows
+                    return  # nobody knows where the next row begins
                 continue
             if cells and len(cells) != self._width:
                 yield (
@@ -2758,11 +2759,11 @@ def _csv_fault(error: Exception) -> str:
         return "A quote that opens in this row never closes; the rest of the file belongs to it."
     if "field limit" in str(error):
         return f"A cell has more than {LONGEST_CELL:,} characters, or its quote never closes; nothing more was read."
-    return "After the quote that closes a cell comes something else; a quote inside a cell is written twice."
+    return "Something follows the quote that closes a cell; a quote inside a cell has to be doubled."
 
 
 class _Importer:
-    """Makes of the cells of a row what is stored, for the admin who imports."""
+    """Turns the cells of a row into what is stored, for the admin who imports."""
 
     def __init__(self, session: Session, admin: User) -> None:
         self._username, self._now = admin.username, now()
@@ -2837,7 +2838,7 @@ def _parse_word(column: str, words: Iterable[V], text: str) -> V:
         if str(word).lower() == text.lower():
             return word
     known = ", ".join(map(str, words))
-    raise InvalidInputError(f'Its {column} "{text[:40]}" is none of {known}.')
+    raise InvalidInputError(f'Its {column} "{text[:40]}" is not one of {known}.')
 
 
 _ISO_8601 = re.compile(
@@ -2869,7 +2870,8 @@ def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of
         return utc_text(datetime.fromisoformat(f"{day}T{time}{offset}"))
     except (ValueError, OverflowError, OSError) as error:  # Windows knows no local time before 1970
         raise InvalidInputError(
-            f'Its {column} "{text[:40]}" is no date from 1970 to 2999 such as 2026-12-31 or 2026-12-31T17:00:00+01:00.'
+            f'Its {column} "{text[:40]}" is not a date from 1970 to 2999 such as 2026-12-31 or '
+            "2026-12-31T17:00:00+01:00."
         ) from error
 
 
@@ -2901,20 +2903,20 @@ def _describe_staged(connection: Connection, file: str, content_hash: str, left_
     )
 
 
-# What is wrong with a row, and rows of unfit assignees, which are wrong unless these are dropped.
+# Wrong rows, and rows of ineligible assignees, which are wrong unless the assignees are dropped.
 _SELECT_WRONG = """
     SELECT line, reason FROM (
         SELECT line, reason FROM staging.wrong_rows
         UNION ALL
-        SELECT line, 'Its assignee ' || assignee || ' is no active manager or admin.' FROM staging.rows
+        SELECT line, 'Its assignee ' || assignee || ' is not an active manager or admin.' FROM staging.rows
         WHERE assignee IN (SELECT username FROM staging.assignees WHERE user_id IS NULL)
     ) ORDER BY line
 """
 _SELECT_NAMES = """
     SELECT '"' || name || '" becomes ' || username || CASE
-        WHEN is_account THEN ', an account that exists'
+        WHEN is_account THEN ', an existing account'
         WHEN (SELECT count(*) FROM staging.names AS others WHERE others.username = names.username) > 1
-            THEN ', as another name does'
+            THEN ', as does another name'
         ELSE '' END AS words
     FROM staging.names WHERE name <> username ORDER BY username, name
 """
@@ -2936,7 +2938,7 @@ def _write_report(connection: Connection) -> Optional[Path]:
     everything = f"""
         SELECT 'Line ' || line || ': ' || reason FROM ({_SELECT_WRONG})
         UNION ALL SELECT 'Unknown requester: ' || username FROM staging.requesters WHERE user_id IS NULL
-        UNION ALL SELECT 'Unknown or unfit assignee: ' || username FROM staging.assignees WHERE user_id IS NULL
+        UNION ALL SELECT 'Unknown or ineligible assignee: ' || username FROM staging.assignees WHERE user_id IS NULL
         UNION ALL SELECT 'Name: ' || words FROM ({_SELECT_NAMES})
     """
     try:
@@ -3007,7 +3009,7 @@ def explain_due_by(work_order: WorkOrder) -> str:
     """Return a sentence on what has set the due time and what moves it."""
     due = local_time(work_order.due_at) if work_order.due_at else NONE
     if work_order.due_by is DueBy.HAND:
-        return f"The due date, {due}, was set by hand: only that moves it."
+        return f"The due date, {due}, was set by hand; only setting it again changes it."
     return f"The due date, {due}, comes from the service target: time On Hold and a change of priority move it."
 
 
@@ -3026,7 +3028,7 @@ def _describe_counted(counted: Counted) -> str:
 
 
 def describe_period(session: Session, period: Period) -> str:
-    """Return the period's name and from when, if only from the first work order, to when it runs, in local time.
+    """Return the period's name, its beginning (or else the first work order's creation) and its end, in local time.
 
     Raises PermissionDeniedError to users.
     """
@@ -3034,7 +3036,7 @@ def describe_period(session: Session, period: Period) -> str:
 
 
 def _from_to(begin: Optional[datetime], end: datetime) -> str:
-    """Return whole days if both ends are of such, minutes if not."""
+    """Return the range in days if it consists of whole days, otherwise to the minute."""
     if begin is None:
         return f"until {_last_moment(end)}"
     first, last = begin.astimezone(), (end - timedelta(seconds=1)).astimezone()
@@ -3099,7 +3101,7 @@ def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
     is_new = entry.field in ("created", REQUESTER.name)
     change = _describe_change(entry._replace(note=work_order.description) if is_new else entry)
     text = f"{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}  {change}"
-    return "\n    ".join(re.split("\r\n|\r|\n", text))  # not splitlines, which knows more ends than e-mail does
+    return "\n    ".join(re.split("\r\n|\r|\n", text))  # not splitlines, which knows more line ends than email
 
 
 def _describe_change(entry: HistoryEntry) -> str:
@@ -3122,15 +3124,15 @@ def describe_dry_run(dry_run: DryRun) -> List[str]:
     return [
         f"{dry_run.file}: {rows:,} row{'' if rows == 1 else 's'}, {dry_run.wrong:,} wrong.",
         *([repeated] if repeated else []),
-        *([f"Left out, because unknown: {_and_more(columns, len(dry_run.left_out_columns))}."] if columns else []),
+        *([f"Unknown columns, left out: {_and_more(columns, len(dry_run.left_out_columns))}."] if columns else []),
         *(f"Line {row.line:,}: {row.reason}" for row in dry_run.wrong_rows),
         *_describe_unknown("Unknown requesters", dry_run.requesters),
-        *_describe_unknown("Unknown or unfit assignees", dry_run.assignees),
+        *_describe_unknown("Unknown or ineligible assignees", dry_run.assignees),
         *(f"Name: {words}" for words in dry_run.names),
         *([f"All of this is in {dry_run.report}."] if dry_run.report else []),
-        f"The import takes about {seconds:,} s. What others save waits for up to 1 s, "
-        f"in the end for about {locked:,} s."
-        + f" After {database.BUSY_SECONDS} s it is refused."
+        f"The import takes about {seconds:,} s. Others who save wait for up to 1 s, "
+        f"and at the end for about {locked:,} s."
+        + f" After {database.BUSY_SECONDS} s, a save is refused."
         * (locked >= database.BUSY_SECONDS),
     ]
 
@@ -3168,7 +3170,7 @@ def describe_value(field: str, text: str) -> str:
 
 
 def main() -> List[str]:
-    """Send the messages that wait, up to Ctrl-C, and return what became of them; raise that if some still wait."""
+    """Send the waiting messages, until Ctrl-C, and return what became of them, or raise it if some still wait."""
     import signal
 
     stop = users.Stop()

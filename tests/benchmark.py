@@ -981,8 +981,8 @@ def main() -> None:
         together = crowd(path)
         lines += [
             f"The slowest of {len(FILTERS)} filters in {len(Sort)} orders: {which}, {_milliseconds(slowest)} ms.",
-            f"A save includes its flush to the disk, which alone took {_milliseconds(flush)} ms. Left out is the pause "
-            f"of {_milliseconds(pause)} ms for which whoever has just saved lets others go first.",
+            f"A save includes its flush to the disk, which alone took {_milliseconds(flush)} ms, but not the "
+            f"pause of {_milliseconds(pause)} ms in which a session that has just saved lets others go first.",
             f"{WRITERS} processes that save {together.saves:,} comments without a pause, and {SEARCHERS} that search "
             f"for what is not there: the slowest save took {together.slowest:.2f} s, {together.refused} were refused.",
             f"A session that logs in, lists and searches takes at most {memory(path):.0f} MiB.",

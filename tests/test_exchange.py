@@ -119,7 +119,7 @@ class ExportTest(ExchangeTestCase):
             BEGIN SELECT RAISE(ABORT, 'not recorded'); END
             """
         )
-        with self.assertRaises(database.sqlite3.IntegrityError):
+        with self.assertRaises(sqlite3.IntegrityError):
             self.export(with_history=True)
         self.assertEqual(list((self.folder / "exports").iterdir()), [])
 
@@ -556,8 +556,8 @@ class PeopleTest(ExchangeTestCase):
         expected = (
             ("Max M.", "max.m"),
             ("O z", "o.z"),
-            ("Öz", "oz, as another name does"),
-            ("Uma!", "uma, an account that exists"),
+            ("Öz", "oz, as does another name"),
+            ("Uma!", "uma, an existing account"),
         )
         self.assertEqual(dry_run.names, [f'"{name}" becomes {username}' for name, username in expected])
         self.assertEqual(dry_run.requesters.first, ["o.z", "oz"])
@@ -609,13 +609,13 @@ class BadFileTest(ExchangeTestCase):
             (f"{'x' * 121},,,,,", "A title has 1 to 120 characters; this one has 121."),
             (f"a,{'x' * 10_001},,,,", "A text has at most 10,000 characters; this one has 10,001."),
             ("a\0b,,,,,", "A text cannot contain NUL or an incomplete character."),
-            ("a,,Done,,,", 'Its status "Done" is none of Open, In Progress, On Hold, Resolved, Cancelled.'),
-            ("a,,,2,,", 'Its priority "2" is none of Low, Medium, High, Critical.'),
-            ("a,,,,0000-01-01,", 'Its created_at "0000-01-01" is no date from 1970 to 2999 such as'),
-            ("a,,,,10000-01-01,", 'Its created_at "10000-01-01" is no date from 1970 to 2999 such as'),
+            ("a,,Done,,,", 'Its status "Done" is not one of Open, In Progress, On Hold, Resolved, Cancelled.'),
+            ("a,,,2,,", 'Its priority "2" is not one of Low, Medium, High, Critical.'),
+            ("a,,,,0000-01-01,", 'Its created_at "0000-01-01" is not a date from 1970 to 2999 such as'),
+            ("a,,,,10000-01-01,", 'Its created_at "10000-01-01" is not a date from 1970 to 2999 such as'),
             ("a,,Resolved,,2026-01-02,2026-01-01", "Its created_at is later than its resolved_at."),
             ("a,,Open,,,2026-01-01", "Its status is Open, but it has a resolved_at."),
-            ('a,"b"c,,,,', "After the quote that closes a cell comes something else"),
+            ('a,"b"c,,,,', "Something follows the quote that closes a cell"),
         ):
             with self.subTest(row=row[:30]):
                 content = (
@@ -664,13 +664,13 @@ class BadFileTest(ExchangeTestCase):
 
     def test_a_file_that_cannot_be_read_is_refused_in_a_sentence(self) -> None:
         for content, sentence in (
-            (b"", "names no column title"),
-            (b"name,status\na,b\n", "names no column title"),
+            (b"", "does not name the column title"),
+            (b"name,status\na,b\n", "does not name the column title"),
             (b"title,Status, status\na,b,c\n", "names the column status twice"),
             (b"title\nok\nT\xfcr\n", "^Line 3 is not encoded in UTF-8"),
             ("title\nx\n".encode("utf-16"), "^Line 1 is not encoded in UTF-8"),
             (bytes(range(256)), "Line 2 is not encoded in UTF-8"),
-            (bytes(1000), "names no column title"),
+            (bytes(1000), "does not name the column title"),
         ):
             with self.subTest(content=content[:20]):
                 self.put_bytes(content)
@@ -695,7 +695,7 @@ class BadFileTest(ExchangeTestCase):
         files, left_out = work_order.list_imports(self.anna)
         self.assertEqual(files, ["file.csv"])
         kinds = ("a link is left out: it is a link.", "b folder is left out: it is a folder.")
-        self.assertEqual(left_out, [*kinds, "c pipe is left out: it is no regular file."])
+        self.assertEqual(left_out, [*kinds, "c pipe is left out: it is not a regular file."])
         for name in ("a link", "b folder", "c pipe", "nothing"):
             with self.assertRaises(UnreadableFileError), work_order.dry_run(self.anna, name, lambda _: None):
                 pass
@@ -727,13 +727,13 @@ class BadFileTest(ExchangeTestCase):
             (0, 1, 1, 1, ""),
             (0, 100_000, 10, 1, ""),
             (100_000, 100_000, 10, 3, ""),
-            (0, 1_000_000, 100, 10, " After 10 s it is refused."),
+            (0, 1_000_000, 100, 10, " After 10 s, a save is refused."),
         ):
             with self.subTest(existing=existing, good=good):
                 self.assertEqual(
                     work_order.describe_dry_run(dry_run._replace(existing=existing, good=good))[-1],
-                    f"The import takes about {seconds} s. What others save waits for up to 1 s, "
-                    f"in the end for about {locked} s.{refusal}",
+                    f"The import takes about {seconds} s. Others who save wait for up to 1 s, "
+                    f"and at the end for about {locked} s.{refusal}",
                 )
         self.assertEqual((dry_run.existing, self.import_file(), self.dry_run().existing), (0, 1, 1))
 
@@ -917,8 +917,8 @@ class ConversationTest(ExchangeTestCase):
             questions,
             [
                 "Create 1 deactivated account?",
-                "Set unknown or unfit assignees to nobody?",
-                "Leave out 1 wrong line?",
+                "Set unknown or ineligible assignees to nobody?",
+                "Leave out 1 wrong row?",
                 "Are you sure?",
             ],
         )
@@ -936,7 +936,7 @@ class ConversationTest(ExchangeTestCase):
     def test_the_wrong_lines_are_counted_after_the_answers(self) -> None:
         self.put("title,requester,assignee\na,Öz,\nb,,uma\n,,\nd,,\n")
         output = self.run_as("anna", *self.IMPORTING, 1, "", "", "y", "y")
-        self.assertIn("Leave out 3 wrong lines? [no]: \n1 work order will be created.\n", output)
+        self.assertIn("Leave out 3 wrong rows? [no]: \n1 work order will be created.\n", output)
         self.assertIn("1 work order imported from file.csv.\n", output)
 
     def test_a_file_without_a_good_row_ends_in_an_error(self) -> None:

@@ -849,7 +849,7 @@ class ScreenTest(DatabaseTestCase):
             *("Create work order", "Toner", "", "", "", "", "#1", "Set due date", "2099-01-01", "Back"),
         )
         self.assertIn("Error: A target is a whole number of hours from 1 to 9,999, or none.", output)
-        self.assertIn("Service target of priority Medium is now: first response 4 h, resolution none.", output)
+        self.assertIn("Service target for priority Medium is now: first response 4 h, resolution none.", output)
         self.assertRegex(output, r"Due: +\d{4}-\d\d-\d\d \d\d:\d\d \(by target\)")
         self.assertRegex(output, r"The due date, .*, comes from the service target: time On Hold and a change of prior")
         self.assertRegex(output, r"Due: +2099-01-01 \(by hand\)")
