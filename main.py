@@ -2225,9 +2225,9 @@ class DataScreen(SessionScreen):
             question = f"Create {people:,} deactivated account{'' if people == 1 else 's'}?"
             creates_accounts = ask(question, users.parse_yes_or_no, no)
         if dry_run.assignees.total:
-            drops_assignees = ask("Set unknown or ineligible assignees to nobody?", users.parse_yes_or_no, no)
+            drops_assignees = ask("Set unknown or unfit assignees to nobody?", users.parse_yes_or_no, no)
         left_out = work_order.count_left_out(self.session, dry_run, creates_accounts, drops_assignees)
-        question = f"Leave out {left_out:,} wrong row{'' if left_out == 1 else 's'}?"
+        question = f"Leave out {left_out:,} wrong line{'' if left_out == 1 else 's'}?"
         if left_out and not ask(question, users.parse_yes_or_no, no):
             raise Cancelled
         confirm(f"{work_order.quantity_of_all(dry_run.good + dry_run.wrong - left_out)} will be created.")

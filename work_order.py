@@ -2535,7 +2535,7 @@ def import_rows(
     """Create the work orders of the dry run, inside its block, all or none, and return how many.
 
     Rows of unknown requesters are left out unless deactivated accounts are created for them, rows of unknown or
-    ineligible assignees unless the assignees are dropped. `progress` gets the number of rows that are ready; until all
+    unfit assignees unless the assignees are dropped. `progress` gets the number of rows that are ready; until all
     are, others wait for moments only. Raises PermissionDeniedError to all but admins, ConflictError if others have
     changed an account since, ApplicationError if somebody has begun another import.
     """
@@ -2903,7 +2903,7 @@ def _describe_staged(connection: Connection, file: str, content_hash: str, left_
     )
 
 
-# Wrong rows, and rows of ineligible assignees, which are wrong unless the assignees are dropped.
+# Wrong rows, and rows of unfit assignees, which are wrong unless the assignees are dropped.
 _SELECT_WRONG = """
     SELECT line, reason FROM (
         SELECT line, reason FROM staging.wrong_rows
@@ -2938,7 +2938,7 @@ def _write_report(connection: Connection) -> Optional[Path]:
     everything = f"""
         SELECT 'Line ' || line || ': ' || reason FROM ({_SELECT_WRONG})
         UNION ALL SELECT 'Unknown requester: ' || username FROM staging.requesters WHERE user_id IS NULL
-        UNION ALL SELECT 'Unknown or ineligible assignee: ' || username FROM staging.assignees WHERE user_id IS NULL
+        UNION ALL SELECT 'Unknown or unfit assignee: ' || username FROM staging.assignees WHERE user_id IS NULL
         UNION ALL SELECT 'Name: ' || words FROM ({_SELECT_NAMES})
     """
     try:
@@ -3127,7 +3127,7 @@ def describe_dry_run(dry_run: DryRun) -> List[str]:
         *([f"Unknown columns, left out: {_and_more(columns, len(dry_run.left_out_columns))}."] if columns else []),
         *(f"Line {row.line:,}: {row.reason}" for row in dry_run.wrong_rows),
         *_describe_unknown("Unknown requesters", dry_run.requesters),
-        *_describe_unknown("Unknown or ineligible assignees", dry_run.assignees),
+        *_describe_unknown("Unknown or unfit assignees", dry_run.assignees),
         *(f"Name: {words}" for words in dry_run.names),
         *([f"All of this is in {dry_run.report}."] if dry_run.report else []),
         f"The import takes about {seconds:,} s. Others who save wait for up to 1 s, "

@@ -917,8 +917,8 @@ class ConversationTest(ExchangeTestCase):
             questions,
             [
                 "Create 1 deactivated account?",
-                "Set unknown or ineligible assignees to nobody?",
-                "Leave out 1 wrong row?",
+                "Set unknown or unfit assignees to nobody?",
+                "Leave out 1 wrong line?",
                 "Are you sure?",
             ],
         )
@@ -936,7 +936,7 @@ class ConversationTest(ExchangeTestCase):
     def test_the_wrong_lines_are_counted_after_the_answers(self) -> None:
         self.put("title,requester,assignee\na,Öz,\nb,,uma\n,,\nd,,\n")
         output = self.run_as("anna", *self.IMPORTING, 1, "", "", "y", "y")
-        self.assertIn("Leave out 3 wrong rows? [no]: \n1 work order will be created.\n", output)
+        self.assertIn("Leave out 3 wrong lines? [no]: \n1 work order will be created.\n", output)
         self.assertIn("1 work order imported from file.csv.\n", output)
 
     def test_a_file_without_a_good_row_ends_in_an_error(self) -> None:
