@@ -821,7 +821,7 @@ _INSIGHT = (
     """,
     "CREATE INDEX work_orders_created ON work_orders (created_at, deleted_at) WHERE deleted_at IS NULL",
     """
-    CREATE INDEX work_orders_finished ON work_orders (finished_at, created_at, id, deleted_at)
+    CREATE INDEX work_orders_finished ON work_orders (finished_at, created_at, deleted_at)
         WHERE deleted_at IS NULL AND finished_at IS NOT NULL
     """,
     """

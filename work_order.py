@@ -1247,7 +1247,7 @@ def _plan(selection: _Selection, total: int = 0) -> _Plan:
         return _by_row(selection, order.source) if is_walked else _by_text(selection)
     if query.filter.changed:
         return _by_row(selection, "work_orders NOT INDEXED")
-    if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter == Filter(counted=query.filter.counted):
+    if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter.counted and not selection.leading:
         return _by_row(selection, "work_orders INDEXED BY work_orders_by_urgency")
     return _by_row(selection, order.source if total > COUNTED_AT_MOST else "work_orders")
 
