@@ -136,6 +136,12 @@ class PlanTest(DatabaseTestCase):
                 with self.subTest(filter=each, sort=sort):
                     self.assertNotIn(f"work_orders_by_{second}", plans)
 
+    def test_ones_own_are_found_among_ones_own_however_many_they_are(self) -> None:
+        with mock.patch.object(work_order, "COUNTED_AT_MOST", 0):
+            plans = " ".join(step.plan for step in self.read(self.uma, Query(), ()))
+        self.assertNotIn("work_orders_by_urgency", plans)
+        self.assertIn("work_orders_by_requester_urgency", plans)
+
     def test_totals_and_what_is_overdue_are_counted_in_indexes_alone(self) -> None:
         with mock.patch.object(work_order, "COUNTED_AT_MOST", 0):
             for each in self.filters()[:12]:
