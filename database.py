@@ -773,36 +773,40 @@ _INSIGHT = (
             WHERE id = work_orders.id
         )
     """,
-    """
-    CREATE TRIGGER work_orders_measure_new AFTER INSERT ON work_orders
-        WHEN new.status <> 'Open' OR EXISTS (SELECT 1 FROM work_order_history WHERE work_order_id = new.id)
-    BEGIN
-        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
-            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
-            WHERE id = new.id
-        ) WHERE id = new.id;
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_measure_change AFTER UPDATE OF requester_id, status, created_at, resolved_at
-        ON work_orders
-    BEGIN
-        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
-            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
-            WHERE id = new.id
-        ) WHERE id = new.id;
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_measure_history AFTER INSERT ON work_order_history
-        WHEN new.field IN ('comment', 'assignee', 'status')
-    BEGIN
-        UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
-            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
-            WHERE id = new.work_order_id
-        ) WHERE id = new.work_order_id;
-    END
-    """,
+    *(
+        f"""
+        CREATE TRIGGER {name}
+        BEGIN
+            UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
+                SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
+                WHERE id = {work_order}
+            ) WHERE id = {work_order};
+        END
+        """
+        for name, work_order in (
+            (
+                """
+                work_orders_measure_new AFTER INSERT ON work_orders
+                    WHEN new.status <> 'Open' OR EXISTS (SELECT 1 FROM work_order_history WHERE work_order_id = new.id)
+                """,
+                "new.id",
+            ),
+            (
+                """
+                work_orders_measure_change AFTER UPDATE OF requester_id, status, created_at, resolved_at
+                    ON work_orders
+                """,
+                "new.id",
+            ),
+            (
+                """
+                work_orders_measure_history AFTER INSERT ON work_order_history
+                    WHEN new.field IN ('comment', 'assignee', 'status')
+                """,
+                "new.work_order_id",
+            ),
+        )
+    ),
     """
     CREATE INDEX work_orders_resolved ON work_orders (
         resolved_at, id, priority, category, assignee_id, requester_id, resolution_seconds, response_seconds,
