@@ -1,36 +1,36 @@
-"""The SQLite database: where it is, how it is opened, its schema and its transactions.
+"""The SQLite database: where it is, how it is opened, its schema, its transactions, backups and checks.
 
 `python database.py` creates the database and prints its path and its schema version.
 """
 
 import contextlib
-import math
+import errno
+import itertools
 import os
 import re
 import sqlite3
 import sys
-import time
 import unicodedata
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
-YIELD_SECONDS = 0.003  # how long a session that has just written lets others try first
-PAGES_PER_STEP = 10_000  # of a backup: 40 MB
+PAGES_PER_STEP = 10_000  # of a copy: 40 MB
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6  # https://www.sqlite.org/rescode.html
 # quick_check reads the whole file: 1 MiB takes 10 ms, while a large database must still open at once.
 CHECKED_WHEN_OPENED_BYTES = 1024 * 1024
-CACHE_KIBIBYTES = 8 * 1024  # enough for the inner pages of every index of a million work orders
+CACHE_KIBIBYTES = 32 * 1024  # enough for the index of a list of 100,000 work orders
+NEVER = "9999-12-31T23:59:59+00:00"  # when nothing is due
 
 
 # Errors
 
 
 class ApplicationError(Exception):
-    """An expected failure; its message is a complete sentence for the user."""
+    """An expected failure; its message is a complete sentence for the person."""
 
 
 class OutputError(ApplicationError):
@@ -38,17 +38,21 @@ class OutputError(ApplicationError):
 
 
 class DatabaseFileError(ApplicationError):
-    """The database file is missing, foreign, damaged or from a newer version; it was left as it was."""
+    """The database file is missing, foreign, damaged, or of a version that cannot be read; it was left as it was."""
 
 
-class TookTooLongError(ApplicationError):
-    """What was being read took so long that it would have held others up; it was stopped."""
+class DamageError(ApplicationError):
+    """A stored row contains a value that cannot be."""
+
+
+class UncertainCommitError(ApplicationError):
+    """The disk failed while a change was being committed, so that nobody knows whether it was saved."""
 
 
 EXPECTED_FAULTS = (ApplicationError, sqlite3.Error)
 
 # SQLite's own words (sqlite3_errstr) and ours; Python has no error code to look at before 3.11.
-_PASSING_FAULTS = (
+_FAULT_SENTENCES = (
     ("is locked", "The database is busy with somebody else's work. Nothing was saved; try again in a moment."),
     ("disk is full", "The disk is full. Nothing was saved; free some space and try again."),
     (
@@ -59,14 +63,14 @@ _PASSING_FAULTS = (
     ("disk I/O error", "The disk reported an error. Nothing was saved."),
     ("interrupted", "Interrupted."),
 )
-_DAMAGE = ("malformed", "not a database")
+_DAMAGE = ("malformed", "not a database", "decode to UTF-8")
 
 
 def explain(fault: Exception) -> str:
     """Return a complete sentence that explains any of the EXPECTED_FAULTS to the person."""
     if isinstance(fault, ApplicationError):
         return str(fault)
-    for words, sentence in _PASSING_FAULTS:
+    for words, sentence in _FAULT_SENTENCES:
         if words in str(fault):
             return sentence
     if any(words in str(fault) for words in _DAMAGE):
@@ -74,20 +78,17 @@ def explain(fault: Exception) -> str:
     return f"The database reported a problem ({fault}). Nothing was saved."
 
 
-# Values
+@contextmanager
+def sound(what: str) -> Iterator[None]:
+    """Raise DamageError, which names the row, where a stored value inside cannot be what it should be."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        reason = printable(" ".join(str(error).split()))[:100]
+        raise DamageError(f"{what} is damaged in the database ({reason}). Restore a backup.") from error
 
 
-def printable(text: str) -> str:
-    """Return the text on one line with every character that could control a terminal shown as an escape."""
-    return text if text.isprintable() else "".join(map(_printable_character, text))
-
-
-def _printable_character(character: str) -> str:
-    if character.isprintable():
-        return character
-    if unicodedata.category(character) == "Zs":  # no-break and other spaces
-        return " "
-    return character.encode("unicode_escape").decode()
+# Time and text
 
 
 def now() -> str:
@@ -100,841 +101,434 @@ def utc_text(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
-def where(conditions: Iterable[Tuple[object, str, Sequence[object]]]) -> Tuple[str, List[object]]:
-    """Return the SQL of the conditions that are wanted, joined by AND, and the values to bind in it.
+def moment(text: Optional[str]) -> Optional[datetime]:
+    """Return the moment that the database has stored, or None. Raises ValueError."""
+    return datetime.fromisoformat(text) if text else None
 
-    A condition says whether it is wanted, its SQL, and its values.
+
+def seconds_between(begin: str, end: str) -> int:
+    """Return the seconds from one stored moment to another, and 0 where the clock was set back in between."""
+    return max(0, int((datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()))
+
+
+def printable(text: str) -> str:
+    """Return the text on one line with every character that could control a terminal shown as an escape."""
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable() or character in "\u200c\u200d":  # which only join letters, as Hindi and emoji need
+        return character
+    if unicodedata.category(character) == "Zs":  # no-break and other spaces
+        return " "
+    return character.encode("unicode_escape").decode()
+
+
+# Letters that Unicode does not decompose, every dash, and every apostrophe.
+_PLAIN = str.maketrans("łđøħŧı‐‑‒–—―−﹘⸺⸻’ʼ＇", "ldohti----------'''")
+# Han, kana, Thai, Lao, Burmese and Khmer, which are written without spaces; and their marks, which are no words.
+_SPACELESS = (
+    "\u2e80-\u2fdf\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003ffff\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46\u0e50-\u0e59\u0e81-\u0eb0\u0eb2\u0eb3"
+    "\u0ebd-\u0ec6\u0ed0-\u0edf\u1000-\u102a\u103f-\u1055\u1780-\u17b3\u17e0-\u17e9"
+)
+_MARKS = (
+    "\u3099\u309a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059"
+    "\u17b4-\u17d3"
+)
+_BETWEEN_WORDS = re.compile(rf"(?<=\S)(?=[{_SPACELESS}])|(?<=[{_SPACELESS}{_MARKS}])(?=[^\s{_SPACELESS}{_MARKS}])")
+_APOSTROPHES = re.compile(r"(?<![^\W_])[^\W_]+(?:'[^\W_]+)+")
+
+
+def fold(text: str) -> str:
+    """Return the text as it is searched: without case, accents and kinds of dashes and apostrophes.
+
+    Each character of a script without spaces becomes a word of its own. Marks other than U+0300 to U+036F stay.
     """
-    wanted = [(sql, values) for is_wanted, sql, values in conditions if is_wanted]
-    return " AND ".join(sql for sql, _ in wanted) or "1", [value for _, values in wanted for value in values]
+    if text.isascii():
+        return text.lower()
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    folded = re.sub("[\u0300-\u036f]", "", folded).translate(_PLAIN)
+    return _BETWEEN_WORDS.sub(" ", unicodedata.normalize("NFC", folded))
 
 
-def distinct(connection: sqlite3.Connection, table: str, column: str, condition: str = "1") -> List[str]:
-    """Return the values of an indexed column, in order, going from each to the next: DISTINCT would read every row."""
-    rows = connection.execute(
-        f"""
-        WITH RECURSIVE known (value) AS (
-            SELECT min({column}) FROM {table} WHERE {condition}
-            UNION ALL
-            SELECT (SELECT min({column}) FROM {table} WHERE {column} > known.value AND {condition})
-            FROM known WHERE known.value IS NOT NULL
-        )
-        SELECT value FROM known WHERE value IS NOT NULL
-        """
-    ).fetchall()
-    return [value for (value,) in rows]
+def searchable(*texts: str) -> str:
+    """Return the folded texts, a line each; words with an apostrophe are repeated at the end without it."""
+    folded = fold("\n".join(texts))
+    joined = [word.replace("'", "") for word in _APOSTROPHES.findall(folded)]
+    return "\n".join((folded, *joined))
 
 
 # Schema
 
 
-_INITIAL_SCHEMA = (
-    """
-    CREATE TABLE users (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        username TEXT NOT NULL UNIQUE
-            CHECK (length(username) BETWEEN 2 AND 32 AND username NOT GLOB '*[^a-z0-9._-]*'),
-        password_hash TEXT NOT NULL,
-        role TEXT NOT NULL CHECK (role IN ('user', 'manager', 'admin')),
-        email TEXT CHECK (length(email) BETWEEN 3 AND 254),
-        is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
-        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
-        must_change_password INTEGER NOT NULL DEFAULT 0 CHECK (must_change_password IN (0, 1)),
-        password_version INTEGER NOT NULL DEFAULT 1
-    )
-    """,
-    "CREATE INDEX users_active_by_role ON users (role) WHERE is_active = 1",
-    """
-    CREATE TABLE work_orders (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 120),
-        description TEXT NOT NULL DEFAULT '' CHECK (length(description) <= 10000),
-        priority INTEGER NOT NULL DEFAULT 2 CHECK (priority IN (1, 2, 3, 4)),
-        status TEXT NOT NULL DEFAULT 'Open'
-            CHECK (status IN ('Open', 'In Progress', 'On Hold', 'Resolved', 'Cancelled')),
-        requester_id INTEGER NOT NULL REFERENCES users (id),
-        assignee_id INTEGER REFERENCES users (id),
-        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
-        updated_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', updated_at) IS updated_at),
-        resolved_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', resolved_at) IS resolved_at),
-        due_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', due_at) IS due_at),
-        deleted_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', deleted_at) IS deleted_at),
-        urgency INTEGER GENERATED ALWAYS AS
-            (CASE WHEN status IN ('Resolved', 'Cancelled') THEN 8 ELSE 4 END - priority) VIRTUAL,
-        CHECK ((status = 'Resolved') = (resolved_at IS NOT NULL))
-    )
-    """,
-    "CREATE INDEX work_orders_by_urgency ON work_orders (urgency, created_at, id) WHERE deleted_at IS NULL",
-    """
-    CREATE INDEX work_orders_by_requester_urgency ON work_orders (requester_id, urgency, created_at, id)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE TABLE work_order_history (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
-        user_id INTEGER NOT NULL REFERENCES users (id),
-        changed_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', changed_at) IS changed_at),
-        field TEXT NOT NULL,
-        old_value TEXT,
-        new_value TEXT,
-        note TEXT NOT NULL DEFAULT '' CHECK (length(note) <= 10000)
-    )
-    """,
-    "CREATE INDEX work_order_history_by_work_order ON work_order_history (work_order_id, id)",
-    """
-    CREATE TRIGGER work_order_history_is_never_changed BEFORE UPDATE ON work_order_history
-    BEGIN SELECT RAISE(ABORT, 'The history is never changed.'); END
-    """,
-    """
-    CREATE TRIGGER work_order_history_is_never_removed BEFORE DELETE ON work_order_history
-    BEGIN SELECT RAISE(ABORT, 'The history is never removed.'); END
-    """,
-    """
-    CREATE TABLE audit_log (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        recorded_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', recorded_at) IS recorded_at),
-        user_id INTEGER REFERENCES users (id),
-        os_user TEXT NOT NULL,
-        ssh_client TEXT NOT NULL,
-        event TEXT NOT NULL,
-        subject TEXT NOT NULL
-    )
-    """,
-    """
-    CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
-    BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END
-    """,
-    """
-    CREATE TRIGGER audit_log_is_never_removed BEFORE DELETE ON audit_log
-    BEGIN SELECT RAISE(ABORT, 'The audit log is never removed.'); END
-    """,
-)
+FINISHED = ("Resolved", "Cancelled")
+ON_HOLD = "On Hold"
 
-# The text of a work order is indexed as one document, so that its words may stand in any of its parts.
-_DAILY_WORK = (
-    "ALTER TABLE users ADD COLUMN seen_history_id INTEGER NOT NULL DEFAULT 0",
-    "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history)",
-    """
-    ALTER TABLE work_orders ADD COLUMN due_rank TEXT
-        GENERATED ALWAYS AS (coalesce(due_at, '9999-12-31T23:59:59+00:00')) VIRTUAL
-    """,
-    "CREATE INDEX work_orders_by_change ON work_orders (updated_at, id) WHERE deleted_at IS NULL",
-    "CREATE INDEX work_orders_by_due ON work_orders (due_rank, id) WHERE deleted_at IS NULL",
-    """
-    CREATE INDEX work_orders_by_status_priority_assignee
-        ON work_orders (status, priority, assignee_id, urgency, created_at, id) WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_status_urgency ON work_orders (status, urgency, created_at, id)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_priority_urgency ON work_orders (priority, urgency, created_at, id)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_assignee_urgency ON work_orders (assignee_id, urgency, created_at, id)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_with_due_by_urgency ON work_orders (urgency, created_at, id, due_rank)
-        WHERE deleted_at IS NULL AND due_at IS NOT NULL
-    """,
-    "CREATE INDEX work_orders_deleted ON work_orders (deleted_at, id) WHERE deleted_at IS NOT NULL",
-    """
-    CREATE TABLE work_order_counts (
-        requester_id INTEGER NOT NULL REFERENCES users (id),
-        status TEXT NOT NULL,
-        priority INTEGER NOT NULL,
-        total INTEGER NOT NULL,
-        PRIMARY KEY (requester_id, status, priority)
-    ) WITHOUT ROWID
-    """,
-    """
-    INSERT INTO work_order_counts
-        SELECT requester_id, status, priority, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY 1, 2, 3
-    """,
-    """
-    CREATE TRIGGER work_orders_count_new AFTER INSERT ON work_orders WHEN new.deleted_at IS NULL
-    BEGIN
-        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
-            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_count_out AFTER UPDATE OF requester_id, status, priority, deleted_at ON work_orders
-        WHEN old.deleted_at IS NULL
-    BEGIN
-        UPDATE work_order_counts SET total = total - 1
-            WHERE requester_id = old.requester_id AND status = old.status AND priority = old.priority;
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_count_in AFTER UPDATE OF requester_id, status, priority, deleted_at ON work_orders
-        WHEN new.deleted_at IS NULL
-    BEGIN
-        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
-            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_are_never_removed BEFORE DELETE ON work_orders
-    BEGIN SELECT RAISE(ABORT, 'A work order is never removed.'); END
-    """,
-    """
-    CREATE INDEX work_order_comments ON work_order_history (work_order_id, id) WHERE field = 'comment'
-    """,
-    """
-    CREATE VIEW work_order_texts AS
-        SELECT id, title, description, coalesce((
-            SELECT group_concat(note, char(10)) FROM (
-                SELECT note FROM work_order_history
-                WHERE work_order_id = work_orders.id AND field = 'comment' ORDER BY id
-            )
-        ), '') AS comments
-        FROM work_orders
-    """,
-    """
-    CREATE VIRTUAL TABLE work_order_search USING fts5 (
-        title, description, comments, content = 'work_order_texts', content_rowid = 'id', tokenize = 'unicode61'
-    )
-    """,
-    "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
-    """
-    CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
-    BEGIN
-        INSERT INTO work_order_search (rowid, title, description, comments)
-            VALUES (new.id, new.title, new.description, '');
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_index_change AFTER UPDATE OF title, description ON work_orders
-    BEGIN
-        INSERT INTO work_order_search (work_order_search, rowid, title, description, comments)
-            SELECT 'delete', id, old.title, old.description, comments FROM work_order_texts WHERE id = old.id;
-        INSERT INTO work_order_search (rowid, title, description, comments)
-            SELECT id, title, description, comments FROM work_order_texts WHERE id = new.id;
-    END
-    """,
-    # The text as it was indexed is the text as it is without the new comment at its end.
-    """
-    CREATE TRIGGER work_order_comments_index AFTER INSERT ON work_order_history WHEN new.field = 'comment'
-    BEGIN
-        INSERT INTO work_order_search (work_order_search, rowid, title, description, comments)
-            SELECT 'delete', id, title, description,
-                substr(comments, 1, max(0, length(comments) - length(new.note) - 1))
-            FROM work_order_texts WHERE id = new.work_order_id;
-        INSERT INTO work_order_search (rowid, title, description, comments)
-            SELECT id, title, description, comments FROM work_order_texts WHERE id = new.work_order_id;
-    END
-    """,
-)
 
-_GUESSING = (
-    # A name is stored as its SHA-256: it may be a password that was typed a line too early.
-    """
-    CREATE TABLE password_failures (
-        name_hash TEXT PRIMARY KEY,
-        failures INTEGER NOT NULL CHECK (failures > 0),
-        last_failed_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', last_failed_at) IS last_failed_at)
-    ) WITHOUT ROWID
-    """,
-    "CREATE INDEX audit_log_by_user ON audit_log (user_id, id)",
-    "CREATE INDEX audit_log_by_event ON audit_log (event, id)",
-)
+def _is_moment(column: str) -> str:
+    return f"CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', {column}) IS {column})"
 
-# What is indexed of one work order is bounded, so that no change of it holds the write lock for long; a note counts as
-# at least 100 characters, because many short ones take as long. The text as it
-# was indexed before a note is the text without that note and what came after it.
-_TRUST = (
-    "DROP TRIGGER work_orders_count_new",
-    """
-    CREATE TRIGGER work_orders_count_new AFTER INSERT ON work_orders WHEN new.deleted_at IS NULL
-    BEGIN
-        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
-            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
-    END
-    """,
-    "DROP TRIGGER work_orders_count_in",
-    """
-    CREATE TRIGGER work_orders_count_in AFTER UPDATE OF requester_id, status, priority, deleted_at ON work_orders
-        WHEN new.deleted_at IS NULL
-    BEGIN
-        INSERT INTO work_order_counts VALUES (new.requester_id, new.status, new.priority, 1)
-            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + 1;
-    END
-    """,
-    "DROP TRIGGER work_orders_index_new",
-    "DROP TRIGGER work_orders_index_change",
-    "DROP TRIGGER work_order_comments_index",
-    "DROP TABLE work_order_search",
-    "DROP VIEW work_order_texts",
-    "CREATE INDEX work_order_notes ON work_order_history (work_order_id, id) WHERE note <> ''",
-    """
-    CREATE VIEW work_order_texts AS
-        SELECT id, title, description, coalesce((
-            SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
-                SELECT note FROM work_order_history
-                WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
-            )
-        ), '') AS notes
-        FROM work_orders
-    """,
-    """
-    CREATE VIRTUAL TABLE work_order_search USING fts5 (
-        title, description, notes, content = 'work_order_texts', content_rowid = 'id',
-        tokenize = 'unicode61 remove_diacritics 2'
-    )
-    """,
-    # What is indexed at once stays in memory until the commit: writing it out in between would take longer.
-    "INSERT INTO work_order_search (work_order_search, rank) VALUES ('hashsize', 16777216)",
-    "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
-    """
-    CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
-    BEGIN
-        INSERT INTO work_order_search (rowid, title, description, notes)
-            VALUES (new.id, new.title, new.description, '');
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_index_change AFTER UPDATE OF title, description ON work_orders
-    BEGIN
-        INSERT INTO work_order_search (work_order_search, rowid, title, description, notes)
-            SELECT 'delete', id, old.title, old.description, notes FROM work_order_texts WHERE id = old.id;
-        INSERT INTO work_order_search (rowid, title, description, notes)
-            SELECT id, title, description, notes FROM work_order_texts WHERE id = new.id;
-    END
-    """,
-    """
-    CREATE TRIGGER work_order_notes_index AFTER INSERT ON work_order_history WHEN new.note <> ''
-    BEGIN
-        INSERT INTO work_order_search (work_order_search, rowid, title, description, notes)
-            SELECT 'delete', id, title, description, coalesce((
-                SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
-                    SELECT note FROM work_order_history
-                    WHERE work_order_id = new.work_order_id AND note <> '' AND id < new.id ORDER BY id
-                )
-            ), '')
-            FROM work_orders WHERE id = new.work_order_id;
-        INSERT INTO work_order_search (rowid, title, description, notes)
-            SELECT id, title, description, notes FROM work_order_texts WHERE id = new.work_order_id;
-    END
-    """,
-    """
-    CREATE TRIGGER work_order_notes_are_bounded BEFORE INSERT ON work_order_history
-        WHEN new.note <> '' AND max(length(new.note), 100) + (
-            SELECT coalesce(sum(max(length(note), 100)), 0) FROM work_order_history
-            WHERE work_order_id = new.work_order_id AND note <> ''
-        ) > 200000
-    BEGIN SELECT RAISE(ABORT, 'The comments and notes of a work order have at most 200,000 characters.'); END
-    """,
-    """
-    CREATE TRIGGER work_order_notes_have_no_nul BEFORE INSERT ON work_order_history
-        WHEN instr(new.note, char(0)) > 0
-    BEGIN SELECT RAISE(ABORT, 'A text has no NUL.'); END
-    """,
-    """
-    CREATE TRIGGER work_orders_have_no_nul BEFORE INSERT ON work_orders
-        WHEN instr(new.title || new.description, char(0)) > 0
-    BEGIN SELECT RAISE(ABORT, 'A text has no NUL.'); END
-    """,
-    """
-    CREATE TRIGGER work_orders_get_no_nul BEFORE UPDATE OF title, description ON work_orders
-        WHEN instr(new.title || new.description, char(0)) > 0
-    BEGIN SELECT RAISE(ABORT, 'A text has no NUL.'); END
-    """,
-    # Failures are counted by name and client; a client is the host's account and the SSH client's address.
-    "ALTER TABLE password_failures RENAME TO password_failures_of_all_clients",
-    """
-    CREATE TABLE password_failures (
-        name_hash TEXT NOT NULL,
-        client TEXT NOT NULL,
-        failures INTEGER NOT NULL CHECK (failures > 0),
-        last_failed_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', last_failed_at) IS last_failed_at),
-        PRIMARY KEY (name_hash, client)
-    ) WITHOUT ROWID
-    """,
-    """
-    INSERT INTO password_failures
-        SELECT name_hash, '', failures, last_failed_at FROM password_failures_of_all_clients
-    """,
-    "DROP TABLE password_failures_of_all_clients",
-    "CREATE INDEX password_failures_by_time ON password_failures (last_failed_at)",
-    """
-    CREATE TABLE login_clients (
-        user_id INTEGER NOT NULL REFERENCES users (id),
-        client TEXT NOT NULL,
-        last_login_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', last_login_at) IS last_login_at),
-        PRIMARY KEY (user_id, client)
-    ) WITHOUT ROWID
-    """,
-    """
-    INSERT INTO login_clients
-        SELECT user_id, os_user || ' ' || ssh_client, max(recorded_at) FROM audit_log
-        WHERE event = 'logged in' AND user_id IS NOT NULL GROUP BY 1, 2
-    """,
-    "ALTER TABLE audit_log ADD COLUMN subject_id INTEGER REFERENCES users (id)",
-    "DROP TRIGGER audit_log_is_never_changed",
-    """
-    UPDATE audit_log SET subject_id =
-            (SELECT id FROM users WHERE username = substr(subject, 1, instr(subject || ' ', ' ') - 1))
-        WHERE event IN (
-            'registered', 'registration approved', 'approval failed', 'logged in', 'login failed', 'password changed',
-            'password reset', 'password set from outside', 'email changed', 'user added', 'role changed',
-            'deactivated', 'reactivated', 'unlocked'
-        )
-    """,
-    """
-    CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
-    BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END
-    """,
-    "CREATE INDEX audit_log_by_subject ON audit_log (subject_id, id)",
-)
 
-_WORKING_DAY = (
-    """
-    ALTER TABLE work_orders ADD COLUMN category TEXT
-        CHECK (length(category) BETWEEN 1 AND 40 AND instr(category, char(0)) = 0)
-    """,
-    """
-    CREATE INDEX work_orders_by_category_urgency ON work_orders (category, urgency, created_at, id)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    ALTER TABLE work_orders ADD COLUMN is_finished INTEGER
-        GENERATED ALWAYS AS (status IN ('Resolved', 'Cancelled')) VIRTUAL
-    """,
-    "DROP INDEX work_orders_by_due",
-    "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank, id) WHERE deleted_at IS NULL",
-)
+# What a list's filter looks at: with these columns at its end, the index of an order answers any filter alone.
+_FILTERED = "status, category, requester_id, assignee_id, created_at, resolved_at, due_at, overdue_at, deleted_at"
 
-_TEXT = """
-    title || char(10) || description || char(10) || coalesce((
-        SELECT substr(group_concat(note, char(10)), 1, 400000) FROM (
-            SELECT note FROM work_order_history
-            WHERE work_order_id = work_orders.id AND note <> '' ORDER BY id
-        )
-    ), '') || char(10, 10)
+SCHEMA = f"""
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    username TEXT NOT NULL UNIQUE CHECK (length(username) BETWEEN 2 AND 32 AND username NOT GLOB '*[^a-z0-9._-]*'),
+    name TEXT CHECK (length(name) BETWEEN 1 AND 100),
+    password_hash TEXT, -- NULL: an account without a password, as a caller has; nobody can log in to it
+    role TEXT NOT NULL CHECK (role IN ('user', 'manager', 'admin')),
+    email TEXT CHECK (length(email) BETWEEN 3 AND 254),
+    is_active INTEGER NOT NULL DEFAULT 1 CHECK (is_active IN (0, 1)),
+    created_at TEXT NOT NULL {_is_moment("created_at")},
+    must_change_password INTEGER NOT NULL DEFAULT 0 CHECK (must_change_password IN (0, 1)),
+    password_version INTEGER NOT NULL DEFAULT 1, -- a session ends when it changes
+    seen_history_id INTEGER NOT NULL DEFAULT 0, -- the last history row when "Changed by others" was last opened
+    new_work_order_mail TEXT NOT NULL DEFAULT 'none' CHECK (new_work_order_mail IN ('none', 'unassigned', 'all')),
+    CHECK (password_hash IS NOT NULL OR role = 'user')
+);
+
+CREATE TABLE work_orders (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 120 AND instr(title, char(0)) = 0),
+    description TEXT NOT NULL DEFAULT '' CHECK (length(description) <= 10000 AND instr(description, char(0)) = 0),
+    priority INTEGER NOT NULL DEFAULT 2 CHECK (priority IN (1, 2, 3, 4)),
+    category TEXT CHECK (length(category) BETWEEN 1 AND 40 AND instr(category, char(0)) = 0),
+    status TEXT NOT NULL DEFAULT 'Open'
+        CHECK (status IN ('Open', 'In Progress', 'On Hold', 'Resolved', 'Cancelled')),
+    requester_id INTEGER NOT NULL REFERENCES users (id),
+    assignee_id INTEGER REFERENCES users (id),
+    created_at TEXT NOT NULL {_is_moment("created_at")},
+    updated_at TEXT NOT NULL {_is_moment("updated_at")},
+    resolved_at TEXT {_is_moment("resolved_at")}, -- NULL for a Resolved one whose import did not tell the time
+    due_at TEXT {_is_moment("due_at")},
+    deleted_at TEXT {_is_moment("deleted_at")},
+    due_by TEXT CHECK (due_by IN ('hand', 'target')), -- what set the due time, even to none
+    response_hours INTEGER, -- the service target for the first response when it was created or its priority changed
+    -- Where an imported one comes from, its ID there, and what tells its row from all others of that system.
+    source TEXT,
+    source_id TEXT,
+    source_key TEXT,
+    -- Derived from the columns above and the history; see derive().
+    urgency INTEGER NOT NULL DEFAULT 2,
+    due_rank TEXT NOT NULL DEFAULT '{NEVER}',
+    overdue_at TEXT NOT NULL DEFAULT '{NEVER}',
+    stopped_since TEXT,
+    stopped_seconds INTEGER NOT NULL DEFAULT 0,
+    responded_at TEXT,
+    CHECK (status = 'Resolved' OR resolved_at IS NULL),
+    UNIQUE (source, source_key)
+);
+-- One index for each order of a list, and one each for the people whose lists are read most.
+CREATE INDEX work_orders_by_urgency ON work_orders (urgency, created_at, id, {_FILTERED});
+CREATE INDEX work_orders_by_change ON work_orders (updated_at, id, urgency, {_FILTERED});
+CREATE INDEX work_orders_by_due ON work_orders (due_rank, id, urgency, {_FILTERED});
+CREATE INDEX work_orders_by_id ON work_orders (id, urgency, {_FILTERED});
+CREATE INDEX work_orders_by_requester ON work_orders
+    (requester_id, urgency, created_at, id, updated_at, due_rank, {_FILTERED});
+CREATE INDEX work_orders_by_assignee ON work_orders
+    (assignee_id, urgency, created_at, id, updated_at, due_rank, {_FILTERED});
+-- For Summary and reports, which count many work orders.
+CREATE INDEX work_orders_by_status ON work_orders (status, priority, deleted_at);
+CREATE INDEX work_orders_by_creation ON work_orders (created_at, deleted_at);
+CREATE INDEX work_orders_by_resolution ON work_orders (
+    resolved_at, priority, category, assignee_id, requester_id, created_at, stopped_seconds, responded_at,
+    response_hours, due_at, deleted_at
+) WHERE resolved_at IS NOT NULL;
+CREATE INDEX work_orders_by_deletion ON work_orders (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- Every change and comment of a work order. The row 'created' of an imported one may have the status that it came
+-- with as its new value and, as its old value, since when it has been stopped in that status.
+CREATE TABLE work_order_history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    changed_at TEXT NOT NULL {_is_moment("changed_at")},
+    field TEXT NOT NULL,
+    old_value TEXT,
+    new_value TEXT,
+    note TEXT NOT NULL DEFAULT '' CHECK (length(note) <= 10000 AND instr(note, char(0)) = 0),
+    is_imported INTEGER NOT NULL DEFAULT 0 CHECK (is_imported IN (0, 1))
+);
+CREATE INDEX history_by_work_order ON work_order_history (work_order_id);
+CREATE INDEX history_of_status ON work_order_history (changed_at, work_order_id, old_value, new_value, field)
+    WHERE field = 'status';
+CREATE INDEX history_by_former_assignee ON work_order_history (old_value) WHERE field = 'assignee';
+
+-- What is searched, folded: one row for each work order, with its ID as the rowid.
+CREATE VIRTUAL TABLE work_order_search USING fts5 (
+    text, prefix = '1 2 3', tokenize = "unicode61 remove_diacritics 0 categories 'L* N* M* Co'"
+);
+CREATE VIRTUAL TABLE work_order_words USING fts5vocab (work_order_search, row);
+
+CREATE TABLE audit_log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    recorded_at TEXT NOT NULL {_is_moment("recorded_at")},
+    user_id INTEGER REFERENCES users (id),
+    subject_id INTEGER REFERENCES users (id), -- the account that it was done to
+    os_user TEXT NOT NULL,
+    ssh_client TEXT NOT NULL,
+    event TEXT NOT NULL,
+    subject TEXT NOT NULL
+);
+CREATE INDEX audit_log_by_user ON audit_log (user_id);
+CREATE INDEX audit_log_by_subject ON audit_log (subject_id);
+CREATE INDEX audit_log_by_event ON audit_log (event);
+
+-- A name is stored as its SHA-256: it may be a password that was typed a line too early.
+CREATE TABLE password_failures (
+    name_hash TEXT NOT NULL,
+    client TEXT NOT NULL, -- the host's account and the SSH client's address
+    failures INTEGER NOT NULL CHECK (failures > 0),
+    last_failed_at TEXT NOT NULL {_is_moment("last_failed_at")},
+    PRIMARY KEY (name_hash, client)
+) WITHOUT ROWID;
+CREATE INDEX password_failures_by_time ON password_failures (last_failed_at);
+
+CREATE TABLE login_clients (
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    client TEXT NOT NULL,
+    last_login_at TEXT NOT NULL {_is_moment("last_login_at")},
+    PRIMARY KEY (user_id, client)
+) WITHOUT ROWID;
+
+CREATE TABLE service_targets (
+    priority INTEGER PRIMARY KEY CHECK (priority IN (1, 2, 3, 4)),
+    response_hours INTEGER CHECK (response_hours BETWEEN 1 AND 9999),
+    resolution_hours INTEGER CHECK (resolution_hours BETWEEN 1 AND 9999)
+);
+INSERT INTO service_targets (priority) VALUES (1), (2), (3), (4);
+
+CREATE TABLE mail_settings (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    host TEXT, -- NULL: no mail is sent
+    port INTEGER NOT NULL DEFAULT 587 CHECK (port BETWEEN 1 AND 65535),
+    security TEXT NOT NULL DEFAULT 'starttls' CHECK (security IN ('starttls', 'tls', 'none')),
+    sender TEXT CHECK (length(sender) BETWEEN 3 AND 254),
+    username TEXT,
+    password TEXT,
+    CHECK (host IS NULL OR sender IS NOT NULL)
+);
+INSERT INTO mail_settings (id) VALUES (1);
+
+-- A message is removed once it is sent. A session claims it by moving its next attempt into the future, so that
+-- another one sends it then if this one is killed.
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    message_id TEXT NOT NULL UNIQUE,
+    subject TEXT NOT NULL,
+    text TEXT NOT NULL DEFAULT '', -- what stands above the parts
+    created_at TEXT NOT NULL {_is_moment("created_at")},
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at TEXT {_is_moment("next_attempt_at")}, -- NULL: it has failed for good
+    reason TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX outbox_by_next_attempt ON outbox (next_attempt_at);
+-- What it says of each work order; left out if its recipient may not see that one any more.
+CREATE TABLE outbox_parts (
+    id INTEGER PRIMARY KEY,
+    outbox_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+    work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
+    text TEXT NOT NULL
+);
+CREATE INDEX outbox_parts_by_message ON outbox_parts (outbox_id);
+
+-- How the questions about an imported file were answered, for the next one with the same header.
+CREATE TABLE import_answers (
+    header_hash TEXT PRIMARY KEY,
+    answers TEXT NOT NULL,
+    saved_at TEXT NOT NULL {_is_moment("saved_at")}
+) WITHOUT ROWID;
+
+CREATE TRIGGER history_is_never_changed BEFORE UPDATE ON work_order_history
+BEGIN SELECT RAISE(ABORT, 'The history is never changed.'); END;
+CREATE TRIGGER history_is_never_removed BEFORE DELETE ON work_order_history
+BEGIN SELECT RAISE(ABORT, 'The history is never removed.'); END;
+CREATE TRIGGER audit_log_is_never_changed BEFORE UPDATE ON audit_log
+BEGIN SELECT RAISE(ABORT, 'The audit log is never changed.'); END;
+CREATE TRIGGER audit_log_is_never_removed BEFORE DELETE ON audit_log
+BEGIN SELECT RAISE(ABORT, 'The audit log is never removed.'); END;
+CREATE TRIGGER work_orders_are_never_removed BEFORE DELETE ON work_orders
+BEGIN SELECT RAISE(ABORT, 'A work order is never removed.'); END;
 """
+BASELINE = 10  # the version of SCHEMA
 
-# The indexes contain every column that lists and counts look at, so that only the rows on the screen have to be read.
-# SQLite reads an index alone only if no generated column is asked for, so the urgency is stored; and a number of
-# seconds takes a fifth of the room that a moment's text does. Every index ends in the rowid anyway.
-_SCALE = (
-    *(
-        f"DROP INDEX {index}"
-        for index in (
-            "work_orders_by_urgency",
-            "work_orders_by_requester_urgency",
-            "work_orders_by_status_priority_assignee",
-            "work_orders_by_status_urgency",
-            "work_orders_by_priority_urgency",
-            "work_orders_by_assignee_urgency",
-            "work_orders_by_category_urgency",
-            "work_orders_with_due_by_urgency",
-            "work_orders_by_change",
-            "work_orders_by_due",
-            "work_order_comments",
-            "work_order_notes",
-            "work_order_history_by_work_order",
-            "audit_log_by_user",
-            "audit_log_by_subject",
-            "audit_log_by_event",
-        )
-    ),
-    "ALTER TABLE work_orders RENAME COLUMN urgency TO computed_urgency",
-    "ALTER TABLE work_orders ADD COLUMN urgency INTEGER",
-    "ALTER TABLE work_orders ADD COLUMN created_second INTEGER",
-    "UPDATE work_orders SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)",
-    """
-    CREATE TRIGGER work_orders_place_new AFTER INSERT ON work_orders
-    BEGIN
-        UPDATE work_orders
-            SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)
-            WHERE id = new.id;
-    END
-    """,
-    """
-    CREATE TRIGGER work_orders_place_change
-        AFTER UPDATE OF status, priority, created_at, urgency, created_second ON work_orders
-        WHEN new.urgency IS NOT new.computed_urgency
-            OR new.created_second IS NOT CAST(strftime('%s', new.created_at) AS INTEGER)
-    BEGIN
-        UPDATE work_orders
-            SET urgency = computed_urgency, created_second = CAST(strftime('%s', created_at) AS INTEGER)
-            WHERE id = new.id;
-    END
-    """,
-    "CREATE INDEX work_order_history_by_work_order ON work_order_history (work_order_id)",
-    "CREATE INDEX audit_log_by_user ON audit_log (user_id)",
-    "CREATE INDEX audit_log_by_subject ON audit_log (subject_id)",
-    "CREATE INDEX audit_log_by_event ON audit_log (event)",
-    "CREATE INDEX work_orders_by_change ON work_orders (updated_at) WHERE deleted_at IS NULL",
-    "CREATE INDEX work_orders_by_due ON work_orders (is_finished, due_rank) WHERE deleted_at IS NULL",
-    """
-    CREATE INDEX work_orders_by_urgency ON work_orders (urgency, created_second, id, due_at, deleted_at)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_status_urgency ON work_orders (status, urgency, created_second, id, due_at, deleted_at)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_category_urgency
-        ON work_orders (category, urgency, created_second, id, due_at, deleted_at) WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_requester_urgency
-        ON work_orders (requester_id, urgency, created_second, id, status, category, assignee_id, due_at, deleted_at)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_assignee_urgency
-        ON work_orders (assignee_id, urgency, created_second, id, status, category, due_at, deleted_at)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_requester_change ON work_orders (requester_id, updated_at, id, deleted_at)
-        WHERE deleted_at IS NULL
-    """,
-    """
-    CREATE INDEX work_orders_by_assignee_change ON work_orders (assignee_id, updated_at, id, deleted_at)
-        WHERE deleted_at IS NULL AND assignee_id IS NOT NULL
-    """,
-    """
-    CREATE INDEX work_orders_unfinished_by_due ON work_orders (due_at, status, category, urgency, deleted_at)
-        WHERE deleted_at IS NULL AND due_at IS NOT NULL AND urgency < 4
-    """,
-    """
-    CREATE INDEX work_order_history_by_former_assignee ON work_order_history (old_value)
-        WHERE field = 'assignee'
-    """,
-    """
-    CREATE TABLE work_order_totals (
-        status TEXT NOT NULL,
-        priority INTEGER NOT NULL,
-        total INTEGER NOT NULL,
-        PRIMARY KEY (status, priority)
-    ) WITHOUT ROWID
-    """,
-    "INSERT INTO work_order_totals SELECT status, priority, sum(total) FROM work_order_counts GROUP BY 1, 2",
-    """
-    CREATE TRIGGER work_order_counts_total_new AFTER INSERT ON work_order_counts
-    BEGIN
-        INSERT INTO work_order_totals VALUES (new.status, new.priority, new.total)
-            ON CONFLICT (status, priority) DO UPDATE SET total = total + new.total;
-    END
-    """,
-    """
-    CREATE TRIGGER work_order_counts_total_change AFTER UPDATE ON work_order_counts
-    BEGIN
-        UPDATE work_order_totals SET total = total + new.total - old.total
-            WHERE status = new.status AND priority = new.priority;
-    END
-    """,
-    "DROP TRIGGER work_orders_index_new",
-    "DROP TRIGGER work_orders_index_change",
-    "DROP TRIGGER work_order_notes_index",
-    "DROP TABLE work_order_search",
-    "DROP VIEW work_order_texts",
-    # A text ends in two line feeds, so that its last two characters begin trigrams, too.
-    f"CREATE VIEW work_order_texts AS SELECT id, {_TEXT} AS text FROM work_orders",
-    # One index knows the words and their beginnings, the other every three adjacent characters. Neither knows where
-    # they are: nothing asks for that, and it makes the indexes half the size.
-    """
-    CREATE VIRTUAL TABLE work_order_search USING fts5 (
-        text, content = 'work_order_texts', content_rowid = 'id', detail = 'none', columnsize = 0,
-        tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
-    )
-    """,
-    """
-    CREATE VIRTUAL TABLE work_order_trigrams USING fts5 (
-        text, content = 'work_order_texts', content_rowid = 'id', detail = 'none', columnsize = 0,
-        tokenize = 'trigram'
-    )
-    """,
-    "INSERT INTO work_order_search (work_order_search, rank) VALUES ('hashsize', 16777216)",
-    "INSERT INTO work_order_trigrams (work_order_trigrams, rank) VALUES ('hashsize', 16777216)",
-    # FTS5 merges a little with each save. It is to merge everything at once, which takes seconds at a million work
-    # orders, only where far more pieces than usual have come together; and the large piece begins a level above them.
-    "INSERT INTO work_order_search (work_order_search, rank) VALUES ('crisismerge', 256)",
-    "INSERT INTO work_order_trigrams (work_order_trigrams, rank) VALUES ('crisismerge', 256)",
-    "INSERT INTO work_order_search (work_order_search) VALUES ('rebuild')",
-    "INSERT INTO work_order_trigrams (work_order_trigrams) VALUES ('rebuild')",
-    "INSERT INTO work_order_search (work_order_search) VALUES ('optimize')",
-    "INSERT INTO work_order_trigrams (work_order_trigrams) VALUES ('optimize')",
-    "CREATE VIRTUAL TABLE work_order_search_terms USING fts5vocab (work_order_search, instance)",
-    "CREATE VIRTUAL TABLE work_order_trigrams_terms USING fts5vocab (work_order_trigrams, instance)",
-    *(
-        f"""
-        CREATE TRIGGER {name}
-        BEGIN
-            INSERT INTO work_order_search (work_order_search, rowid, text)
-                SELECT 'delete', id, {old_text} FROM {table} WHERE id = {work_order};
-            INSERT INTO work_order_trigrams (work_order_trigrams, rowid, text)
-                SELECT 'delete', id, {old_text} FROM {table} WHERE id = {work_order};
-            INSERT INTO work_order_search (rowid, text) SELECT id, text FROM work_order_texts WHERE id = {work_order};
-            INSERT INTO work_order_trigrams (rowid, text) SELECT id, text FROM work_order_texts WHERE id = {work_order};
-        END
-        """
-        for name, work_order, table, old_text in (
-            (
-                "work_orders_index_change AFTER UPDATE OF title, description ON work_orders",
-                "new.id",
-                "work_order_texts",
-                """
-                old.title || char(10) || old.description
-                    || substr(text, length(new.title) + length(new.description) + 2)
-                """,
-            ),
-            (
-                "work_order_notes_index AFTER INSERT ON work_order_history WHEN new.note <> ''",
-                "new.work_order_id",
-                "work_orders",
-                _TEXT.replace("note <> ''", "note <> '' AND id <> new.id"),
-            ),
-        )
-    ),
-    """
-    CREATE TRIGGER work_orders_index_new AFTER INSERT ON work_orders
-    BEGIN
-        INSERT INTO work_order_search (rowid, text) SELECT id, text FROM work_order_texts WHERE id = new.id;
-        INSERT INTO work_order_trigrams (rowid, text) SELECT id, text FROM work_order_texts WHERE id = new.id;
-    END
-    """,
-)
 
-# Each change stores what reports count, in columns that the reports' indexes contain. They are not generated columns:
-# for those, SQLite would look up each row. That is why the indexes also name columns that their conditions fix.
-_INSIGHT = (
+def _run_script(connection: sqlite3.Connection, script: str) -> None:
+    """Run the statements inside the caller's transaction, which executescript would commit."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            connection.execute(statement)
+            statement = ""
+
+
+# What is derived
+
+
+class Derived(NamedTuple):
+    """What lists and reports look at, computed from a work order's other columns and its history.
+
+    `urgency` is 0 (Critical) to 3 (Low), and 4 more once finished; `due_rank` sorts by due date, finished ones last;
+    `overdue_at` is when it becomes overdue: a due time from a target does not run out On Hold. `stopped_since` is
+    since when it has been On Hold or finished, `stopped_seconds` for how long it was before that; `responded_at` is
+    the first response. `text` is what is searched.
     """
-    CREATE TABLE service_targets (
-        priority INTEGER PRIMARY KEY CHECK (priority IN (1, 2, 3, 4)),
-        response_hours INTEGER CHECK (response_hours BETWEEN 1 AND 9999),
-        resolution_hours INTEGER CHECK (resolution_hours BETWEEN 1 AND 9999)
+
+    urgency: int
+    due_rank: str
+    overdue_at: str
+    stopped_since: Optional[str]
+    stopped_seconds: int
+    responded_at: Optional[str]
+    text: str
+
+
+def derive(row: sqlite3.Row, history: Sequence[sqlite3.Row]) -> Derived:
+    """Return what follows from a row of work_orders and its rows in the history, oldest first."""
+    is_finished, due_at = row["status"] in FINISHED, row["due_at"]
+    stopped_since, stopped_seconds = _stops(history)
+    is_paused = row["status"] == ON_HOLD and row["due_by"] == "target" and due_at and due_at >= (stopped_since or "")
+    notes = [entry["note"] for entry in history]
+    responses = [
+        entry["changed_at"]
+        for entry in history
+        if entry["field"] in ("comment", "assignee", "status")
+        and entry["user_id"] != row["requester_id"]
+        and not entry["is_imported"]
+    ]
+    return Derived(
+        urgency=4 - row["priority"] + 4 * is_finished,
+        due_rank=("finished " if is_finished else "") + (due_at or NEVER),
+        overdue_at=NEVER if is_finished or is_paused or not due_at else due_at,
+        stopped_since=stopped_since,
+        stopped_seconds=stopped_seconds,
+        responded_at=min(responses, default=None),
+        text=searchable(row["title"], row["description"], *filter(None, notes), row["source_id"] or ""),
     )
-    """,
-    "INSERT INTO service_targets (priority) VALUES (1), (2), (3), (4)",
-    # Where the due time comes from; if there is one, NULL means by hand, too.
-    "ALTER TABLE work_orders ADD COLUMN due_by TEXT CHECK (due_by IN ('hand', 'target'))",
+
+
+def _stops(history: Sequence[sqlite3.Row]) -> Tuple[Optional[str], int]:
+    """Return since when the status has been a stop, if it is one, and for how many seconds it was one before.
+
+    Moving between Resolved and Cancelled begins no new stop; leaving On Hold and reopening end one.
     """
-    ALTER TABLE work_orders ADD COLUMN held_since TEXT
-        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', held_since) IS held_since)
-    """,
-    # When the work order was last finished, if it still is.
-    """
-    ALTER TABLE work_orders ADD COLUMN finished_at TEXT
-        CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', finished_at) IS finished_at)
-    """,
-    "ALTER TABLE work_orders ADD COLUMN resolution_seconds INTEGER",
-    "ALTER TABLE work_orders ADD COLUMN response_seconds INTEGER",
-    "ALTER TABLE work_orders ADD COLUMN response_hours INTEGER",
-    # What these columns contain, computed from the history. Each change of the status ends a spell of the old one,
-    # which began with the change before it or with the creation; spells after the last unfinished one were not
-    # reopened.
-    """
-    CREATE VIEW work_order_measures AS SELECT
-        id,
-        CASE WHEN status = 'On Hold' THEN (
-            SELECT changed_at FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'status' ORDER BY work_order_history.id DESC LIMIT 1
-        ) END AS held_since,
-        CASE WHEN status IN ('Resolved', 'Cancelled') THEN coalesce((
-            SELECT changed_at FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'status' AND old_value NOT IN ('Resolved', 'Cancelled')
-            ORDER BY work_order_history.id DESC LIMIT 1
-        ), resolved_at, created_at) END AS finished_at,
-        CASE WHEN status = 'Resolved' THEN strftime('%s', resolved_at) - strftime('%s', created_at) - (
-            SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
-                SELECT id, old_value, changed_at AS ended_at,
-                    lag(changed_at, 1, work_orders.created_at) OVER (ORDER BY work_order_history.id) AS began_at
-                FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'status'
-            ) WHERE old_value IN ('On Hold', 'Resolved', 'Cancelled') AND id <= (
-                SELECT max(id) FROM work_order_history
-                WHERE work_order_id = work_orders.id AND field = 'status'
-                    AND old_value NOT IN ('Resolved', 'Cancelled')
+    kind, since, seconds = "", None, 0
+    for entry in history:
+        if entry["field"] == "created" and entry["new_value"]:
+            kind, since = _kind_of_stop(entry["new_value"]), entry["old_value"]
+        elif entry["field"] == "status" and _kind_of_stop(entry["new_value"]) != kind:
+            seconds += seconds_between(since, entry["changed_at"]) if since else 0
+            kind = _kind_of_stop(entry["new_value"])
+            since = entry["changed_at"] if kind else None
+    return since, seconds
+
+
+def _kind_of_stop(status: str) -> str:
+    return "finished" if status in FINISHED else "held" if status == ON_HOLD else ""
+
+
+_COLUMNS = ", ".join(f"{name} = :{name}" for name in Derived._fields if name != "text")
+
+
+def refresh_derived(connection: sqlite3.Connection, work_order_id: int) -> None:
+    """Store what is derived of a work order, inside the transaction that has changed it or its history."""
+    for _, derived, stored in list(_compute(connection, work_order_id)):
+        if derived[:-1] != stored[:-1]:
+            connection.execute(
+                f"UPDATE work_orders SET {_COLUMNS} WHERE id = :id", {**derived._asdict(), "id": work_order_id}
             )
-        ) END AS resolution_seconds,
-        (
-            SELECT strftime('%s', min(changed_at)) - strftime('%s', work_orders.created_at) FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field IN ('comment', 'assignee', 'status')
-                AND user_id <> work_orders.requester_id
-        ) AS response_seconds
-    FROM work_orders
-    """,
-    """
-    UPDATE work_orders SET
-        due_by = CASE WHEN due_at IS NOT NULL OR EXISTS (
-            SELECT 1 FROM work_order_history WHERE work_order_id = work_orders.id AND field = 'due date'
-        ) THEN 'hand' END,
-        (held_since, finished_at, resolution_seconds, response_seconds) = (
-            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
-            WHERE id = work_orders.id
-        )
-    """,
-    *(
+        if stored.text is None:
+            connection.execute(
+                "INSERT INTO work_order_search (rowid, text) VALUES (?, ?)", (work_order_id, derived.text)
+            )
+        elif derived.text != stored.text:
+            connection.execute("UPDATE work_order_search SET text = ? WHERE rowid = ?", (derived.text, work_order_id))
+
+
+def _compute(
+    connection: sqlite3.Connection, work_order_id: Optional[int] = None
+) -> Iterator[Tuple[int, Derived, Derived]]:
+    """Yield the ID of one or each work order, what is derived of it, and what is stored of that."""
+    condition, values = ("id = ?", [work_order_id]) if work_order_id else ("1", [])
+    rows = connection.execute(
         f"""
-        CREATE TRIGGER {name}
-        BEGIN
-            UPDATE work_orders SET (held_since, finished_at, resolution_seconds, response_seconds) = (
-                SELECT held_since, finished_at, resolution_seconds, response_seconds FROM work_order_measures
-                WHERE id = {work_order}
-            ) WHERE id = {work_order};
-        END
-        """
-        for name, work_order in (
-            (
-                """
-                work_orders_measure_new AFTER INSERT ON work_orders
-                    WHEN new.status <> 'Open' OR EXISTS (SELECT 1 FROM work_order_history WHERE work_order_id = new.id)
-                """,
-                "new.id",
-            ),
-            (
-                """
-                work_orders_measure_change AFTER UPDATE OF requester_id, status, created_at, resolved_at
-                    ON work_orders
-                """,
-                "new.id",
-            ),
-            (
-                """
-                work_orders_measure_history AFTER INSERT ON work_order_history
-                    WHEN new.field IN ('comment', 'assignee', 'status')
-                """,
-                "new.work_order_id",
-            ),
-        )
-    ),
-    """
-    CREATE INDEX work_orders_resolved ON work_orders (
-        resolved_at, id, priority, category, assignee_id, requester_id, resolution_seconds, response_seconds,
-        response_hours, due_at, deleted_at
-    ) WHERE deleted_at IS NULL AND resolved_at IS NOT NULL
-    """,
-    """
-    CREATE INDEX work_orders_unfinished ON work_orders (
-        created_at, id, priority, assignee_id, status, due_at, deleted_at
-    ) WHERE deleted_at IS NULL AND status IN ('Open', 'In Progress', 'On Hold')
-    """,
-    # On Hold, a due time that came from a target does not run out.
-    """
-    CREATE INDEX work_orders_stopped ON work_orders (status, due_by, due_at, held_since, deleted_at)
-        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
-    """,
-    "CREATE INDEX work_orders_created ON work_orders (created_at, deleted_at) WHERE deleted_at IS NULL",
-    """
-    CREATE INDEX work_orders_finished ON work_orders (finished_at, created_at, deleted_at)
-        WHERE deleted_at IS NULL AND finished_at IS NOT NULL
-    """,
-    """
-    CREATE INDEX work_order_history_to_finished
-        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
-        WHERE field = 'status' AND new_value IN ('Resolved', 'Cancelled')
-    """,
-    """
-    CREATE INDEX work_order_history_from_finished
-        ON work_order_history (changed_at, work_order_id, new_value, old_value, field)
-        WHERE field = 'status' AND old_value IN ('Resolved', 'Cancelled')
-    """,
-)
-
-# There is one row of settings. A message waits until it is sent, and then its row is removed; one that failed for good
-# stays. While a session is sending it, it is claimed; `was_transmitted` says that the server may have it already.
-_MAIL = (
-    """
-    CREATE TABLE mail_settings (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        host TEXT,
-        port INTEGER NOT NULL DEFAULT 587 CHECK (port BETWEEN 1 AND 65535),
-        security TEXT NOT NULL DEFAULT 'starttls' CHECK (security IN ('starttls', 'tls', 'none')),
-        sender TEXT CHECK (length(sender) BETWEEN 3 AND 254),
-        username TEXT,
-        password TEXT,
-        CHECK (host IS NULL OR sender IS NOT NULL)
+        SELECT id, title, description, priority, status, requester_id, due_at, due_by, source_id, {
+            ", ".join(Derived._fields[:-1])
+        }, (SELECT text FROM work_order_search WHERE rowid = work_orders.id) AS text
+        FROM work_orders WHERE {condition} ORDER BY id
+        """,
+        values,
     )
-    """,
-    "INSERT INTO mail_settings (id) VALUES (1)",
-    """
-    CREATE TABLE outbox (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
-        user_id INTEGER NOT NULL REFERENCES users (id),
-        message_id TEXT NOT NULL UNIQUE,
-        title TEXT NOT NULL,
-        ending TEXT NOT NULL,
-        has_status INTEGER NOT NULL CHECK (has_status IN (0, 1)),
-        text TEXT NOT NULL,
-        created_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at) IS created_at),
-        attempts INTEGER NOT NULL DEFAULT 0,
-        next_attempt_at TEXT NOT NULL
-            CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', next_attempt_at) IS next_attempt_at),
-        claimed_until TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', claimed_until) IS claimed_until),
-        was_transmitted INTEGER NOT NULL DEFAULT 0 CHECK (was_transmitted IN (0, 1)),
-        failed_at TEXT CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', failed_at) IS failed_at),
-        reason TEXT NOT NULL DEFAULT ''
+    history = connection.execute(
+        f"""
+        SELECT work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported
+        FROM work_order_history WHERE {condition.replace("id", "work_order_id")} ORDER BY work_order_id, id
+        """,
+        values,
     )
-    """,
-    "CREATE INDEX outbox_by_next_attempt ON outbox (next_attempt_at) WHERE failed_at IS NULL",
-    "CREATE INDEX outbox_by_work_order ON outbox (work_order_id, user_id)",
-)
+    groups = itertools.groupby(history, key=lambda entry: int(entry["work_order_id"]))
+    owner, entries = next(groups, (0, iter(())))
+    for row in rows:
+        own = list(entries) if owner == row["id"] else []
+        if own:
+            owner, entries = next(groups, (0, iter(())))
+        yield row["id"], derive(row, own), Derived(*(row[name] for name in Derived._fields))
 
-# `imported_files` tells whether a file's content was imported before. The texts of an import are indexed before its
-# work orders are inserted, so that others don't have to wait for that; until then they are in `texts_being_imported`.
-_EXCHANGE = (
-    """
-    CREATE TABLE imported_files (
-        content_hash TEXT PRIMARY KEY,
-        imported_at TEXT NOT NULL CHECK (strftime('%Y-%m-%dT%H:%M:%S+00:00', imported_at) IS imported_at)
-    ) WITHOUT ROWID
-    """,
-    "CREATE TABLE texts_being_imported (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
-    "DROP VIEW work_order_texts",
-    f"""
-    CREATE VIEW work_order_texts AS
-        SELECT id, {_TEXT} AS text FROM work_orders UNION ALL SELECT id, text FROM texts_being_imported
-    """,
-)
 
-# PRAGMA user_version counts these. A migration that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Sequence[str], ...] = (
-    _INITIAL_SCHEMA,
-    _DAILY_WORK,
-    _GUESSING,
-    _TRUST,
-    _WORKING_DAY,
-    _SCALE,
-    _INSIGHT,
-    _MAIL,
-    _EXCHANGE,
-)
+# Migrations
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
+    _run_script(connection, SCHEMA)
+
+
+# By the version that each begins with. One that has landed is never edited: the next change is a new one.
+MIGRATIONS: Tuple[Callable[[sqlite3.Connection], None], ...] = ()
+
+
+def newest_version() -> int:
+    """Return the schema version that this program works with."""
+    return BASELINE + len(MIGRATIONS)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Return how many migrations the database has had."""
+    """Return the schema version of the database: 0 if it is empty."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
 
 
-def migrate(connection: "Connection", migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Run the missing migrations, each in one transaction with its version number, after a backup of what was there.
+def migrate(connection: "Connection") -> None:
+    """Bring the database to the newest version in one transaction, after a checked backup of what was there.
 
-    One that fails changes nothing; two programs that start at once run each of them once.
+    What fails changes nothing. Of several programs that start at once, one does it, and the others wait.
     """
-    backed_up = schema_version(connection) == 0  # there is nothing yet
-    while schema_version(connection) < len(migrations):
+    if schema_version(connection) == newest_version():
+        return
+    connection.execute("PRAGMA foreign_keys = OFF")  # tables are drawn afresh; checked before the commit
+    try:
         with transaction(connection):
             version = schema_version(connection)
-            if version < len(migrations) and not backed_up:
+            if version == newest_version():  # another program was faster
+                return
+            if version == 0:
+                _create_schema(connection)
+            else:
                 _back_up_before_migration(connection, version)
-                backed_up = True
-            # Another program that started at the same moment may have been faster.
-            if version < len(migrations):
-                for statement in migrations[version]:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {version + 1}")
+            if version == BASELINE - 1:
+                _upgrade_from_version_9(connection)
+            for step in MIGRATIONS[max(0, version - BASELINE) :]:
+                step(connection)
+            if connection.execute("PRAGMA foreign_key_check").fetchone():
+                raise DatabaseFileError(f"{connection.path} is damaged: rows refer to nothing. It was left as it was.")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {newest_version()}")
+    finally:
+        connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _back_up_before_migration(connection: "Connection", version: int) -> None:
@@ -942,73 +536,171 @@ def _back_up_before_migration(connection: "Connection", version: int) -> None:
         back_up(reader, connection.path.with_name(f"{connection.path.name}.version-{version}.{_timestamp()}"))
 
 
+# The tables of version 9 that are kept, with what their columns of version 10 are taken from.
+_KEPT_FROM_VERSION_9 = (
+    (
+        "users",
+        # An account that an import made, and that nobody has touched since, had a password that nobody knew.
+        """
+        WITH untouched (id) AS (
+            SELECT subject_id FROM version_9_audit_log GROUP BY subject_id
+            HAVING sum(event = 'user added' AND subject LIKE '% as user, deactivated') = 1
+                AND sum(event NOT IN ('user added', 'login failed', 'approval failed')) = 0
+        )
+        SELECT id, username, NULL, CASE WHEN id IN untouched THEN NULL ELSE password_hash END, role, email,
+            is_active OR id IN untouched, created_at, must_change_password AND id NOT IN untouched, password_version,
+            seen_history_id, 'none'
+        FROM version_9_users
+        """,
+    ),
+    (
+        "work_orders (id, title, description, priority, category, status, requester_id, assignee_id, created_at,"
+        " updated_at, resolved_at, due_at, deleted_at, due_by, response_hours)",
+        """
+        SELECT id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at,
+            resolved_at, due_at, deleted_at, coalesce(due_by, CASE WHEN due_at IS NOT NULL THEN 'hand' END),
+            response_hours
+        FROM version_9_work_orders
+        """,
+    ),
+    (
+        "work_order_history",
+        # An import reserved two history IDs for each work order, the second for its status row, which an Open one has
+        # not; so all of its 'created' rows have the same distance from the work orders' IDs.
+        """
+        WITH importers (id, at) AS (
+            SELECT user_id, max(recorded_at) FROM version_9_audit_log WHERE event = 'imported' GROUP BY user_id
+        ),
+        neighbours (id, before, next_id) AS (
+            SELECT id, lag(changed_at) OVER (ORDER BY id), lead(id) OVER (ORDER BY id) FROM version_9_work_order_history
+        ),
+        candidates AS (
+            SELECT entry.id, work_order_id, user_id, changed_at <= importers.at AS is_possible,
+                2 * work_order_id - entry.id AS distance,
+                note LIKE 'Imported; the ID was %.' OR changed_at < before
+                    OR changed_at < (SELECT created_at FROM version_9_users WHERE id = user_id)
+                    OR coalesce(next_id, (
+                        SELECT seq + 1 FROM version_9_sqlite_sequence WHERE name = 'work_order_history'
+                    )) > entry.id + 1 AS is_sure
+            FROM version_9_work_order_history AS entry
+            JOIN importers ON importers.id = user_id JOIN neighbours ON neighbours.id = entry.id
+            WHERE field = 'created'
+        ),
+        created AS (
+            SELECT * FROM candidates AS candidate
+            WHERE is_sure OR is_possible AND EXISTS (
+                SELECT 1 FROM candidates
+                WHERE is_sure AND user_id = candidate.user_id AND distance = candidate.distance
+            )
+        )
+        SELECT id, work_order_id, user_id, changed_at, field, old_value, new_value, note,
+            id IN (SELECT id FROM created) OR field = 'status' AND old_value = 'Open' AND EXISTS (
+                SELECT 1 FROM created
+                WHERE created.id = entry.id - 1 AND created.work_order_id = entry.work_order_id
+                    AND created.user_id = entry.user_id
+            )
+        FROM version_9_work_order_history AS entry ORDER BY id
+        """,
+    ),
+    (
+        "audit_log",
+        """
+        SELECT id, recorded_at, user_id, subject_id, os_user, ssh_client, event, subject
+        FROM version_9_audit_log ORDER BY id
+        """,
+    ),
+    ("password_failures", "SELECT name_hash, client, failures, last_failed_at FROM version_9_password_failures"),
+    ("login_clients", "SELECT user_id, client, last_login_at FROM version_9_login_clients"),
+    (
+        "service_targets",
+        "SELECT priority, response_hours, resolution_hours FROM version_9_service_targets",
+    ),
+    (
+        "mail_settings",
+        "SELECT id, host, port, security, sender, username, password FROM version_9_mail_settings",
+    ),
+    (
+        "outbox",
+        """
+        SELECT id, user_id, message_id, '[#' || work_order_id || '] ' || title || ': ' || ending, '', created_at,
+            attempts, CASE WHEN failed_at IS NULL THEN next_attempt_at END, reason
+        FROM version_9_outbox
+        """,
+    ),
+    ("outbox_parts", "SELECT id, id, work_order_id, text FROM version_9_outbox"),
+)
+
+
+def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
+    """Set the tables of version 9 aside, create the schema afresh, copy every row, and compute what is derived."""
+    tables = [statement.split()[0] for statement, _ in _KEPT_FROM_VERSION_9 if not statement.startswith("outbox_parts")]
+    for table in (*tables, "sqlite_sequence"):
+        connection.execute(f"CREATE TEMP TABLE version_9_{table} AS SELECT * FROM main.{table}")
+    connection.execute("CREATE INDEX temp.version_9_subjects ON version_9_audit_log (subject_id)")
+    connection.execute("CREATE UNIQUE INDEX temp.version_9_history_ids ON version_9_work_order_history (id)")
+    _drop_everything(connection)
+    _create_schema(connection)
+    for statement, source in _KEPT_FROM_VERSION_9:
+        connection.execute(f"DELETE FROM {statement.split()[0]}" if "_settings" in statement else "SELECT 1")
+        connection.execute(f"INSERT OR REPLACE INTO {statement} {source}")
+    connection.execute("DELETE FROM sqlite_sequence")
+    connection.execute("INSERT INTO sqlite_sequence SELECT name, seq FROM version_9_sqlite_sequence")
+    for (work_order_id,) in connection.execute("SELECT id FROM work_orders").fetchall():
+        refresh_derived(connection, work_order_id)
+    for table in (*tables, "sqlite_sequence"):
+        connection.execute(f"DROP TABLE temp.version_9_{table}")
+
+
+def _drop_everything(connection: sqlite3.Connection) -> None:
+    rows = connection.execute(
+        """
+        SELECT type, name FROM main.sqlite_master
+        WHERE type IN ('trigger', 'view') OR type = 'table' AND name NOT LIKE 'sqlite_%'
+        ORDER BY type <> 'trigger', type <> 'view', sql NOT LIKE 'CREATE VIRTUAL%', name DESC
+        """
+    ).fetchall()
+    for kind, name in rows:
+        connection.execute(f"DROP {kind} IF EXISTS main.{name}")  # the tables behind a virtual one go with it
+
+
 # Transactions
 
 
 @contextmanager
-def transaction(connection: "Connection") -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit everything written inside when the block ends, or nothing if it raises.
 
-    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS.
+    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS, UncertainCommitError if the disk
+    fails at the commit itself.
     """
-    _begin_immediate(connection)
-    with _ended_by_commit(connection):
+    connection.execute("BEGIN IMMEDIATE")
+    with _rolled_back_on_error(connection):
         yield
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            # The file may have been written completely before the disk failed.
+            if "disk I/O error" in str(error):
+                raise UncertainCommitError(
+                    "The disk reported an error at the very end of saving. It is not certain whether it was saved: "
+                    "look before you try again."
+                ) from error
+            raise
 
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Read everything inside from one moment; nothing may be written in it. Raises as transaction does."""
     connection.execute("BEGIN")
-    with _ended_by_commit(connection):
-        yield
-
-
-@contextmanager
-def limited(connection: sqlite3.Connection, seconds: float, sentence: str) -> Iterator[None]:
-    """Stop what is read inside when it takes longer than that many seconds, and raise TookTooLongError(sentence)."""
-    deadline = time.monotonic() + seconds
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "interrupted" in str(error) and time.monotonic() > deadline:
-            raise TookTooLongError(sentence) from error
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
-
-
-def _begin_immediate(connection: "Connection") -> None:
-    """Begin to write, in a fair order: SQLite's own waiting backs off, so that whoever came last would win.
-
-    Whoever has waited longer tries again sooner, from every 10 ms on down to 0.3 ms, and whoever has just written lets
-    the others try first.
-    """
-    began = time.monotonic()
-    if began - connection.last_begun < 1:
-        time.sleep(YIELD_SECONDS)
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        while True:
-            waited = time.monotonic() - began
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.last_begun = time.monotonic()
-                return
-            except sqlite3.OperationalError as error:
-                if "is locked" not in str(error) or waited >= BUSY_SECONDS:
-                    raise
-            time.sleep(max(0.0003, 0.010 * (0.5 + os.urandom(1)[0] / 256) * math.exp(-waited / 0.15)))
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-
-
-@contextmanager
-def _ended_by_commit(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
+    with _rolled_back_on_error(connection):
         yield
         connection.execute("COMMIT")
+
+
+@contextmanager
+def _rolled_back_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         # SQLite has rolled back by itself after some faults, such as a full disk.
         if connection.in_transaction:
@@ -1020,20 +712,22 @@ def _ended_by_commit(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def default_path() -> Path:
-    """Return where the database is: what WORK_ORDER_DB names, or work_order.db beside this file."""
+    """Return where the database is: what WORK_ORDER_DB names, or work_order.db beside this file.
+
+    Raises DatabaseFileError where that cannot be found out.
+    """
     named = os.environ.get("WORK_ORDER_DB")
-    return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
+    try:
+        return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
+    except OSError as error:
+        raise DatabaseFileError(f"The current folder cannot be used: {error.strerror}.") from error
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows its file: the path, and which file that was when it was opened.
-
-    `last_begun` is when it last began to write, in seconds of the monotonic clock.
-    """
+    """A connection that knows its file: the path, and which file that was when it was opened."""
 
     path: Path
     file: Tuple[int, int]
-    last_begun = -math.inf
 
 
 def connect(path: Path, create: bool = False) -> Connection:
@@ -1043,7 +737,7 @@ def connect(path: Path, create: bool = False) -> Connection:
     ApplicationError where Python's SQLite lacks what the schema needs.
     """
     _check_sqlite()
-    if create and not path.exists():
+    if create and not os.path.lexists(path):
         _create(path)
     _check_header(path)
     try:
@@ -1056,7 +750,7 @@ def connect(path: Path, create: bool = False) -> Connection:
             connection.close()
             raise
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        if any(words in str(error) for words, _ in _PASSING_FAULTS):
+        if any(words in str(error) for words, _ in _FAULT_SENTENCES):
             raise
         reason = " ".join(str(error).split())
         # An OperationalError is about what the program asked for, not about the file's content.
@@ -1104,14 +798,14 @@ def _create(path: Path) -> None:
                 migrate(connection)
             with contextlib.suppress(FileExistsError):  # another program that started now was faster
                 publish(partial, path)
-    except OSError as error:
-        raise DatabaseFileError(f"{path} cannot be created: {error.strerror}.") from error
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DatabaseFileError(f"{path} cannot be created: {reason}.") from error
 
 
 def _check_sqlite() -> None:
-    memory = sqlite3.connect(":memory:")
-    (has_full_text_search,) = memory.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()
-    memory.close()
+    with closing(sqlite3.connect(":memory:")) as memory:
+        (has_full_text_search,) = memory.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()
     if sqlite3.sqlite_version_info < (3, 34) or not has_full_text_search:
         raise ApplicationError(
             f"This Python's SQLite {sqlite3.sqlite_version} is older than 3.34 or lacks the full-text search FTS5; "
@@ -1123,7 +817,7 @@ def _check_header(path: Path) -> None:
     """Judge the file by its first 100 bytes, before SQLite touches it (https://www.sqlite.org/fileformat2.html)."""
     try:
         # Opening a pipe or a device would wait for somebody to write to it.
-        if path.exists() and not path.is_file():
+        if not path.is_file() and path.exists():
             raise DatabaseFileError(f"{path} is not a file.")
         with path.open("rb") as file:
             header = file.read(100)
@@ -1131,8 +825,8 @@ def _check_header(path: Path) -> None:
         raise DatabaseFileError(
             f"{path} does not exist. `python main.py` or `python database.py` creates it."
         ) from error
-    except OSError as error:
-        raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        raise DatabaseFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     if not header:
         raise DatabaseFileError(
             f"{path} is empty. If it was your database, restore a backup; to start with a new one, remove it."
@@ -1142,10 +836,15 @@ def _check_header(path: Path) -> None:
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise DatabaseFileError(f"{path} is the database of another program. It was left as it was.")
     version = int.from_bytes(header[60:64], "big")
-    if version > len(MIGRATIONS):
+    if version > newest_version():
         raise DatabaseFileError(
             f"{path} comes from a newer version of this program (schema version {version}; "
-            f"this one knows {len(MIGRATIONS)}). It was left as it was."
+            f"this one knows {newest_version()}). It was left as it was."
+        )
+    if version < BASELINE - 1:
+        raise DatabaseFileError(
+            f"{path} has schema version {version}, which is too old. It was left as it was; open it once with the "
+            f"program of schema version {BASELINE - 1}, then with this one."
         )
 
 
@@ -1157,196 +856,87 @@ def _check_content(connection: Connection) -> None:
             raise sqlite3.DatabaseError(problem)
 
 
-# Adding many work orders at once
-
-
-BULK_CACHE_KIB = 64 * 1024
-INDEXED_AT_ONCE = 2_000_000  # characters, which take about 0.5 s, for which others have to wait
-_STAGED = ("work_orders", "work_order_history")
-_INDEX_TEXTS = (
-    """
-    INSERT INTO main.texts_being_imported
-        SELECT id, text FROM staging.work_order_texts WHERE id BETWEEN :first AND :last
-    """,
-    *(
-        f"""
-        INSERT INTO main.{index} (rowid, text)
-            SELECT id, text FROM main.texts_being_imported WHERE id BETWEEN :first AND :last
-        """
-        for index in ("work_order_search", "work_order_trigrams")
-    ),
-)
-_FORGET_TEXTS = (
-    *(
-        f"""
-        INSERT INTO main.{index} ({index}, rowid, text)
-            SELECT 'delete', id, text FROM main.texts_being_imported WHERE id BETWEEN :first AND :last
-        """
-        for index in ("work_order_search", "work_order_trigrams")
-    ),
-    "DELETE FROM main.texts_being_imported WHERE id BETWEEN :first AND :last",
-)
-
-
-@contextmanager
-def staging(connection: Connection) -> Iterator[None]:
-    """Attach an empty database of the connection's own as `staging`: a hidden file, removed at the end.
-
-    It is on the disk, so that memory use stays flat; its content does not survive a power cut.
-    """
-    with partial_files(connection.path) as (partial,):
-        connection.execute("ATTACH ? AS staging", (str(partial),))
-        try:
-            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{BULK_CACHE_KIB}"):
-                connection.execute(f"PRAGMA staging.{pragma}").fetchall()
-            yield
-        finally:
-            connection.execute("DETACH staging")
-
-
-def stage_schema(connection: Connection, kind: str, *names: str) -> None:
-    """Create the tables or views of these names, or the indexes of these tables, in `staging`, as in the database."""
-    rows = connection.execute(
-        f"""
-        SELECT sql FROM main.sqlite_master
-        WHERE type = ? AND tbl_name IN ({", ".join("?" * len(names))}) AND sql IS NOT NULL ORDER BY rowid
-        """,
-        (kind, *names),
-    ).fetchall()
-    for row in rows:
-        connection.execute(re.sub("^CREATE (TABLE|INDEX|VIEW) ", r"CREATE \1 staging.", row["sql"]))
-
-
-@contextmanager
-def bulk(connection: Connection) -> Iterator[None]:
-    """Let the transactions inside insert rows without checking what they refer to, and keep more pages in memory."""
-    (cache_size,) = connection.execute("PRAGMA cache_size").fetchone()
-    connection.execute(f"PRAGMA cache_size = -{BULK_CACHE_KIB}")
-    connection.execute("PRAGMA foreign_keys = OFF")
-    try:
-        yield
-    finally:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA cache_size = {cache_size}")
-
-
-@contextmanager
-def reserved_ids(connection: Connection, **counts: int) -> Iterator[Dict[str, int]]:
-    """Reserve this many ids of each table, and yield, by table, the last id before them.
-
-    If the block fails, they are given back if no others have followed and no text of theirs is indexed.
-    """
-    last = {}
-    with transaction(connection):
-        for table, count in counts.items():
-            (last[table],) = connection.execute(
-                "SELECT coalesce(max(seq), 0) FROM main.sqlite_sequence WHERE name = ?", (table,)
-            ).fetchone()
-            connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
-            connection.execute("INSERT INTO main.sqlite_sequence VALUES (?, ?)", (table, last[table] + count))
-    try:
-        yield last
-    except BaseException:
-        connection.set_progress_handler(None, 0)  # which would stop this, too
-        with transaction(connection):
-            connection.executemany(
-                """
-                UPDATE main.sqlite_sequence SET seq = ?
-                WHERE name = ? AND seq = ? AND NOT EXISTS (SELECT 1 FROM main.texts_being_imported)
-                """,
-                [(last[table], table, last[table] + count) for table, count in counts.items()],
-            )
-        raise
-
-
-@contextmanager
-def indexed_texts(connection: Connection, progress: Callable[[int], None]) -> Iterator[None]:
-    """Index the texts of what `staging` has, in short transactions, and take them out again if the block fails.
-
-    The block has to insert the work orders. `progress` gets the number of those indexed. What a killed import has left
-    in the indexes is removed, and so is what another running import has put there, which then fails.
-    """
-    _forget_texts(connection, 0, sys.maxsize)
-    first, last = _ends(connection, "staging.work_orders")
-    assert first is not None
-    assert last is not None
-    indexed = None
-    try:
-        for piece in _pieces(connection, "staging.work_order_texts"):
-            with transaction(connection):
-                _check_texts(connection, (first if indexed else None, indexed))
-                for statement in _INDEX_TEXTS:
-                    connection.execute(statement, piece)
-            indexed = piece["last"]
-            progress(indexed - first + 1)
-        yield
-    except BaseException:
-        connection.set_progress_handler(None, 0)  # which would stop this, too
-        _forget_texts(connection, first, last)
-        raise
-
-
-def _forget_texts(connection: Connection, first: int, last: int) -> None:
-    for piece in _pieces(connection, f"main.texts_being_imported WHERE id BETWEEN {first} AND {last}"):
-        with transaction(connection):
-            for statement in _FORGET_TEXTS:
-                connection.execute(statement, piece)
-
-
-def _ends(connection: Connection, table: str) -> Tuple[Optional[int], Optional[int]]:
-    """Return the first and the last id of a table; SQLite would read all of it for both in one SELECT."""
-    first, last = connection.execute(f"SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})").fetchone()
-    return first, last
-
-
-def _pieces(connection: Connection, texts: str) -> List[Dict[str, int]]:
-    """Return the first and last ids of as many texts as are indexed at once."""
-    rows = connection.execute(
-        f"""
-        SELECT min(id) AS first, max(id) AS last
-        FROM (SELECT id, sum(length(text)) OVER (ORDER BY id) / {INDEXED_AT_ONCE} AS piece FROM {texts})
-        GROUP BY piece ORDER BY piece
-        """
-    ).fetchall()
-    return list(map(dict, rows))
-
-
-def _check_texts(connection: Connection, ends: Tuple[Optional[int], Optional[int]]) -> None:
-    """Raise ApplicationError unless the texts that are being imported have these first and last ids."""
-    if _ends(connection, "main.texts_being_imported") != ends:
-        raise ApplicationError("Somebody has begun another import. Nothing was imported; start again.")
-
-
-def insert_staged(connection: Connection) -> None:
-    """Insert the work orders and history that `staging` has, inside a transaction, within `bulk` and `indexed_texts`.
-
-    The rows and the entries of their indexes are copied as they are: where both tables are alike and no trigger is in
-    the way, SQLite does not even decode them (https://www.sqlite.org/src/doc/trunk/src/insert.c, xferOptimization).
-    The rows already contain what triggers set; only the counters and the full-text indexes are kept separately.
-    """
-    _check_texts(connection, _ends(connection, "staging.work_orders"))
-    triggers = connection.execute(
-        """
-        SELECT name, sql FROM main.sqlite_master
-        WHERE type = 'trigger' AND tbl_name IN ('work_orders', 'work_order_history') ORDER BY rowid
-        """
-    ).fetchall()
-    for trigger in triggers:
-        connection.execute(f"DROP TRIGGER main.{trigger['name']}")
-    for table in _STAGED:
-        connection.execute(f"INSERT INTO main.{table} SELECT * FROM staging.{table}")
-    for trigger in triggers:
-        connection.execute(trigger["sql"])
-    connection.execute("DELETE FROM main.texts_being_imported")
-    connection.execute(
-        """
-        INSERT INTO main.work_order_counts SELECT * FROM staging.counts WHERE true
-            ON CONFLICT (requester_id, status, priority) DO UPDATE SET total = total + excluded.total
-        """
-    )
-
-
 # Backup and check
+
+
+def back_up(connection: Connection, target: Path) -> Path:
+    """Write a copy of the database to a new file, for its owner alone, and return its path once it is on the disk.
+
+    Where the target exists, a number is added to its name. The copy is checked before it gets that name. Others can
+    read while the pages are copied, but what they save waits. Raises OutputError if the copy cannot be written or is
+    not sound; then there is no new file.
+    """
+    try:
+        with partial_files(target) as (partial,):
+            _copy(connection, partial)
+            with closing(open_file(partial)) as copy:
+                problems = find_problems(copy)
+            if problems:
+                raise OutputError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
+            return publish_numbered(partial, target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
+
+
+def check(connection: Connection) -> List[str]:
+    """Return what is wrong with the database: an empty list if it is sound.
+
+    It looks at a copy, so that others wait no longer than for a backup. Raises OutputError where there is no room.
+    """
+    with copied(connection) as copy:
+        return find_problems(copy) or find_differences(copy)
+
+
+@contextmanager
+def copied(connection: Connection) -> Iterator[Connection]:
+    """Yield a connection to a private copy of the database, which is removed at the end.
+
+    What takes long to read is read there, so that nobody who saves waits for it. Raises OutputError without room.
+    """
+    try:
+        with partial_files(connection.path) as (partial,):
+            _copy(connection, partial)
+            with closing(open_file(partial)) as copy:
+                yield copy
+    except OSError as error:
+        raise OutputError(f"A copy of the database cannot be written: {error.strerror}.") from error
+
+
+def find_problems(connection: sqlite3.Connection) -> List[str]:
+    """Return what is wrong with the database's structure and references: an empty list if it is sound."""
+    structure = [str(line) for (line,) in connection.execute("PRAGMA integrity_check").fetchall()]
+    references = connection.execute("PRAGMA foreign_key_check").fetchall()
+    return [
+        *(line for line in structure if line != "ok"),
+        *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
+    ]
+
+
+def find_differences(connection: sqlite3.Connection) -> List[str]:
+    """Return in which work orders what is derived differs from what it follows from: an empty list if in none."""
+    problems = []
+    for work_order_id, derived, stored in _compute(connection):
+        names = [name for name, value in derived._asdict().items() if value != getattr(stored, name)]
+        if names:
+            problems.append(f"Work order #{work_order_id}: {', '.join(names)} differ from what they follow from.")
+    return problems
+
+
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database to the empty file. It prints nothing: a stopped terminal would hold up everybody."""
+
+    def step(status: int, *_: int) -> None:
+        # SQLite has waited for the others already; Python would retry forever.
+        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
+            raise sqlite3.OperationalError("database is locked")
+
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy, snapshot(connection):
+        # An open read keeps others from committing, which would make SQLite restart the copy.
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
+
+
+# Files beside the database
 
 
 def new_path(connection: Connection, kind: str, suffix: str) -> Path:
@@ -1364,117 +954,6 @@ def new_path(connection: Connection, kind: str, suffix: str) -> Path:
     return folder / f"{connection.path.stem}-{_timestamp()}{suffix}"
 
 
-def back_up(connection: Connection, target: Path) -> Path:
-    """Write a copy of the database to a new file, for its owner alone, and return its path once it is on the disk.
-
-    Where the target exists, a number is added to its name. The copy is checked before it gets that name. Others can
-    read while the pages are copied, but what they save waits. Raises OutputError if the copy cannot be written or is
-    not sound; then there is no new file.
-    """
-    try:
-        _remove_dead_partials(connection.path.parent)
-        with partial_files(target) as (partial,):
-            _copy(connection, partial)
-            with closing(open_file(partial)) as copy:
-                problems = find_problems(copy)
-            if problems:
-                raise OutputError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
-            return publish_numbered(partial, target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
-
-
-def check(connection: Connection) -> List[str]:
-    """Return what is wrong with the database: an empty list if it is sound.
-
-    It looks at a copy, so that others wait no longer than for a backup. Raises OutputError where there is no room.
-    """
-    try:
-        with partial_files(connection.path) as (partial,):
-            _copy(connection, partial)
-            with closing(open_file(partial)) as copy:
-                return find_problems(copy) or find_differences(copy)
-    except OSError as error:
-        raise OutputError(f"A copy to check cannot be written: {error.strerror}.") from error
-
-
-def find_problems(connection: sqlite3.Connection) -> List[str]:
-    """Return what is wrong with the database's structure and references: an empty list if it is sound."""
-    structure = [str(line) for (line,) in connection.execute("PRAGMA integrity_check").fetchall()]
-    references = connection.execute("PRAGMA foreign_key_check").fetchall()
-    return [
-        *(line for line in structure if line != "ok"),
-        *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
-    ]
-
-
-def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return how the data derived from work orders and their history differs from them: an empty list if it does not.
-
-    That is the full-text index, the counters, and what reports count.
-    """
-    differs = any(_differs(connection, index) for index in ("work_order_search", "work_order_trigrams"))
-    problems = ["The full-text index differs from the texts."] if differs else []
-    rows = connection.execute(
-        """
-        SELECT requester_id, status, priority, sum(total) AS counter, sum(found) AS found FROM (
-            SELECT requester_id, status, priority, total, 0 AS found FROM work_order_counts
-            UNION ALL
-            SELECT requester_id, status, priority, 0, count(*) FROM work_orders WHERE deleted_at IS NULL
-                GROUP BY 1, 2, 3
-            UNION ALL
-            SELECT NULL, status, priority, total, 0 FROM work_order_totals
-            UNION ALL
-            SELECT NULL, status, priority, 0, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY 2, 3
-        ) GROUP BY 1, 2, 3 HAVING sum(total) <> sum(found) ORDER BY requester_id IS NULL, 1, 2, 3
-        """
-    ).fetchall()
-    for requester_id, status, priority, counter, found in rows:
-        which = f"{f'requester {requester_id}' if requester_id else 'all requesters'}, {status}, priority {priority}"
-        problems.append(f"The counter of {which} is {counter}, but there are {found} work orders.")
-    rows = connection.execute(
-        """
-        SELECT id FROM work_orders
-        WHERE urgency IS NOT computed_urgency OR created_second IS NOT CAST(strftime('%s', created_at) AS INTEGER)
-        """
-    ).fetchall()
-    problems += [f"The place of work order #{work_order_id} in lists is not up to date." for (work_order_id,) in rows]
-    (differing,) = connection.execute(
-        """
-        SELECT count(*) FROM work_orders JOIN work_order_measures AS measures ON measures.id = work_orders.id
-        WHERE work_orders.held_since IS NOT measures.held_since
-            OR work_orders.finished_at IS NOT measures.finished_at
-            OR work_orders.resolution_seconds IS NOT measures.resolution_seconds
-            OR work_orders.response_seconds IS NOT measures.response_seconds
-        """
-    ).fetchone()
-    if differing:
-        problems.append(f"What reports count differs from the history of {differing} work orders.")
-    return problems
-
-
-def _differs(connection: sqlite3.Connection, index: str) -> bool:
-    try:
-        connection.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)")
-    except sqlite3.DatabaseError:
-        return True
-    return False
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the database to the empty file. It prints nothing: a stopped terminal would hold up everybody."""
-
-    def step(status: int, *_: int) -> None:
-        # SQLite has waited for the others already; Python would retry forever.
-        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
-            raise sqlite3.OperationalError("database is locked")
-
-    with closing(sqlite3.connect(target, isolation_level=None)) as copy, snapshot(connection):
-        # An open read keeps others from committing, which would make SQLite restart the copy.
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
-
-
 @contextmanager
 def partial_files(*targets: Path) -> Iterator[List[Path]]:
     """Make an empty file beside each target, for its owner alone, after removing dead ones; remove them at the end."""
@@ -1488,7 +967,8 @@ def partial_files(*targets: Path) -> Iterator[List[Path]]:
     finally:
         for partial in partials:
             for path in (partial, partial.with_name(f"{partial.name}-journal")):
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it is not there, or the next program removes it
+                    path.unlink()
 
 
 def publish_numbered(partial: Path, target: Path) -> Path:
@@ -1502,7 +982,11 @@ def publish_numbered(partial: Path, target: Path) -> Path:
 
 
 def publish(partial: Path, target: Path) -> None:
-    """Give the finished file its name, whole and on the disk. Raises FileExistsError rather than replace a file."""
+    """Give the finished file its name, whole and on the disk.
+
+    Raises FileExistsError rather than replace a file, and OutputError, which names the file, if only its name may not
+    have reached the disk.
+    """
     try:
         os.link(partial, target)
     except FileExistsError:
@@ -1511,7 +995,12 @@ def publish(partial: Path, target: Path) -> None:
         if target.exists():
             raise FileExistsError(f"{target} exists") from None
         partial.rename(target)
-    _flush(target.parent)
+    try:
+        _flush(target.parent)
+    except OSError as error:
+        raise OutputError(
+            f"{target} was written, but its folder reported an error: {error.strerror}. Look whether it is there."
+        ) from error
 
 
 def _remove_dead_partials(folder: Path) -> None:
@@ -1526,7 +1015,7 @@ def _remove_dead_partials(folder: Path) -> None:
 def _is_running(process_id: int) -> bool:
     # On Windows, os.kill would end the process; a file with our own number was left by an earlier process.
     if os.name == "nt" or process_id == os.getpid():
-        return False
+        return os.name == "nt"
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
@@ -1541,11 +1030,15 @@ def _timestamp() -> str:
 
 
 def _flush(path: Path) -> None:
+    """Wait until the file or folder is on the disk. A folder that its file system cannot flush is no error."""
     if os.name == "nt" and path.is_dir():
         return  # Windows flushes no folders
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 
@@ -1553,7 +1046,7 @@ def _flush(path: Path) -> None:
 # Command line
 
 
-def run_command(command: Callable[[], List[str]]) -> int:
+def run_command(command: Callable[[], Iterable[str]]) -> int:
     """Run a module's command, print the lines that it returns, and return the exit code.
 
     What it refuses is printed as one line, and the code is 1.

@@ -1,6 +1,6 @@
 """The conversation: prompts, screens and menus. `python main.py` starts it.
 
-A screen is a class whose menu, a table at its end, names its handlers; a handler prompts, calls and prints.
+A screen is a class whose options are its methods, each under its number and label; they prompt, call and print.
 """
 
 import signal
@@ -16,70 +16,17 @@ import sqlite3
 import sys
 import time
 import unicodedata
-from contextlib import ExitStack, closing, contextmanager, suppress
-from datetime import datetime, timezone
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    ClassVar,
-    Dict,
-    Generic,
-    Iterable,
-    Iterator,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-    Union,
-    cast,
-)
+from typing import Any, Callable, Dict, Generic, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import database
 import users
 import work_order
-from database import ApplicationError, explain, printable
-from users import (
-    ANY,
-    ME,
-    NOBODY,
-    NONE,
-    Action,
-    AuditEntry,
-    AuditFilter,
-    MailSettings,
-    Message,
-    Role,
-    Security,
-    Session,
-    SessionEndedError,
-    User,
-)
-from work_order import (
-    UNFINISHED,
-    BacklogRow,
-    Details,
-    DryRun,
-    Due,
-    Field,
-    Filter,
-    Grouping,
-    HistoryEntry,
-    Period,
-    Priority,
-    Query,
-    ResolutionTimes,
-    ServiceTarget,
-    Sort,
-    Status,
-    StatusCount,
-    Week,
-    Workload,
-    WorkOrder,
-)
+from database import ApplicationError, Connection, explain, printable
+from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
+from work_order import ASSIGNEE, CATEGORY, REQUESTER, Field, Filter, HistoryEntry, Period, Priority, Query, WorkOrder
 
 try:
     import termios
@@ -90,8 +37,13 @@ VERSION = "1.0.0"
 # Windows has no SIGHUP and no SIGQUIT.
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
-PERIOD_HINT = "Choose one, or type two days such as 2026-01-01 to 2026-03-31."
+ASKED_AT_MOST = 3  # times for an admin's password, while somebody registers
+LISTED_AT_MOST = 20  # people, at a prompt for one
+PERIOD_HINT = "Choose one, or type a month such as 2026-10 or two days such as 2026-01-01 to 2026-03-31."
+CATEGORY_HINT = "Choose one, or type a new name."
+FILTER_HINT = "Choose one, or type several filters at once: high+, overdue, assignee lena, created this week."
 TEXT_HINT = "End a line with \\ for more."
+OFFER_HINT = "Ctrl-U empties the line."
 # Keys of readline that bring back what somebody else cut or recorded (yank, macros), that search a history that does
 # not exist (which ends the process in readline 8.2), that list the host's files or accounts, or that change the keys.
 UNSAFE_KEYS = (
@@ -100,16 +52,17 @@ UNSAFE_KEYS = (
     *(r"\e&", r"\e?", r"\e*", r"\e=", r"\e/", r"\e~", r"\e$", r"\e@", r"\e!", r"\e{"),
     *(r"\C-x\C-r", r"\e\C-j", r"\e\C-m", r"\ex"),
 )
-ROWS_PER_PAGE = 20
+ROWS_PER_PAGE = 20  # where there is no terminal
+NARROW = 80  # columns; on a narrower terminal priorities and statuses are abbreviated
+LOW = 40  # lines; on a lower terminal the menu of a list is set in two columns
 MORE = "    ... more in Show history"
-ROOM_FOR_TEXTS = 6  # lines of a work order's screen, at least, for its description, comments and notes
+ROOM_FOR_TEXTS = 6  # lines of a work order's screen in which line breaks are kept
 BOLD_RED, YELLOW = "1;31", "33"
 # https://invisible-island.net/xterm/ctlseqs/ctlseqs.html#h2-Bracketed-Paste-Mode
 PASTE_ON, PASTE_OFF, PASTE_BEGINS, PASTE_ENDS = "\x1b[?2004h", "\x1b[?2004l", b"\x1b[200~", b"\x1b[201~"
+ZERO_WIDTH_JOINER = "\u200d"
 
-F = TypeVar("F")
-S_contra = TypeVar("S_contra", bound="Screen", contravariant=True)
-R = TypeVar("R", bound=work_order.ReportRow)
+S = TypeVar("S", bound="Screen")
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -117,7 +70,7 @@ V = TypeVar("V")
 # Errors
 
 
-class IdleError(SessionEndedError):
+class IdleError(users.SessionEndedError):
     """Nothing was typed for so long that somebody else may be sitting there now."""
 
 
@@ -129,21 +82,27 @@ class Cancelled(Exception):
 
 
 def prepare_terminal() -> None:
-    """Make the standard streams accept any bytes, and enable line editing without history or completion."""
+    """Make the standard streams accept any bytes, and enable line editing without history or completion.
+
+    On a terminal, keys are echoed only at a prompt from then on, so that nothing typed ahead mixes with the output.
+    """
     sys.stdin = sys.stdin or Path(os.devnull).open()
     sys.stdout = sys.stdout or Path(os.devnull).open("w")
     sys.stderr = sys.stderr or Path(os.devnull).open("w")
     sys.stdin.reconfigure(errors="surrogateescape", newline="\n")  # type: ignore[union-attr]
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
-    if sys.stdin.isatty():
-        try:
-            import readline
-        except ImportError:  # not in every Python
-            return
+    if not sys.stdin.isatty():
+        return
+    _set_terminal(is_echoing=False, is_by_line=True)
+    with suppress(ImportError):  # not every Python has it
+        import readline
+
         readline.set_auto_history(False)
         readline.set_completer(lambda *_: None)  # the default one lists files
         readline.parse_and_bind("set editing-mode emacs")
         readline.parse_and_bind(f"set enable-bracketed-paste {'on' if _is_capable_terminal() else 'off'}")
+        for setting in ("input-meta on", "output-meta on", "convert-meta off"):
+            readline.parse_and_bind(f"set {setting}")  # where the locale is C, it would take bytes above 127 for keys
         for keys in UNSAFE_KEYS:
             readline.parse_and_bind(f'"{keys}": abort')
 
@@ -158,15 +117,16 @@ def read_line(prompt: str, initial: str = "", may_idle: bool = False) -> str:
 
 def read_password(prompt: str, _: str = "") -> str:
     """Return one line with its spaces, not shown while it is typed. Raises as read_line does."""
-    return _read(prompt, hidden=True)
+    return _read(prompt, is_hidden=True)
 
 
 def read_text(prompt: str, initial: str = "") -> str:
     """Return a line, and the following ones as long as a line ends in a backslash.
 
-    Each line of `initial` is offered in turn; one that is emptied is removed. Raises as read_line does.
+    Each line of `initial` is offered in turn; one that is emptied is removed. Raises as read_line does, and
+    InvalidInputError as soon as the text is too long.
     """
-    offered, lines, continues = initial.split("\n"), [], False
+    offered, lines, continues, length = initial.split("\n"), [], False, 0
     while offered or continues:
         initial_line = offered.pop(0) if offered else ""
         # A space after a backslash at the end makes it stand for itself.
@@ -174,12 +134,17 @@ def read_text(prompt: str, initial: str = "") -> str:
         continues = line.endswith("\\")
         if line or not initial_line:
             lines.append(line[:-1] if continues else re.sub(r"\\\s+$", r"\\", line))
+        length += len(line) + 1
+        if length > 2 * work_order.MAXIMUM_TEXT:
+            while continues and not sys.stdin.isatty():  # its other lines are no answers to other questions
+                continues = _read(prompt).endswith("\\")
+            raise InvalidInputError(f"A text has at most {work_order.MAXIMUM_TEXT:,} characters; this one has more.")
         continues = continues or bool((line or len(lines) > 1) and _is_pasted_further())
         prompt = "> "
     return "\n".join(lines).strip()
 
 
-def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool = False) -> str:
+def _read(prompt: str, is_hidden: bool = False, initial: str = "", may_idle: bool = False) -> str:
     while True:
         _check_ending()
         deadline = Deadline(0 if may_idle else idle_seconds())
@@ -188,7 +153,7 @@ def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool =
                 if not sys.stdin.isatty():
                     line = _read_from_file(prompt)
                 else:
-                    line = _read_hidden(prompt, deadline) if hidden else _read_from_terminal(prompt, initial)
+                    line = _read_hidden(prompt, deadline) if is_hidden else _read_from_terminal(prompt, initial)
         except KeyboardInterrupt:
             _check_ending()
             print()
@@ -203,11 +168,11 @@ def _read(prompt: str, hidden: bool = False, initial: str = "", may_idle: bool =
 
 
 class Deadline:
-    """When an idle session ends: so many seconds after the last key, or never for 0."""
+    """When an idle session ends: some seconds after the last key, or never for 0."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds or math.inf
-        self._activity = self._last_activity()
+        self._edited_line = ""
         self.extend()
 
     def extend(self) -> None:
@@ -217,21 +182,14 @@ class Deadline:
     def check(self) -> None:
         """Raise IdleError if the moment has passed, SystemExit after a termination signal."""
         _check_ending()
-        activity = self._last_activity()
-        if activity != self._activity:
-            self._activity = activity
+        editor = _line_editor()
+        if editor and editor.get_line_buffer() != self._edited_line:
+            self._edited_line = editor.get_line_buffer()
             self.extend()
         if time.monotonic() > self._moment:
             print()
             minutes = f"{self._seconds / 60:g} minute{'' if self._seconds == 60 else 's'}"
             raise IdleError(f"Nothing was typed for {minutes}.")
-
-    @staticmethod
-    def _last_activity() -> object:
-        """Return what changes with the keys: the edited line, and when the terminal was read (on Linux to 8 s)."""
-        editor = _line_editor()
-        is_terminal = sys.stdin.isatty()
-        return editor and editor.get_line_buffer(), is_terminal and os.fstat(sys.stdin.fileno()).st_atime_ns
 
 
 def idle_seconds() -> float:
@@ -261,11 +219,21 @@ def _listening_for_signals(deadline: Deadline) -> Iterator[None]:
 def _stop_listening() -> None:
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
+    ignore_interrupts()
+
+
+def ignore_interrupts() -> None:
+    """Let Ctrl-C do nothing from now on."""
+    # It is held back meanwhile: Python complains on the terminal of one that comes while its handler is replaced.
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def _interrupt(*_: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not hit what handles the first
+    ignore_interrupts()  # a second Ctrl-C must not hit what handles the first
     raise KeyboardInterrupt
 
 
@@ -276,8 +244,7 @@ class Ending:
 
     def __call__(self, number: int, _: object) -> None:
         if not self.number:
-            # First of all: no call works while the exception of another signal's handler is on its way.
-            self.number = number
+            self.number = number  # first of all: no call works while the exception of another handler is on its way
             self.check()
 
     def check(self) -> None:
@@ -293,24 +260,22 @@ def _check_ending() -> None:
 
 
 @contextmanager
-def interruptible(work: Union[database.Connection, users.Stop]) -> Iterator[None]:
-    """Let Ctrl-C stop the reading inside, with sqlite3.OperationalError, or the sending, with MailError."""
-    signal.signal(signal.SIGINT, lambda *_: work.interrupt())
+def interruptible(connection: Connection) -> Iterator[None]:
+    """Let Ctrl-C stop the reading inside, with sqlite3.OperationalError."""
+    signal.signal(signal.SIGINT, lambda *_: connection.interrupt())
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_interrupts()
 
 
 @contextmanager
-def stoppable(connection: database.Connection, label: str) -> Iterator[Callable[[int], None]]:
+def stoppable(label: str) -> Iterator[Callable[[int], None]]:
     """Let Ctrl-C cancel the long work inside; yield a function that shows on a terminal how many rows are done."""
     stops: List[int] = []
     signal.signal(signal.SIGINT, lambda number, _: stops.append(number))
-    connection.set_progress_handler(lambda: bool(stops), 100_000)
 
     def show(count: int) -> None:
-        _check_ending()
         if sys.stdout.isatty():
             print("\nStopping ..." if stops else f"\r{label}: {count:,}", end="", flush=True)
         if stops:
@@ -318,13 +283,8 @@ def stoppable(connection: database.Connection, label: str) -> Iterator[Callable[
 
     try:
         yield show
-    except sqlite3.OperationalError as error:
-        if stops:
-            raise Cancelled from error
-        raise
     finally:
-        connection.set_progress_handler(None, 0)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_interrupts()
         print(end="\n" * sys.stdout.isatty())
 
 
@@ -334,7 +294,8 @@ def _read_from_terminal(prompt: str, initial: str) -> str:
         # A Ctrl-C that comes while a hook runs would be lost.
         editor.set_startup_hook((lambda: editor.insert_text(initial)) if initial else None)
     try:
-        return input(prompt)
+        with _keys(are_echoed=True):
+            return input(prompt)
     except EOFError:
         print()
         raise
@@ -356,19 +317,15 @@ def can_offer(text: str) -> bool:
     return text.replace("\n", "").isprintable()  # what is not would reach the terminal as it is
 
 
-def _takes_paste_whole() -> bool:
-    """Return whether text that is pasted in one go arrives as one answer (bracketed paste)."""
-    editor = _line_editor()
-    return _is_capable_terminal() and bool(editor) and "libedit" not in (editor.__doc__ or "")
-
-
 def _is_capable_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _is_pasted_further() -> bool:
-    """Return whether more input is waiting on a terminal that cannot tell what is pasted from what is typed."""
-    if not sys.stdin.isatty() or _takes_paste_whole() or os.name == "nt":
+    """Return whether more input is waiting on a terminal where text that is pasted does not arrive as one answer."""
+    editor = _line_editor()
+    has_bracketed_paste = _is_capable_terminal() and editor and "libedit" not in (editor.__doc__ or "")
+    if not sys.stdin.isatty() or has_bracketed_paste or os.name == "nt":
         return False
     import select
 
@@ -376,7 +333,7 @@ def _is_pasted_further() -> bool:
 
 
 def _line_editor() -> Any:
-    """Return the readline module if prepare_terminal found it useful."""
+    """Return the readline module if there is one."""
     return sys.modules.get("readline")
 
 
@@ -386,8 +343,9 @@ def _read_hidden(prompt: str, deadline: Deadline) -> str:
         import getpass
 
         return getpass.getpass(prompt)
+    # getpass would turn to the controlling terminal instead of standard input and drop what was typed ahead.
     typed, is_pasted = bytearray(), False
-    with _unechoed_keys():
+    with _keys(are_echoed=False):
         print(prompt, end="", flush=True)
         while True:
             key = os.read(sys.stdin.fileno(), 1)
@@ -413,22 +371,30 @@ def _read_hidden(prompt: str, deadline: Deadline) -> str:
 
 
 @contextmanager
-def _unechoed_keys() -> Iterator[None]:
-    # getpass would turn to the controlling terminal instead of standard input and drop what was typed ahead.
+def _keys(are_echoed: bool) -> Iterator[None]:
+    """Echo the keys that are typed inside or, for a hidden answer, have each delivered at once."""
+    pastes = _is_capable_terminal() and not are_echoed
     try:
-        before = termios.tcgetattr(sys.stdin)
-    except termios.error as error:
-        raise OSError(*error.args) from error
-    silent = before[:]
-    silent[3] &= ~(termios.ECHO | termios.ICANON)
-    try:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
-        print(PASTE_ON * _is_capable_terminal(), end="", flush=True)
+        _set_terminal(is_echoing=are_echoed, is_by_line=are_echoed)
+        print(PASTE_ON * pastes, end="", flush=True)
         yield
     finally:
-        print(PASTE_OFF * _is_capable_terminal(), end="", flush=True)
-        with suppress(termios.error):  # the terminal may be gone
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        print(PASTE_OFF * pastes, end="", flush=True)
+        with suppress(OSError):  # the terminal may be gone
+            _set_terminal(is_echoing=False, is_by_line=True)
+
+
+def _set_terminal(is_echoing: bool, is_by_line: bool) -> None:
+    """Say whether the terminal echoes keys and delivers them by the line. Raises OSError."""
+    if termios is None:
+        return
+    try:
+        mode = termios.tcgetattr(sys.stdin)
+        mode[3] &= ~(termios.ECHO | termios.ICANON)
+        mode[3] |= termios.ECHO * is_echoing | termios.ICANON * is_by_line
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
+    except termios.error as error:
+        raise OSError(*error.args) from error
 
 
 def _read_from_file(prompt: str) -> str:
@@ -447,14 +413,14 @@ def _read_from_file(prompt: str) -> str:
 
 
 class Default(Generic[T]):
-    """The value of an empty answer, and its text in square brackets in the prompt; no brackets if the text is empty."""
+    """What an empty answer means, and how the prompt shows it; nothing is shown of an empty text."""
 
     def __init__(self, value: T, text: Optional[str] = None) -> None:
-        self.value = value
-        self.text = str(value) if text is None else text
+        self.value, self.text = value, str(value) if text is None else text
 
 
 Reader = Callable[[str, str], str]
+Choices = Sequence[Tuple[T, str]]  # values and their names
 
 
 def ask(
@@ -464,74 +430,121 @@ def ask(
     read: Reader = read_line,
     initial: str = "",
 ) -> T:
-    """Ask until the answer can be parsed, and return what it means; an empty one takes the default.
+    """Ask for a text until it can be parsed, and return what it means; an empty answer takes the default.
 
     `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can. Raises
-    Cancelled for an empty answer without a default.
+    Cancelled for an empty answer without a default, and for Ctrl-D on a terminal.
     """
-    prompt = f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: "
+    *above, prompt = wrap(f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: ", indent="")
+    hint = f" {OFFER_HINT}"
     while True:
-        answer = read(prompt, initial)
-        if not answer and default:
-            return default.value
-        if not answer:
-            raise Cancelled
+        print(*above, sep="\n", end="\n" * bool(above))
+        answer = ""
         try:
-            return parse(answer)
-        except users.InvalidInputError as error:
-            print_error(error)
+            answer = read(prompt, initial)
+            if answer:
+                return parse(answer)
+        except InvalidInputError as error:
             initial = answer if read is not read_password and can_offer(answer) else ""
+            print_error(f"{error}{hint if initial else ''}")
+            hint = "" if initial else hint
+            continue
+        except EOFError:
+            if sys.stdin.isatty():
+                raise Cancelled from None
+            raise
+        if not default:
+            raise Cancelled
+        return default.value
+
+
+def ask_value(
+    label: str,
+    parse: Callable[[str], T],
+    default: Optional[Default[T]] = None,
+    help: Optional[Callable[[], Sequence[str]]] = None,
+    can_be_0: bool = False,
+) -> T:
+    """Ask as `ask` does for what is no text: `?` says what can be answered and, unless it `can_be_0`, 0 leaves."""
+
+    def read(prompt: str, initial: str) -> str:
+        while True:
+            answer = read_line(prompt, initial)
+            if answer == "0" and not can_be_0:
+                raise Cancelled
+            if answer != "?":
+                return answer
+            empty = f"takes {brief(default.text)}; 0 leaves" if default else "or 0 leaves"
+            say(*(help() if help else describe_refusal(parse, answer)), f"An empty answer {empty} the form.")
+
+    return ask(label, parse, default, read)
+
+
+def describe_refusal(parse: Callable[[str], object], text: str) -> Sequence[str]:
+    """Return in which words the text is refused, if it is."""
+    try:
+        parse(text)
+    except InvalidInputError as error:
+        return [str(error)]
+    return []
 
 
 def ask_text(label: str, parse: Callable[[str], str], default: Optional[Default[str]] = None) -> str:
     """Ask for a text of any number of lines, as ask does."""
-    print(TEXT_HINT)
+    say(TEXT_HINT)
     return ask(label, parse, default, read_text)
 
 
-def ask_edit(label: str, parse: Callable[[str], str], current: str, read: Reader = read_line) -> str:
+def ask_edit(label: str, parse: Callable[[str], T], current: Default[T], text: str, read: Reader = read_line) -> T:
     """Ask for a text that starts from the current one: in the line where the terminal can, else as the default."""
-    if current and can_offer(current):
-        return ask(label, parse, read=read, initial=current)
-    return ask(label, parse, Default(current, current or NONE), read)
+    if text and can_offer(text):
+        return ask(label, parse, read=read, initial=text)
+    return ask(label, parse, current, read)
+
+
+def by_name(values: Sequence[T]) -> List[Tuple[T, str]]:
+    """Return the values as choices, each under its own name."""
+    return [(value, str(value)) for value in values]
 
 
 def ask_choice(
     label: str,
-    choices: Sequence[T],
+    choices: Choices[T],
     default: Optional[Default[T]] = None,
     parse: Optional[Callable[[str], T]] = None,
-    describe: Callable[[T], str] = str,
+    hint: str = "",
 ) -> T:
     """Show the choices numbered and ask for one, by number, or by name as `parse` understands it.
 
-    Without `parse`, the beginning of a choice's name will do.
+    Without `parse`, the beginning of a choice's name will do. A hint stands between the choices and the prompt.
     """
-    for number, choice in enumerate(choices, 1):
-        print(*wrap(f"{number}. {describe(choice)}", hanging="   "), sep="\n")
+    lines = [f"  {number}. {text}" for number, (_, text) in enumerate(choices, 1)] + [hint] * bool(hint)
+    say(*lines)
 
     def parse_answer(text: str) -> T:
         if parse and text not in map(str, range(1, len(choices) + 1)):
             return parse(text)
-        return users.parse_choice(choices, text, describe)
+        return users.parse_choice(choices, text, lambda choice: choice[1])[0]
 
-    return ask(label, parse_answer, default)
-
-
-def ask_filter_choice(label: str, choices: Sequence[T]) -> Optional[T]:
-    """Show the choices of a filter, and return one or None for `any`."""
-    answer = ask_choice(label, (*choices, ANY), Default[object](ANY))
-    return None if answer is ANY else cast(T, answer)
+    return ask_value(
+        label, parse_answer, default, lambda: [*lines, "Answer with a number, or a name or its beginning."]
+    )
 
 
-def ask_filter(label: str, parse: Callable[[str], T]) -> Optional[T]:
-    """Ask for the value of a filter, and return it or None for `any`."""
-    default: Default[Optional[T]] = Default(None, ANY)
-    return ask(label, users.optional(parse), default)
+def ask_yes_or_no(question: str, default: bool = False) -> bool:
+    return ask_value(question, users.parse_yes_or_no, Default(default, "yes" if default else "no"))
+
+
+def confirm(consequence: str) -> None:
+    """Say what is about to happen and ask whether the person is sure. Raises Cancelled unless the answer is yes."""
+    say(consequence)
+    if not ask_yes_or_no("Are you sure?"):
+        raise Cancelled
 
 
 def ask_new_password(label: str, username: str, current: str = "") -> str:
-    """Ask for an acceptable password, twice if typing is hidden."""
+    """Say what a password needs and ask for one, twice if typing is hidden."""
+    say(users.PASSWORD_RULE)
     while True:
         password = ask(label, lambda text: users.parse_password(text, username, current), read=read_password)
         if not sys.stdin.isatty() or ask("Confirm password", str, read=read_password) == password:
@@ -539,52 +552,148 @@ def ask_new_password(label: str, username: str, current: str = "") -> str:
         print_error("The two passwords differ; type the password again.")
 
 
-def confirm(consequence: str) -> None:
-    """Say what is about to happen and ask whether the person is sure. Raises Cancelled unless the answer is yes."""
-    print(consequence)
-    if not ask("Are you sure?", users.parse_yes_or_no, Default(False, "no")):
-        raise Cancelled
+def ask_period(current: Optional[Period] = None) -> Period:
+    """Ask for the period of a report; an empty answer takes the current one, or the last 30 days."""
+    periods = [(work_order.parse_period(name), name) for name in work_order.PERIODS]
+    default = current or work_order.parse_period("last 30 days")
+    return ask_choice("Period", periods, Default(default, default.name), work_order.parse_period, PERIOD_HINT)
+
+
+def may(session: Session, action: Action) -> bool:
+    """Return whether the role of who is signed in allows the action, for some work orders at least."""
+    return users.may(users.current_user(session), action)
+
+
+def ask_person(
+    session: Session, label: str, people: People, parse: Callable[[str], T], default: Optional[Default[T]] = None
+) -> T:
+    """Ask for one of these people; `?` lists the first of them."""
+    return ask_value(label, parse, default, lambda: list_people(session, people))
+
+
+def list_people(session: Session, people: People) -> Sequence[str]:
+    """Return in lines who can be named at a prompt for one of these people, at most 20 of them."""
+    found = users.list_people(session, people, LISTED_AT_MOST + 1)
+    lines = [f"  {describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
+    more = ["  and more"] * (len(found) > LISTED_AT_MOST)
+    return [f"Answer with a username, a name, the beginning of one, or {ME}:", *lines, *more]
+
+
+def describe_person(username: str, name: Optional[str]) -> str:
+    """Return the username, with the person's name beside it where it is known."""
+    return f"{username} ({name})" if name else username
+
+
+def parse_field(session: Session, field: Field[V], text: str) -> V:
+    """Return what the text means; for a requester whom nobody knows, ask whether to add an account.
+
+    Raises InvalidInputError.
+    """
+    try:
+        return field.parse(session, text)
+    except users.UnknownPersonError:
+        is_requester = field.name == REQUESTER.name
+        if not (is_requester and may(session, Action.ADD_CALLER) and add_caller(session, text)):
+            raise
+        return field.parse(session, text)
+
+
+def add_caller(session: Session, text: str) -> bool:
+    """Ask whether to add an account without a password for somebody of that name; return whether it was added."""
+    name = users.parse_person_name(text)
+    if name is None or name.lower() in users.RESERVED_USERNAMES:
+        return False
+    username = users.username_from_name(session.connection, name)
+    if not ask_yes_or_no(f"{name} has no account. Add him as {username}, without a password?"):
+        return False
+    email = ask_value("Email", users.parse_email, Default[Optional[str]](None, NONE))
+    say(f"User {users.add_caller(session, name, email)} added, without a password.")
+    return True
+
+
+def ask_field(
+    session: Session, field: Field[V], default: Optional[Default[V]] = None, label: str = "", has_note: bool = False
+) -> Tuple[V, Optional[str]]:
+    """Ask for a value of the field, and return it with the note that was typed behind it, as in `lena: look first`.
+
+    Only a field that `has_note` takes one.
+    """
+    label = " ".join(filter(None, (label or field.label, field.hint)))
+    if field.starts_from_current:
+        say(*[TEXT_HINT] * field.is_text)
+        read, parse_text = read_text if field.is_text else read_line, partial(field.parse, session)
+        if default and default.value:
+            return ask_edit(label, parse_text, default, str(default.value), read), None
+        return ask(label, parse_text, default, read), None
+    choices = field.choices(session)
+    both: Optional[Default[Tuple[V, Optional[str]]]] = Default((default.value, None), default.text) if default else None
+
+    def parse(text: str) -> Tuple[V, Optional[str]]:
+        answer, colon, note = text.partition(": ") if has_note else (text, "", "")
+        if choices and answer in map(str, range(1, len(choices) + 1)):
+            value = choices[int(answer) - 1][0]
+        else:
+            value = parse_field(session, field, answer.strip())
+        return value, work_order.parse_text(note) if colon else None
+
+    if choices:
+        hint = CATEGORY_HINT * (field.name == CATEGORY.name and may(session, Action.NAME_CATEGORY))
+        return ask_choice(label, [((value, None), text) for value, text in choices], both, parse, hint)
+    if field.name == REQUESTER.name:
+        return ask_person(session, label, People.REQUESTERS, parse, both)
+    return ask_value(label, parse, both)
 
 
 # Printing
 
 
-def print_error(error: object) -> None:
-    """Print what is wrong, in one line or, on a terminal, in as many as it takes."""
-    text = f"Error: {printable(str(error))}"
-    print(*(wrap(text, indent="") if sys.stdout.isatty() else [text]), sep="\n")
-
-
-def print_lines(texts: Iterable[str]) -> None:
-    """Print each text on one line or, if the terminal is too narrow, on as many as it takes."""
+def say(*texts: str) -> None:
+    """Print each text, on as many lines of the terminal as it takes, the later ones deeper than the first."""
     for text in texts:
-        print(*wrap(text, indent="", hanging="  "), sep="\n")
+        unindented = text.lstrip(" ")
+        print(*wrap(unindented, indent=" " * (len(text) - len(unindented)), hanging="  "), sep="\n")
+
+
+def print_error(error: object) -> None:
+    print(*wrap(f"Error: {error}", indent=""), sep="\n")
 
 
 def cell_width(text: str) -> int:
-    """Return how many cells of a terminal the printable text takes: CJK and emoji two, combining characters none."""
-    return len(text) if text.isascii() else sum(map(_character_width, text))
+    """Return how many cells of a terminal the printable text takes.
+
+    Han, kana and emoji take two; combining characters, joiners, skin tones and what is joined to an emoji take none.
+    """
+    return len(text) if text.isascii() else sum(map(_character_width, text, f" {text}"))
 
 
-def _character_width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
+def _character_width(character: str, before: str) -> int:
+    category = unicodedata.category(character)
+    is_joined = category in ("Mn", "Me", "Cf") or "\U0001f3fb" <= character <= "\U0001f3ff"
+    if is_joined or (before == ZERO_WIDTH_JOINER and category == "So"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
+def _characters_within(text: str, width: int) -> int:
+    """Return how many characters of the text take no more than that many cells."""
+    used = 0
+    for position, (character, before) in enumerate(zip(text, f" {text}")):
+        used += _character_width(character, before)
+        if used > width:
+            return position
+    return len(text)
+
+
 def fit(text: str, width: int) -> str:
     """Return the printable text cut or filled up to that many cells."""
-    if cell_width(text) > width:
-        while text and cell_width(text) > width - 3:
-            text = text[:-1]
-        text += "..."
+    if _characters_within(text, width) < len(text):
+        text = f"{text[: _characters_within(text, width - 3)]}..."
     return text + " " * (width - cell_width(text))
 
 
 def brief(text: str) -> str:
     """Return the beginning of a text, fit for a prompt."""
-    shown = printable(text[:200].replace("\n", " "))
-    return fit(shown, 60) if cell_width(shown) > 60 else shown
+    return fit(printable(text[:200].replace("\n", " ")), 60).rstrip()
 
 
 def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
@@ -593,29 +702,24 @@ def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
     All but the first are also indented by `hanging`, so that no text can be mistaken for the lines above or below it.
     """
     width = max(2, terminal_size().columns - len(indent) - len(hanging))
-    lines = [line for paragraph in text.split("\n") for line in _broken(printable(paragraph), width)]
-    return [indent + lines[0], *(indent + hanging + line for line in lines[1:])]
+    first, *others = [line for paragraph in text.split("\n") for line in _broken(printable(paragraph), width)]
+    return [indent + first, *(indent + hanging + line for line in others)]
 
 
 def _broken(line: str, width: int) -> Iterator[str]:
-    start, used, after_space = 0, 0, 0
-    for position, character in enumerate(line):
-        needed = _character_width(character)
-        if used + needed > width:
-            end = after_space if after_space > start else position
-            yield line[start:end].rstrip()
-            start, used = end, cell_width(line[end:position])
-        used += needed
-        if character == " ":
-            after_space = position + 1
-    yield line[start:]
+    end = _characters_within(line, width)
+    while end < len(line):
+        end = line.rfind(" ", 0, end + 1) + 1 or max(end, 1)
+        yield line[:end].rstrip()
+        line = line[end:]
+        end = _characters_within(line, width)
+    yield line
 
 
 def terminal_size() -> os.terminal_size:
-    """Return the terminal's columns and lines; a pipe or file is taken to be 240 columns wide."""
-    columns, lines = (80, 24) if sys.stdout.isatty() else (240, 24)
-    size = shutil.get_terminal_size((columns, lines))
-    return os.terminal_size((size.columns or columns, size.lines or lines))
+    """Return the terminal's columns and lines, within reason; a pipe or file is taken to be 1,000 columns wide."""
+    size = shutil.get_terminal_size((80, 24) if sys.stdout.isatty() else (1000, 24))
+    return os.terminal_size((min(max(size.columns, 20), 1000), min(max(size.lines, 10), 1000)))
 
 
 def coloured(text: str, colour: str) -> str:
@@ -625,65 +729,74 @@ def coloured(text: str, colour: str) -> str:
 
 
 class Column(Generic[T]):
-    """A column of a table, at most `max_width` cells wide.
+    """A column of a table.
 
-    On a narrow terminal, columns are dropped by `rank`, lowest first, and a `stretch` column shrinks to `min_width`; it
-    begins with what is to be said `if_dropped` of those that were.
+    Its `width` is the room that it is taken to need, whatever the rows (None: as much as its widest cell). Where the
+    columns need more than there is, those of the lowest rank are left out; rank 0 stays. One that can `shrink` is cut
+    to its width where there is no room for more. The first that can shrink begins with what is to be said `if_dropped`
+    of those that were left out.
     """
 
     def __init__(
         self,
         heading: str,
         text: Callable[[T], str],
-        rank: int = 9,
-        stretch: bool = False,
-        min_width: int = 18,
-        max_width: int = 999,
-        colour: Optional[Callable[[T], str]] = None,
+        rank: int = 0,
+        width: Optional[int] = None,
+        can_shrink: bool = False,
+        colour: Callable[[T], str] = lambda _: "",
         if_dropped: Callable[[T], str] = lambda _: "",
     ) -> None:
-        self.heading, self.text, self.rank, self.colour, self.if_dropped = heading, text, rank, colour, if_dropped
-        self.stretch, self.min_width, self.max_width = stretch, min_width, max_width
-
-    def cell(self, row: T, width: int, dropped: Sequence["Column[T]"]) -> str:
-        """Return the row's cell, that many cells of the terminal wide."""
-        prefix = "".join(column.if_dropped(row) for column in dropped) if self.stretch else ""
-        text = fit(prefix + printable(self.text(row)), width)
-        return coloured(text, self.colour(row)) if self.colour else text
+        self.heading, self.text, self.rank, self.width = heading, text, rank, width
+        self.can_shrink, self.colour, self.if_dropped = can_shrink, colour, if_dropped
 
 
-def print_table(
-    columns: Sequence[Column[T]], rows: Sequence[T], below: Callable[[T], Sequence[str]] = lambda _: ()
-) -> None:
-    """Print the rows under the columns' headings, with what stands `below` each, no wider than the terminal.
+class Table(Generic[T]):
+    """Rows under the headings of the columns that fit the terminal, each column as wide as its cells need."""
 
-    That holds from 40 columns on; what does not fit is cut, and the least important columns are left out.
-    """
-    texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
-    widths = {column: min(column.max_width, max(map(cell_width, texts[column]))) for column in columns}
-    room = terminal_size().columns
-    shown = _shown_columns(columns, widths, room)
-    for column in shown:
-        if column.stretch:
-            widths[column] = min(widths[column], room - sum(widths[each] + 2 for each in shown if each is not column))
-    print("  ".join(fit(column.heading, widths[column]) for column in shown).rstrip())
-    dropped = [column for column in columns if column not in shown]
-    for row in rows:
-        print("  ".join(column.cell(row, widths[column], dropped) for column in shown).rstrip())
-        for text in below(row):
-            print(*wrap(text, indent="    ", hanging="  "), sep="\n")
+    def __init__(self, columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
+        self.rows, self.room = rows, terminal_size().columns
+        texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
+        natural = {column: max(map(cell_width, texts[column])) for column in columns}
+        needed = {column: column.width or natural[column] for column in columns}
+        self.columns = list(columns)
+        for column in sorted(columns, key=lambda column: column.rank):
+            if column.rank and sum(needed[each] + 2 for each in self.columns) - 2 > self.room:
+                self.columns.remove(column)
+        self._dropped = [column for column in columns if column not in self.columns]
+        self._widths = {column: natural[column] for column in self.columns}
+        # First the columns that may be left out are cut to their width, and only in the end is one cut below it.
+        shrinkable = sorted((each for each in self.columns if each.can_shrink), key=lambda column: -column.rank)
+        for least in (*((column, column.width or 0) for column in shrinkable), *((each, 3) for each in shrinkable)):
+            self._shrink(*least)
+
+    def _shrink(self, column: Column[T], least: int) -> None:
+        excess = max(0, self.width - self.room)
+        self._widths[column] -= min(excess, max(0, self._widths[column] - least))
+
+    @property
+    def width(self) -> int:
+        """How many cells a line takes."""
+        return sum(width + 2 for width in self._widths.values()) - 2
+
+    def lines(self, below: Callable[[T], Sequence[str]] = lambda _: ()) -> List[List[str]]:
+        """Return the heading, and for each row its line with what stands below it."""
+        headings = [fit(column.heading, self._widths[column]) for column in self.columns]
+        return [["  ".join(headings).rstrip()], *([self._line(row), *below(row)] for row in self.rows)]
+
+    def _line(self, row: T) -> str:
+        dropped, cells = "".join(column.if_dropped(row) for column in self._dropped), []
+        for column in self.columns:
+            text = printable(column.text(row))
+            if column.can_shrink:
+                text, dropped = dropped + text, ""
+            cells.append(coloured(fit(text, self._widths[column]), column.colour(row)))
+        return "  ".join(cells).rstrip()
 
 
-def _shown_columns(columns: Sequence[Column[T]], widths: Dict[Column[T], int], room: int) -> List[Column[T]]:
-    def min_width(column: Column[T]) -> int:
-        least = column.min_width if room >= 80 else 18
-        return min(widths[column], least) if column.stretch else widths[column]
-
-    shown = list(columns)
-    for column in sorted(columns, key=lambda column: column.rank):
-        if sum(min_width(each) + 2 for each in shown) - 2 > room and column.rank < 9:
-            shown.remove(column)
-    return shown
+def print_groups(groups: Sequence[Sequence[str]]) -> None:
+    """Print lines that belong together, such as those of a table's row."""
+    print(*(line for group in groups for line in group), sep="\n")
 
 
 def bar(part: float, width: int = 20) -> str:
@@ -703,48 +816,73 @@ def bar(part: float, width: int = 20) -> str:
 Next = Optional["Screen"]
 
 
-class Option(Generic[S_contra]):
-    """A line of a menu: its number, its label, the handler that it runs or the screen that it opens, and its right."""
+class Option(NamedTuple):
+    """A line of a menu: its number and label, what it runs, the right that it needs, and when there is something to do.
 
-    def __init__(
-        self,
-        number: int,
-        label: str,
-        run: Union[Callable[[S_contra], Next], Callable[[Session], "SessionScreen"]],
-        needs: Optional[Action] = None,
-        saves: bool = True,
-    ) -> None:
-        self.number, self.label, self.run, self.needs, self.saves = number, label, run, needs, saves
+    Leaving one that saves nothing needs no words about saving.
+    """
 
-    def choose(self, screen: S_contra) -> Next:
-        """Run the handler, or return the screen that the option opens; leaving what saves nothing needs no words."""
+    number: int
+    label: str
+    run: Callable[[Any], Next]
+    needs: Optional[Action]
+    when: Callable[[Any], bool]
+    saves: bool
+
+    def choose(self, screen: "Screen") -> Next:
+        """Run it, and say so if the person leaves its form."""
         try:
-            return self.run(screen.session if isinstance(self.run, type) else screen)  # type: ignore[arg-type]
+            return self.run(screen)
         except Cancelled:
-            if self.saves:
-                raise
-            print("Cancelled.")
+            print("Cancelled. Nothing was saved." if self.saves else "Cancelled.")
             return None
 
-    def is_open_to(self, user: User) -> bool:
-        """Return whether the user's role may choose it; a submenu is open if any of its options is."""
-        if isinstance(self.run, type) and not self.needs:
-            return any(option.is_open_to(user) for option in cast(Screen, self.run).MENU if option.number)
-        return not self.needs or users.may(user, self.needs)
+
+def option(
+    number: int,
+    label: str,
+    needs: Optional[Action] = None,
+    when: Callable[[Any], bool] = lambda _: True,
+    saves: bool = True,
+) -> Callable[[Callable[[S], Next]], Option]:
+    """Make a method of a screen an option of its menu, for those whose role allows the action that it needs.
+
+    It is left out while `when`, which is given the screen, says that there is nothing to do.
+    """
+    return lambda run: Option(number, label, run, needs, when, saves)
 
 
 class Screen:
-    """What a person sees above a menu: show() prints it and returns the options of the menu that are open."""
+    """What a person sees above a menu: show() prints it, and the options are those of the class that are open."""
 
-    MENU: ClassVar[Sequence[Option[Any]]]
-    connection: database.Connection
+    connection: Connection
     session: Optional[Session] = None
-    options: Sequence[Option[Any]] = ()
+    options: Sequence[Option] = ()
     menu_columns = 1
+    refusal = ""  # what was printed last, so that it is neither printed nor recorded twice
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the screen and return the options that are open."""
+    @classmethod
+    def options_by_number(cls) -> Dict[int, Option]:
+        """Return the options of the class and of those that it inherits from, by number, 0 last."""
+        members = [member for each in reversed(cls.__mro__) for member in vars(each).values()]
+        options = {member.number: member for member in members if isinstance(member, Option)}
+        return {number: options[number] for number in sorted(options, key=lambda number: number or math.inf)}
+
+    def show(self) -> None:
+        """Print the screen."""
         raise NotImplementedError
+
+    def may(self, _: Action) -> bool:
+        """Return whether the person may take the action here."""
+        return False
+
+    def permitted_options(self) -> List[Option]:
+        """Return the options that the person may choose, now or after others."""
+        return [each for each in self.options_by_number().values() if each.needs is None or self.may(each.needs)]
+
+    def open_options(self) -> List[Option]:
+        """Return the options that the person may choose and that have something to do; without any, it has said all."""
+        return [each for each in self.permitted_options() if each.when(self)]
 
     def refresh(self) -> None:
         """Show the screen afresh; if the database cannot be read, keep the previous options."""
@@ -752,97 +890,104 @@ class Screen:
             path = self.connection.path
             print_error(f"{path} was moved, removed or replaced: you are seeing the old file. Start the program again.")
         try:
-            self.options = self.show()
+            self.show()
+            self.options = self.open_options()
         except sqlite3.Error as error:
             if not self.options:
                 raise
             print_error(explain(error))
 
-    def print_menu(self) -> None:
-        """Print the options that are open, in as many columns as the screen says if they are not too wide."""
-        lines = [f"  {option.number}. {option.label}{self.detail(option)}" for option in self.options]
+    def menu_lines(self, options: Sequence[Option]) -> List[str]:
+        """Return the lines of a menu, set in columns unless these are too wide."""
+        lines = [f"  {each.number}. {each.label}{self.detail(each)}" for each in options]
         width, rows = max(map(len, lines)) + 2, -(-len(lines) // self.menu_columns)
         if width * self.menu_columns > terminal_size().columns:
-            rows = len(lines)
-        for row in range(rows):
-            print("".join(f"{line:<{width}}" for line in lines[row::rows]).rstrip())
+            return lines
+        return ["".join(f"{line:<{width}}" for line in lines[row::rows]).rstrip() for row in range(rows)]
 
-    def detail(self, _: Option[Any]) -> str:
+    def detail(self, _: Option) -> str:
         """Return what stands behind the label of an option."""
         return ""
 
+    @option(0, "Back")
     def go_back(self) -> Next:
-        """Leave the screen."""
         return BACK
 
 
-BACK = Screen()
+BACK, MAIN_MENU = Screen(), Screen()
 
 
 class SessionScreen(Screen):
     """A screen for somebody who is signed in and has the right that it needs; its heading may name the user."""
 
-    heading: ClassVar[str] = ""
-    needs: ClassVar[Action] = Action.OWN_ACCOUNT  # which everybody has
+    heading = ""
+    needs = Action.OWN_ACCOUNT  # which everybody has
+    user: User
 
     def __init__(self, session: Session) -> None:
         self.session: Session = session
         self.connection = session.connection
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the heading; the options that the user's role may choose are open."""
-        user = users.authorize(self.session, self.needs)
-        print(f"\n{self.heading.format(user=user)}")
-        return [option for option in self.MENU if option.is_open_to(user)]
+    def refresh(self) -> None:
+        self.user = users.authorize(self.session, self.needs)
+        super().refresh()
 
-    def open_work_order(self) -> Next:
-        """Ask for an id and open that work order."""
-        return WorkOrderScreen(self.session, ask("Work order ID", work_order.parse_id))
+    def show(self) -> None:
+        say("", self.heading.format(user=self.user))
+
+    def may(self, action: Action) -> bool:
+        return users.may(self.user, action)
 
 
 def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
     """Run a stack of screens that begins with `start`, until that one is left; call `after_each` after each option."""
-    stack: List[Screen] = []
-    screen = start
-    while True:
+    stack = [start]
+    while stack:
+        screen = stack[-1]
         try:
-            step = perform(screen, screen.refresh, if_refused=BACK)
+            step = perform(screen, screen.refresh, on_failure=BACK)
             if step is None:
-                stack = [*_below(stack, screen), screen]
+                screen.refusal = ""
+                stack = [*_below(stack), screen]
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
                 after_each()
-        except SessionEndedError as error:
+        except users.SessionEndedError as error:
             logged_out = "You are logged out. " if screen.session and isinstance(error, IdleError) else ""
             print_error(f"{logged_out}{error}")
             stack, step = [start], None
         if step is BACK:
-            stack = [other for other in stack if other is not screen]
-            step = None
-        if not stack:
-            return
-        screen = step or stack[-1]
+            stack.pop()
+            for below in stack[-1:]:
+                below.refusal = screen.refusal
+        elif step is MAIN_MENU:
+            stack = stack[:2]
+        elif step:
+            stack.append(step)
 
 
-def _below(stack: List[Screen], screen: Screen) -> List[Screen]:
-    """Return the screens below this one; a work order takes the place of an open one and of what is above that."""
-    for position, other in enumerate(stack):
-        if other is screen or (isinstance(other, WorkOrderScreen) and isinstance(screen, WorkOrderScreen)):
-            return stack[:position]
-    return stack
+def _below(stack: Sequence[Screen]) -> Sequence[Screen]:
+    """Return the screens below the last one; a work order takes the place of an open one and of what is above that."""
+    *below, screen = stack
+    for position, other in enumerate(below):
+        if isinstance(other, WorkOrderScreen) and isinstance(screen, WorkOrderScreen):
+            return below[:position]
+    return below
 
 
 def choose(screen: Screen) -> Callable[[], Next]:
-    """Print the screen's menu and return what the chosen option does; Ctrl-C is 0, and #12 opens work order 12.
+    """Print the screen's menu and return what the chosen option does.
 
-    An empty answer shows the screen again. Raises SystemExit(0) at the end of input.
+    Ctrl-C is 0, #12 opens work order 12, 00 leads to the main menu, and an empty answer shows the screen again. Raises
+    SystemExit(0) at the end of input.
     """
-    screen.print_menu()
-    by_number = {str(option.number): option for option in screen.options}
-    prompt = "Choose an option or #ID: " if screen.session else "Choose an option: "
+    print(*screen.menu_lines(screen.options), sep="\n")
+    by_number = {str(each.number): each for each in screen.options}
+    numbers, session = f"Choose one of the numbers {', '.join(by_number)}", screen.session
     while True:
         try:
-            answer = read_line(prompt, may_idle=not screen.session)
+            prompt = "Choose an option or #ID: " if session else "Choose an option: "
+            answer = read_line(prompt, may_idle=not session)
         except Cancelled:
             answer = "0"
         except EOFError:
@@ -851,33 +996,46 @@ def choose(screen: Screen) -> Callable[[], Next]:
             return lambda: None
         if answer in by_number:
             return partial(by_number[answer].choose, screen)
-        if screen.session and re.fullmatch("#[0-9]{1,18}", answer):
-            return partial(WorkOrderScreen, screen.session, int(answer[1:]))
-        ids = ", or # and the ID of a work order" if screen.session else ""
-        print_error(f"Choose one of the numbers {', '.join(by_number)}{ids}.")
+        if session and re.fullmatch("# ?[0-9]{1,18}", answer):
+            return partial(WorkOrderScreen, session, work_order.parse_id(answer))
+        if session and answer == "00":
+            return lambda: MAIN_MENU
+        if answer == "?":
+            rest = "; 00 leads to the main menu, and #12 opens work order 12" if session else ""
+            say(f"{numbers}. An empty answer shows this screen again; 0 leaves it{rest}.")
+        else:
+            print_error(f"{numbers}{', or # and the ID of a work order' if session else ''}.")
 
 
-def perform(screen: Screen, run: Callable[[], Next], if_refused: Next = None) -> Next:
+def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) -> Next:
     """Run an action of the screen and return where it leads; if it fails, say why."""
     try:
         return run()
-    except (Cancelled, EOFError) as reason:
+    except EOFError:
         print("Cancelled. Nothing was saved.")
-        if isinstance(reason, EOFError):
-            raise SystemExit(1) from None
+        raise SystemExit(1) from None
     except IdleError as error:
         raise IdleError(f"{error} Nothing of the form was saved.") from None
-    except (SessionEndedError, OSError):
+    except (users.SessionEndedError, OSError):
         raise
     except database.EXPECTED_FAULTS as fault:
-        _check_ending()  # SQLite discards an exception that is raised while it calls back
-        print_error(explain(fault))
-        # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
-        if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
-            perform(screen, partial(users.record_refusal, screen.session, str(fault)))
+        report_fault(screen, fault)
     except Exception:  # noqa: BLE001 - the last resort: the work continues, and the log says what to mend
         print_error(f"Something unexpected happened. Nothing was saved. {log_exception()}")
-    return if_refused
+    return on_failure
+
+
+def report_fault(screen: Screen, fault: Exception) -> None:
+    """Print why an action of the screen failed, and record a refusal, unless that was just done for the same reason."""
+    sentence = explain(fault)
+    if sentence == screen.refusal:
+        return
+    screen.refusal = sentence
+    print_error(sentence)
+    # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
+    if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
+        with suppress(*database.EXPECTED_FAULTS):
+            users.record_refusal(screen.session, sentence)
 
 
 def log_exception() -> str:
@@ -897,314 +1055,254 @@ def log_exception() -> str:
 # Paging
 
 
-class Pager(Generic[F, T]):
-    """The pages of what `read` finds: up to so many rows that pass a filter and follow those already seen.
-
-    A page that was turned keeps its rows, so that what others change in between neither repeats a row nor skips one;
-    `reread` looks at them again. The last page that was reached is read anew each time.
-    """
+class Listing(Generic[T]):
+    """What a list shows: its heading, rows, what stands below each row, and how many rows there are on all pages."""
 
     def __init__(
         self,
-        filter: F,
-        read: Callable[[F, Sequence[T], int], List[T]],
-        reread: Callable[[F, List[T]], List[T]],
+        heading: str,
+        rows: Sequence[T],
+        total: Optional[int] = None,
+        below: Callable[[T], Sequence[str]] = lambda _: (),
     ) -> None:
-        self._read, self._reread = read, reread
-        self.narrow(filter)
-
-    def narrow(self, filter: F) -> None:
-        """Begin with the first page of what passes the filter."""
-        self.filter = filter
-        self._pages: List[List[T]] = []
-        self._has_more = False
-        self.number = 0
-
-    def turn(self, step: int) -> None:
-        """Go to another page, at most one beyond those already read."""
-        self.number = max(0, min(self.number + step, len(self._pages)))
-
-    def rows(self, size: int) -> List[T]:
-        """Return the rows of the current page; one that is read anew has up to `size`."""
-        if self.number + 1 < len(self._pages):
-            return self._reread(self.filter, self._pages[self.number])
-        before = self._pages[: self.number]
-        rows = self._read(self.filter, [row for page in before for row in page], size + 1)
-        self._has_more = len(rows) > size
-        self._pages = [*before, rows[:size]]
-        return rows[:size]
-
-    def has_next(self) -> bool:
-        """Return whether a page follows the current one."""
-        return self.number + 1 < len(self._pages) or self._has_more
+        self.heading, self.rows, self.total, self.below = heading, rows, total, below
 
 
-class PagedScreen(SessionScreen, Generic[F, T]):
-    """A list that is shown by pages, with a table's columns or as print_rows does.
+class PagedScreen(SessionScreen, Generic[T]):
+    """A list that is shown by pages, each of which begins after the last row of the one before.
 
-    Where the screen that is shown next takes no more than so many `lines_below`, a short list is printed at once.
+    Which columns are shown depends on nothing that is in the rows. Where the screen that is shown next takes no more
+    than `lines_below`, a list of one page is printed at once.
     """
 
-    initial_filter: Any = None
-    columns: ClassVar[Sequence[Column[Any]]] = ()
-    empty_message = "Nothing to show."
+    columns: Sequence[Column[T]] = ()
+    empty_message = "There are none."
     lines_below: Optional[int] = None
 
-    def __init__(self, session: Session, filter: Optional[F] = None) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.pager: Pager[F, T] = Pager(self.initial_filter if filter is None else filter, self.read, self.reread)
+        self.show_first_page()
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the page; what can do nothing now is not among the options. A list that is printed at once has none."""
-        rows = self.pager.rows(self.page_size())
-        self.is_empty = not rows
-        self.print_page(rows)
-        is_all = not (self.pager.has_next() or self.pager.number)
-        if is_all and self.lines_below is not None and self.fits(len(rows) + self.lines_below):
-            return ()
-        user = users.current_user(self.session)
-        return [option for option in self.MENU if option.is_open_to(user) and self.can_do(option.run)]
+    def show_first_page(self) -> None:
+        """Begin with the first page."""
+        self.keys: List[Optional[T]] = [None]  # the row after which each page begins, up to the present one
+        self.listing: Listing[T] = Listing("", ())
+        self.rows: Sequence[T] = ()  # those of the listing that are on the page
 
-    def fits(self, lines: int) -> bool:
-        """Return whether so many lines with a description fit the terminal, or there is none."""
-        return not sys.stdout.isatty() or lines + 3 <= terminal_size().lines
+    def read(self, after: Optional[T], limit: int) -> Listing[T]:
+        """Return up to `limit` rows that follow `after`."""
+        raise NotImplementedError
 
-    def can_do(self, run: object) -> bool:
-        """Return whether there is something to do for a handler now."""
-        can_do: Dict[object, bool] = {
-            PagedScreen.next_page: self.pager.has_next(),
-            PagedScreen.previous_page: self.pager.number > 0,
-            PagedScreen.clear_filter: self.pager.filter != self.initial_filter,
-            SessionScreen.open_work_order: not self.is_empty,
-        }
-        return can_do.get(run, True)
-
-    def print_page(self, rows: Sequence[T]) -> None:
-        """Print what is shown and the rows."""
-        print("", *wrap(self.description(), indent=""), sep="\n")
-        if rows:
-            self.print_rows(rows)
+    def show(self) -> None:
+        """Print the page or, if nothing is left of it, the one before."""
+        self.menu_columns = 2 if sys.stdout.isatty() and terminal_size().lines < LOW else 1
+        room = self.room()
+        self.listing = self.read(self.keys[-1], room + 1)
+        while not self.listing.rows and len(self.keys) > 1:
+            self.keys.pop()
+            self.listing = self.read(self.keys[-1], room + 1)
+        self.rows = self.listing.rows[: self.count_fitting(room)]
+        say("", f"{self.listing.heading}{self.describe_page(room)}")
+        if self.rows:
+            self.print_rows()
         elif self.empty_message:
             print(self.empty_message)
 
-    def print_rows(self, rows: Sequence[T]) -> None:
-        """Print the rows of a page."""
-        print_table(self.columns, rows)
+    @property
+    def is_last_page(self) -> bool:
+        """Whether no page follows."""
+        return len(self.rows) == len(self.listing.rows)
 
-    def description(self) -> str:
-        """Return what is shown and on which page."""
-        return f"{self.heading} (page {self.pager.number + 1})"
+    def open_options(self) -> List[Option]:
+        is_all = self.is_last_page and len(self.keys) == 1 and self.lines_below is not None
+        lines = len(self.rows) + (self.lines_below or 0) + 3
+        is_at_once = is_all and (not sys.stdout.isatty() or lines <= terminal_size().lines)
+        return [] if is_at_once else super().open_options()
 
-    def page_size(self) -> int:
-        """Return how many rows fit above a menu, or 20 where there is no terminal."""
-        return max(5, terminal_size().lines - 10 - self.description_lines()) if sys.stdout.isatty() else ROWS_PER_PAGE
+    def room(self) -> int:
+        """Return how many lines fit between the heading and the menu, or how many rows where there is no terminal."""
+        if not sys.stdout.isatty():
+            return ROWS_PER_PAGE
+        # What was done, a blank line, the headings of the columns, and the prompt.
+        others = 4 + self.heading_lines() + len(self.menu_lines(self.permitted_options()))
+        return max(5, terminal_size().lines - others)
 
-    def description_lines(self) -> int:
-        """Return how many lines the description takes at most."""
+    def heading_lines(self) -> int:
+        """Return how many lines the heading takes at most."""
         return 1 if terminal_size().columns >= 60 else 2
 
-    def read(self, filter: F, seen: Sequence[T], limit: int) -> List[T]:
-        """Return up to `limit` rows that follow those already seen."""
-        raise NotImplementedError
+    def count_fitting(self, room: int) -> int:
+        """Return how many of the rows fit with what stands below them, at least one."""
+        used = 0
+        for number, row in enumerate(self.listing.rows[:room]):
+            used += 1 + len(self.listing.below(row)) * sys.stdout.isatty()
+            if used > room and number:
+                return number
+        return room
 
-    def reread(self, _: F, rows: List[T]) -> List[T]:
-        """Return the rows of a page that was turned as they are now; here, as they were."""
-        users.authorize(self.session, self.needs)
-        return rows
+    def describe_page(self, room: int) -> str:
+        """Return the number of the page and, where it is known, of all pages."""
+        number, total = len(self.keys), self.listing.total
+        if self.is_last_page and total is not None:
+            return f" (page {number} of {number})"
+        is_even = not sys.stdout.isatty() or not any(map(self.listing.below, self.listing.rows))
+        return f" (page {number} of {max(number + 1, -(-total // room))})" if total and is_even else f" (page {number})"
 
-    def clear_filter(self) -> None:
-        """Show everything again."""
-        self.pager.narrow(self.initial_filter)
+    def print_rows(self) -> None:
+        """Print the rows of the page, with what stands below each on a line of its own."""
+        width = terminal_size().columns - 4
 
+        def below(row: T) -> Sequence[str]:
+            return [f"    {fit(printable(text), width).rstrip()}" for text in self.listing.below(row)]
+
+        print_groups(Table(self.columns, self.rows).lines(below))
+
+    def show_next_page(self) -> None:
+        self.keys.append(self.rows[-1])
+
+    def show_previous_page(self) -> None:
+        self.keys.pop()
+
+    @option(1, "Next page", when=lambda screen: not screen.is_last_page)
     def next_page(self) -> None:
-        """Turn to the next page."""
-        self.pager.turn(1)
+        self.show_next_page()
 
+    @option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)
     def previous_page(self) -> None:
-        """Turn back to the page before."""
-        self.pager.turn(-1)
-
-    MENU: ClassVar[Sequence[Option[Any]]] = (
-        Option(1, "Next page", next_page),
-        Option(2, "Previous page", previous_page),
-        Option(0, "Back", Screen.go_back),
-    )
+        self.show_previous_page()
 
 
 # One work order
 
 
 class WorkOrderScreen(SessionScreen):
-    """A work order, and what was typed for it and could not be saved, by field."""
+    """A work order, and what was typed for it and could not be saved: a value and a note, by field."""
+
+    needs = Action.VIEW
+    details: work_order.Details
 
     def __init__(self, session: Session, work_order_id: int) -> None:
         super().__init__(session)
         self.id = work_order_id
-        self.details: Optional[Details] = None
-        self.drafts: Dict[str, Any] = {}
+        self.drafts: Dict[str, Tuple[Any, str]] = {}
 
     @property
     def work_order(self) -> WorkOrder:
         """The work order as it was shown last."""
-        assert self.details
         return self.details.work_order
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the work order so that it fits the terminal with its whole menu, in two columns if need be."""
+    def show(self) -> None:
+        """Print the work order so that it fits the terminal with its menu, in two columns if texts would be cut."""
         self.details = work_order.get(self.session, self.id)
-        options = [option for option in self.MENU if self.is_open(option, self.details)]
-        lines = [*title_lines(self.work_order), *field_lines(self.work_order)]
-        # What was just done, a blank line, and the prompt.
-        room = terminal_size().lines - len(lines) - len(options) - 4
-        self.menu_columns = 2 if sys.stdout.isatty() and room < ROOM_FOR_TEXTS and terminal_size().columns >= 50 else 1
-        room += len(options) // 2 if self.menu_columns == 2 else 0
-        print("", *lines, *text_lines(self.details, room if sys.stdout.isatty() else 1_000_000), sep="\n")
-        return options
+        above, room = [*title_lines(self.work_order), *field_lines(self.work_order)], sys.maxsize
+        for self.menu_columns in (1, 2) if sys.stdout.isatty() else ():
+            # What was just done, a blank line, and the prompt.
+            room = terminal_size().lines - len(above) - len(self.menu_lines(self.open_options())) - 3
+            if len(text_lines(self.details, sys.maxsize)) <= room:
+                break
+        print("", *above, *text_lines(self.details, room), sep="\n")
 
-    @staticmethod
-    def is_open(option: Option[Any], details: Details) -> bool:
-        """Return whether the person may choose the option now, and it would do something."""
-        if option.run == WorkOrderScreen.take and details.is_mine and details.work_order.status is not Status.OPEN:
-            return False
-        return not option.needs or option.needs in details.actions
+    def may(self, action: Action) -> bool:
+        return action in self.details.actions
 
     @contextmanager
-    def draft(self, **values: object) -> Iterator[None]:
+    def draft(self, name: str, value: object, note: str) -> Iterator[None]:
         """Keep what was typed, to offer it again, unless what happens inside succeeds."""
-        self.drafts.update(values)
+        self.drafts[name] = (value, note)
         try:
             yield
-        except work_order.ConflictError as error:
+        except users.ConflictError as error:
             offer = "What you typed is offered when you choose the same option again."
-            raise work_order.ConflictError(f"{error} {offer}") from error
-        for name in values:
-            del self.drafts[name]
+            raise users.ConflictError(f"{error} {offer}") from error
+        del self.drafts[name]
 
-    def initial(self, field: Field[V]) -> V:
-        """Return what a prompt for the field starts from: the unsaved draft or the current value."""
-        return cast(V, self.drafts.get(field.name, field.read(self.work_order)))
+    def ask_note(self, name: str) -> str:
+        """Ask for a note that goes with a change."""
+        _, note = self.drafts.get(name, (None, ""))
+        return ask_text("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note))
 
-    def save(self, field: Field[V], value: V, done: str) -> None:
-        """Give the field another value and say that it is done."""
-        with self.draft(**{field.name: value}):
-            is_changed = work_order.change(self.session, self.work_order, field, value)
-        print(done if is_changed else "Nothing changed.")
+    def edit(self, field: Field[V], offers_current: bool = True) -> None:
+        """Ask for another value of the field, and for a note where it takes one; save them and say so.
 
+        An empty answer takes what could not be saved before or, if the field `offers_current`, what there is.
+        """
+        value, note = self.drafts.get(field.name, (field.read(self.work_order), ""))
+        has_default = offers_current or field.name in self.drafts
+        default = Default(value, field.show(value) or NONE) if has_default else None
+        value, typed_note = ask_field(self.session, field, default, has_note=field.takes_note)
+        if field.takes_note:
+            note = self.ask_note(field.name) if typed_note is None else typed_note
+        with self.draft(field.name, value, note):
+            is_changed = work_order.change(self.session, self.work_order, field, value, note)
+        say(work_order.describe_done(field, self.work_order, value) if is_changed else "Nothing changed.")
+
+    @option(1, "Change status", Action.CHANGE_STATUS)
     def change_status(self) -> None:
-        """Give the work order another status, with a note."""
-        drafted, note = self.drafts.get("status"), self.drafts.get("note", "")
-        status = ask_choice("Status", tuple(Status), Default(drafted) if drafted else None)
-        note = ask_text("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note))
-        with self.draft(status=status, note=note):
-            work_order.change_status(self.session, self.work_order, status, note)
-        print(f"Work order #{self.id} is now {status}.")
+        self.edit(work_order.STATUS, offers_current=False)
 
+    @option(2, "Add comment", Action.COMMENT)
     def add_comment(self) -> None:
-        """Add a comment to the history."""
-        drafted = self.drafts.get("comment")
+        _, drafted = self.drafts.get("comment", (None, ""))
         comment = ask_text("Comment", work_order.parse_text, Default(drafted) if drafted else None)
-        with self.draft(comment=comment):
+        with self.draft("comment", None, comment):
             work_order.comment(self.session, self.id, comment)
-        print(f"Comment on work order #{self.id} added.")
+        say(f"Comment on work order #{self.id} added.")
 
+    @option(
+        3,
+        "Take",
+        Action.ASSIGN,
+        when=lambda screen: not screen.details.is_mine or screen.work_order.status is work_order.Status.OPEN,
+    )
     def take(self) -> None:
-        """Assign the work order to oneself, and start it."""
-        assignee = self.work_order.assignee
-        if assignee and self.details and not self.details.is_mine:
-            confirm(f"Work order #{self.id} is assigned to {assignee}; you would take it from them.")
-        is_changed = work_order.take(self.session, self.work_order)
-        print(f"Work order #{self.id} is now yours." if is_changed else "Nothing changed.")
+        """Assign the work order to oneself and start it; what somebody else has is taken only after a question."""
+        if self.work_order.assignee and not self.details.is_mine:
+            confirm(f"Work order #{self.id} is assigned to {self.work_order.assignee}; you would take it from them.")
+        note = self.ask_note("take")
+        with self.draft("take", None, note):
+            is_changed = work_order.take(self.session, self.work_order, note)
+        say(f"Work order #{self.id} is now yours." if is_changed else "Nothing changed.")
 
-    def edit_title(self) -> None:
-        """Give the work order another title."""
-        title = ask_edit("Title", work_order.parse_title, self.initial(work_order.TITLE))
-        self.save(work_order.TITLE, title, f"Title of work order #{self.id} saved.")
-
-    def edit_description(self) -> None:
-        """Give the work order another description."""
-        current = self.initial(work_order.DESCRIPTION)
-        print(TEXT_HINT)
-        description = ask_edit("Description", work_order.parse_optional_text, current, read_text)
-        self.save(work_order.DESCRIPTION, description, f"Description of work order #{self.id} saved.")
-
-    def change_priority(self) -> None:
-        """Give the work order another priority."""
-        priority = ask_choice("Priority", tuple(Priority), Default(self.initial(work_order.PRIORITY)))
-        self.save(work_order.PRIORITY, priority, f"Priority of work order #{self.id} is now {priority}.")
-
-    def change_category(self) -> None:
-        """Give the work order another category, or none."""
-        category = ask_category(self.session, self.initial(work_order.CATEGORY))
-        self.save(
-            work_order.CATEGORY, category, f"Category of work order #{self.id} is now {printable(category or NONE)}."
-        )
-
+    @option(4, "Assign", Action.ASSIGN)
     def assign(self) -> None:
-        """Give the work order to a manager or admin, or to nobody."""
-        assignees = users.list_assignees(self.session)
-        unfinished = {assignee.username: assignee.unfinished for assignee in assignees}
-        assignee = ask_choice(
-            "Assignee",
-            (*unfinished, None),
-            self.drafted(work_order.ASSIGNEE),
-            partial(users.parse_assignee, self.session),
-            lambda name: f"{name} ({work_order.number_of(unfinished[name])} unfinished)" if name else NOBODY,
-        )
-        done = f"Work order #{self.id} is now assigned to {assignee or NOBODY}."
-        self.save(work_order.ASSIGNEE, assignee, done)
+        self.edit(ASSIGNEE, offers_current=False)
 
+    @option(5, "Change priority", Action.EDIT)
+    def change_priority(self) -> None:
+        self.edit(work_order.PRIORITY)
+
+    @option(6, "Set due date", Action.SET_DUE_DATE)
     def set_due_date(self) -> None:
-        """Say until when the work order has to be finished."""
         if self.work_order.due_by:
-            print(*wrap(work_order.explain_due_by(self.work_order), indent=""), sep="\n")
-        label = "Due date (2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)"
-        due_at = ask(label, work_order.parse_due_date, self.drafted(work_order.DUE_DATE))
-        past = ", which is in the past" if due_at and due_at < datetime.now(timezone.utc) else ""
-        due = work_order.local_time(due_at) if due_at else NONE
-        done = f"Due date of work order #{self.id} is now {due}{past}."
-        if due_at == self.work_order.due_at:
-            done = f"The due date of work order #{self.id}, {due}, is now set by hand."
-        self.save(work_order.DUE_DATE, due_at, done)
+            say(work_order.explain_due_by(self.work_order))
+        self.edit(work_order.DUE_DATE, offers_current=False)
 
-    def drafted(self, field: Field[V]) -> Optional[Default[V]]:
-        """Return what was typed for the field and could not be saved as the default of its prompt, if anything was."""
-        if field.name not in self.drafts:
-            return None
-        value = self.drafts[field.name]
-        return Default(value, work_order.describe_value(field.name, field.as_text(value)))
+    @option(7, "Edit title", Action.EDIT)
+    def edit_title(self) -> None:
+        self.edit(work_order.TITLE)
 
+    @option(8, "Edit description", Action.EDIT)
+    def edit_description(self) -> None:
+        self.edit(work_order.DESCRIPTION)
+
+    @option(9, "Change category", Action.EDIT)
+    def change_category(self) -> None:
+        self.edit(CATEGORY)
+
+    @option(10, "Change requester", Action.CHANGE_REQUESTER)
     def change_requester(self) -> None:
-        """Make the work order somebody else's."""
-        parse = partial(users.parse_requester, self.session)
-        requester = ask("Requester", parse, Default(self.initial(work_order.REQUESTER)))
-        self.save(work_order.REQUESTER, requester, f"Requester of work order #{self.id} is now {requester}.")
+        self.edit(REQUESTER)
 
+    @option(11, "Show history", Action.VIEW)
     def show_history(self) -> Next:
-        """Print every change and comment, newest first; a long history by pages."""
         return HistoryScreen(self.session, self.id)
 
+    @option(12, "Delete", Action.DELETE)
     def delete(self) -> Next:
-        """Hide the work order from everybody."""
         confirm(f"Work order #{self.id} will be deleted; only an admin can see or restore it.")
         work_order.delete(self.session, self.id)
-        print(f"Work order #{self.id} deleted.")
+        say(f"Work order #{self.id} deleted.")
         return BACK
-
-    MENU: ClassVar[Sequence[Option["WorkOrderScreen"]]] = (
-        Option(1, "Change status", change_status, Action.CHANGE_STATUS),
-        Option(2, "Add comment", add_comment, Action.COMMENT),
-        Option(3, "Take", take, Action.ASSIGN),
-        Option(4, "Assign", assign, Action.ASSIGN),
-        Option(5, "Change priority", change_priority, Action.EDIT),
-        Option(6, "Set due date", set_due_date, Action.SET_DUE_DATE),
-        Option(7, "Edit title", edit_title, Action.EDIT),
-        Option(8, "Edit description", edit_description, Action.EDIT),
-        Option(9, "Change category", change_category, Action.EDIT),
-        Option(10, "Change requester", change_requester, Action.CHANGE_REQUESTER),
-        Option(11, "Show history", show_history, Action.VIEW),
-        Option(12, "Delete", delete, Action.DELETE),
-        Option(0, "Back", Screen.go_back),
-    )
 
 
 class HistoryLine(NamedTuple):
@@ -1215,44 +1313,42 @@ class HistoryLine(NamedTuple):
     entry: Optional[HistoryEntry]
 
 
-class HistoryScreen(PagedScreen[int, HistoryLine]):
-    """All that was written about a work order, whose id is the filter: by lines, so that a page always fits.
+class HistoryScreen(PagedScreen[HistoryLine]):
+    """All that was written about a work order, by lines, so that a page always fits.
 
-    The description comes first, then the history, newest first.
+    The description comes first, then the history, newest first; a short one is printed at once.
     """
 
     needs = Action.VIEW
     lines_below = 24
 
-    def read(self, filter: int, seen: Sequence[HistoryLine], limit: int) -> List[HistoryLine]:
-        """Return the lines that follow those already seen."""
-        last = seen[-1] if seen else None
-        lines = [] if last and last.entry else self.first_lines(filter)
-        if last:
-            lines = (_history_lines(last.entry) if last.entry else lines)[last.number + 1 :]
-        for entry in work_order.history(self.session, filter, last and last.entry, limit):
-            lines += _history_lines(entry)
-        return lines[:limit]
+    def __init__(self, session: Session, work_order_id: int) -> None:
+        super().__init__(session)
+        self.id = work_order_id
 
-    def first_lines(self, work_order_id: int) -> List[HistoryLine]:
+    def read(self, after: Optional[HistoryLine], limit: int) -> Listing[HistoryLine]:
+        lines = [] if after and after.entry else self.first_lines()
+        if after:
+            lines = (_history_lines(after.entry) if after.entry else lines)[after.number + 1 :]
+        for entry in work_order.history(self.session, self.id, after.entry if after else None, limit):
+            lines += _history_lines(entry)
+        return Listing(f"History of work order #{self.id}, newest first", lines[:limit])
+
+    def first_lines(self) -> List[HistoryLine]:
         """Return the lines of the description, if there is one, and all fields of a deleted work order."""
-        row = work_order.get_with_deleted(self.session, work_order_id)
+        row = work_order.get_with_deleted(self.session, self.id)
         texts = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
         texts += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
         return [HistoryLine(text, number, None) for number, text in enumerate(texts)]
 
-    def description(self) -> str:
-        """Return whose history it is."""
-        return f"History of work order #{self.pager.filter}, newest first"
+    def describe_page(self, room: int) -> str:
+        return "" if self.is_last_page and len(self.keys) == 1 else super().describe_page(room)
 
-    def print_rows(self, rows: Sequence[HistoryLine]) -> None:
-        """Print the lines."""
-        for line in rows:
-            print(line.text)
+    def print_rows(self) -> None:
+        print(*(line.text for line in self.rows), sep="\n")
 
-    def page_size(self) -> int:
-        """Return how many lines fit, or 200 where there is no terminal."""
-        return max(5, terminal_size().lines - 7) if sys.stdout.isatty() else 200
+    def room(self) -> int:
+        return super().room() if sys.stdout.isatty() else 200
 
 
 def _history_lines(entry: HistoryEntry) -> List[HistoryLine]:
@@ -1267,55 +1363,57 @@ def title_lines(row: WorkOrder) -> List[str]:
 
 def field_lines(row: WorkOrder) -> List[str]:
     """Return everything but the texts of a work order, in two columns where the terminal is wide enough."""
-    late = f", {work_order.describe_due(row)}" * row.is_overdue
-    due = work_order.local_time(row.due_at) + late if row.due_at else NONE
-    due += f" ({work_order.describe_due_by(row)})" if row.due_by and not late else ""
-    last = ("Resolved", row.resolved_at) if row.resolved_at else ("Changed", row.updated_at)
-    left = (
-        ("Status", str(row.status), ""),
-        ("Requester", row.requester, ""),
-        ("Category", printable(row.category or NONE), ""),
-        ("Created", work_order.local_time(row.created_at), ""),
-    )
-    right = (
-        ("Priority", str(row.priority), priority_colour(row)),
-        ("Assignee", row.assignee or NOBODY, ""),
-        ("Due", due, due_colour(row)),
-        (last[0], work_order.local_time(last[1]), ""),
-    )
-    half, columns = 38, terminal_size().columns
-    is_wide = max(cell_width(value) for _, value, _ in left) <= half - 15 and (
-        max(cell_width(value) for _, value, _ in right) <= columns - half - 14
-    )
-    if is_wide:
-        cells = [f"  {name + ':':<11} {fit(value, half - 15)} " for name, value, _ in left]
+    width, half = terminal_size().columns, 38
+    fields = _fields(row, half - 15)
+    lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in fields]
+    left, right = lines[::2], [*lines[1::2], *[("", "")] * (len(lines) % 2)]
+    if all(cell_width(text) < half - 2 for text, _ in left) and all(
+        cell_width(text) <= width - half for text, _ in right
+    ):
         return [
-            f"{cell}{name + ':':<11} {coloured(value, colour)}" for cell, (name, value, colour) in zip(cells, right)
+            f"  {fit(text, half - 2)}{coloured(other, colour)}".rstrip()
+            for (text, _), (other, colour) in zip(left, right)
         ]
-    fields = [field for pair in zip(left, right) for field in pair]
-    if terminal_size().lines < 30:
-        fields = fields[:-2]  # the history has the times too
+    if sys.stdout.isatty() and terminal_size().lines < 30:
+        lines = lines[:6]  # the history has the times too
+    return [coloured(line, colour) for text, colour in lines for line in wrap(text, hanging=" " * 12)]
+
+
+def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
+    """Return the name, the value and the colour of each field, with people's names where they fit the room."""
+    due = work_order.DUE_DATE.show(row.due_at) + (f", {work_order.describe_due(row)}" if row.is_overdue else "")
+    people = [(row.requester, row.requester_name), (row.assignee or NOBODY, row.assignee_name)]
+    labels = [(printable(describe_person(*person)), person[0]) for person in people]
+    requester, assignee = (label if cell_width(label) <= room else username for label, username in labels)
+    last = ("Resolved", row.resolved_at) if row.resolved_at else ("Changed", row.updated_at)
+    source = [("From", printable(f"{row.source} {row.source_id or ''}".rstrip()), "")] if row.source else []
     return [
-        coloured(line, colour)
-        for name, value, colour in fields
-        for line in wrap(f"{name + ':':<11} {value}", hanging=" " * 12)
+        ("Status", str(row.status), ""),
+        ("Priority", str(row.priority), priority_colour(row)),
+        ("Requester", requester, ""),
+        ("Assignee", assignee, ""),
+        ("Category", printable(CATEGORY.show(row.category)), ""),
+        ("Due", due + (f" ({work_order.describe_due_by(row)})" if row.due_by else ""), due_colour(row)),
+        ("Created", work_order.local_time(row.created_at), ""),
+        (last[0], work_order.local_time(last[1]), ""),
+        *source,
     ]
 
 
-def text_lines(details: Details, room: int) -> List[str]:
+def text_lines(details: work_order.Details, room: int) -> List[str]:
     """Return the description and the latest comments and notes, newest first, cut where the room ends and saying so."""
     description = wrap(details.work_order.description, indent="    ") if details.work_order.description else []
     notes = [work_order.describe_entry(entry) for entry in details.notes]
+    room_for_notes = max(room - len(description) - 1, room // 2)  # where not all fits, comments get half the room
     entries = [line for note in notes for line in wrap(note, hanging="    ")]
-    if len(description) + len(entries) + 2 > room:  # then each begins in the line that says whose it is
+    if len(entries) >= room_for_notes and room_for_notes < ROOM_FOR_TEXTS:
         entries = [line for note in notes for line in wrap(note.replace("\n", " "), hanging="    ")]
     if len(notes) == work_order.LATEST_NOTES:
         entries.append(MORE)
-    if room < ROOM_FOR_TEXTS:  # then the latest comment or note is what matters most
+    if room < ROOM_FOR_TEXTS and len(description) + len(entries) > room:  # the latest comment or note matters most
         return _cut([*entries, *description], room)
     entries = ["  Latest comments and notes:", *entries] if entries else []
     description = ["  Description:", *description] if description else []
-    # Where there is not enough room for both, the latest comment or note has the half of it.
     description = _cut(description, max(room - len(entries), room // 2))
     return [*description, *_cut(entries, room - len(description))]
 
@@ -1324,18 +1422,10 @@ def _cut(lines: List[str], room: int) -> List[str]:
     return lines if len(lines) <= room else [*lines[: max(0, room - 1)], MORE]
 
 
-def ask_category(session: Session, current: Optional[str]) -> Optional[str]:
-    """Show the categories in use and ask for one, or for a new one from those who may name it."""
-    choices = (*work_order.categories(session), None)
-    parse = partial(work_order.parse_category, session)
-    return ask_choice("Category", choices, Default(current, current or NONE), parse, lambda name: name or NONE)
-
-
 def priority_colour(row: WorkOrder) -> str:
     """Return the colour of an unfinished work order's priority, if it is above the usual."""
-    if row.status.is_finished:
-        return ""
-    return {Priority.CRITICAL: BOLD_RED, Priority.HIGH: YELLOW}.get(row.priority, "")
+    colours = {Priority.CRITICAL: BOLD_RED, Priority.HIGH: YELLOW}
+    return "" if row.status.is_finished else colours.get(row.priority, "")
 
 
 def due_colour(row: WorkOrder) -> str:
@@ -1346,457 +1436,239 @@ def due_colour(row: WorkOrder) -> str:
 # Lists of work orders
 
 
-def late_mark(row: WorkOrder) -> str:
-    """Return what a title begins with where there is no room for the due date."""
-    return "overdue: " if row.is_overdue else ""
+def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
+    """Return these columns of a table of work orders; on a narrow terminal the words of some are abbreviated."""
+    is_narrow = terminal_size().columns < NARROW
+    priority, status = ("Pri", "Stat") if is_narrow else ("Priority", "Status")
+    short = SHORT if is_narrow else {}
+    columns: Dict[str, Column[WorkOrder]] = {
+        "id": Column("ID", lambda row: str(row.id), width=5),
+        "age": Column("Age", lambda row: work_order.age(row.created_at), 3, width=7),
+        "deleted": Column("Deleted", lambda row: work_order.local_time(row.deleted_at or row.updated_at), width=16),
+        "priority": Column(
+            priority, lambda row: short.get(str(row.priority), str(row.priority)), colour=priority_colour
+        ),
+        "status": Column(status, lambda row: short.get(str(row.status), str(row.status))),
+        "title": Column("Title", lambda row: row.title, width=18 if is_narrow else 24, can_shrink=True),
+        "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
+        "requester": Column("Requester", lambda row: row.requester, 2, width=12, can_shrink=True),
+        "assignee": Column("Assignee", lambda row: row.assignee or NOBODY, 4, width=10, can_shrink=True),
+        "due": Column("Due", work_order.describe_due, 5, width=10 if is_narrow else 12, colour=due_colour),
+    }
+    columns["priority"].width, columns["status"].width = (4, 4) if is_narrow else (8, 11)
+    columns["due"].if_dropped = lambda row: "overdue: " if row.is_overdue else ""
+    return [columns[name] for name in names]
 
 
-class ListScreen(PagedScreen[Query, WorkOrder]):
+SHORT = {
+    "Medium": "Med",
+    "Critical": "Crit",
+    "In Progress": "Prog",
+    "On Hold": "Hold",
+    "Resolved": "Res",
+    "Cancelled": "Canc",
+}
+LIST_COLUMNS = ("id", "priority", "status", "title", "category", "requester", "assignee", "age", "due")
+
+
+class ListScreen(PagedScreen[WorkOrder]):
     """The work orders that a query finds."""
 
-    initial_filter = Query()
-    empty_message = ""  # the description says so
-    columns: ClassVar[Sequence[Column[WorkOrder]]] = (
-        Column("ID", lambda row: str(row.id)),
-        Column("Priority", lambda row: str(row.priority), colour=priority_colour),
-        Column("Status", lambda row: str(row.status)),
-        Column("Title", lambda row: row.title, stretch=True, min_width=30),
-        Column("Requester", lambda row: row.requester, rank=1, max_width=14),
-        Column("Assignee", lambda row: row.assignee or NOBODY, rank=3, max_width=14),
-        Column("Age", lambda row: work_order.age(row.created_at), rank=2),
-        Column("Due", work_order.describe_due, rank=4, colour=due_colour, if_dropped=late_mark),
-    )
+    needs = Action.VIEW
+    empty_message = ""  # the heading says so
 
-    def read(self, filter: Query, seen: Sequence[WorkOrder], limit: int) -> List[WorkOrder]:
-        """Read the page that follows what was seen."""
-        with interruptible(self.session.connection):
-            self.page = work_order.read_page(self.session, filter, seen, limit)
-        return self.page.work_orders
+    def __init__(self, session: Session, query: Query = Query()) -> None:
+        super().__init__(session)
+        self.query = query
 
-    def reread(self, filter: Query, rows: List[WorkOrder]) -> List[WorkOrder]:
-        """Read a page that was seen as it is now."""
-        with interruptible(self.session.connection):
-            self.page = work_order.reread_page(self.session, filter, rows)
-        return self.page.work_orders
+    def read(self, after: Optional[WorkOrder], limit: int) -> Listing[WorkOrder]:
+        with interruptible(self.connection):
+            page = work_order.find(self.session, self.query, after, limit)
 
-    def description(self) -> str:
-        """Return how many work orders are shown, which, how many are overdue, the order, and the page."""
-        query, total = self.pager.filter, work_order.quantity(self.page.total)
-        words = work_order.describe_query(query)
-        which = f"{total[0].upper()}{total[1:]}{': ' if words else ''}{words}"
-        overdue = (
-            f", {work_order.number_of(self.page.overdue)} overdue" if self.page.overdue and not query.filter.due else ""
-        )
-        is_counted = self.page.total <= users.COUNTED_AT_MOST
-        pages = f" of {max(1, -(-self.page.total // self.page_size()), self.pager.number + 1)}" if is_counted else ""
-        return f"{which}{overdue}, {query.sort.description} (page {self.pager.number + 1}{pages})"
+        def below(row: WorkOrder) -> Sequence[str]:
+            return [text.replace("\n", " ") for text in page.below.get(row.id, ())]
 
-    def print_rows(self, rows: Sequence[WorkOrder]) -> None:
-        """Print the work orders, each with the place where a search matched."""
-        print_table(self.columns, rows, below=lambda row: self.below(row.id))
+        self.columns = work_order_columns(*self.column_names())
+        total = page.total if page.total <= users.COUNTED_AT_MOST else None
+        return Listing(self.describe(page.total, page.overdue), page.work_orders, total, below)
 
-    def below(self, work_order_id: int) -> Sequence[str]:
-        """Return what stands below a row, each cut to a line."""
-        texts = (text.replace("\n", " ") for text in self.page.below.get(work_order_id, []))
-        return [fit(printable(text), terminal_size().columns - 6).rstrip() for text in texts]
+    def column_names(self) -> List[str]:
+        """Return which columns there are; one that the filter fixes makes room for the others."""
+        filter = self.query.filter  # noqa: A001
+        fixed = {
+            "priority": isinstance(filter.priority, Priority),
+            "status": filter.status not in (None, work_order.UNFINISHED),
+            "due": filter.due is work_order.Due.NONE,
+            **{name: getattr(filter, name) for name in ("category", "requester", "assignee")},
+        }
+        return [name for name in LIST_COLUMNS if not fixed.get(name)]
 
-    def page_size(self) -> int:
-        """Return how many rows fit; what a search found takes two lines, and what others have changed about three."""
-        size, query = super().page_size(), self.pager.filter
-        lines = 3 if query.filter.changed else 2 if query.text else 1
-        return max(2, size // lines) if sys.stdout.isatty() else size
+    def describe(self, total: int, overdue: int) -> str:
+        """Return how many work orders are shown, which, how many of them are overdue, and their order."""
+        words, count = work_order.describe_query(self.query), work_order.quantity(total)
+        which = f"{count[0].upper()}{count[1:]}{': ' if words else ''}{words}"
+        tells_overdue = overdue and self.query.filter.due is not work_order.Due.OVERDUE
+        late = f", {work_order.number_of(overdue)} overdue" if tells_overdue else ""
+        return f"{which}{late}, {self.query.sort.description}"
 
-    def description_lines(self) -> int:
-        """Return how many lines the description takes at most."""
-        longest = f"100 work orders: , 10 overdue, {self.pager.filter.sort.description} (page 9 of 9)"
-        return len(wrap(work_order.describe_query(self.pager.filter) + longest, indent=""))
+    def heading_lines(self) -> int:
+        return len(wrap(f"{self.describe(100, 10)} (page 10 of 10)", indent="", hanging="  "))
 
+    def show_query(self, query: Query) -> None:
+        """Show the first page of what another query finds."""
+        self.query = query
+        self.show_first_page()
+
+    @option(3, "Open work order", when=lambda screen: screen.rows, saves=False)
+    def open_work_order(self) -> Next:
+        return ask_work_order(self.session)
+
+    @option(4, "Filter", saves=False)
     def filter(self) -> None:
-        """Narrow the list down by one thing; what it was filtered by before stays."""
-        what = ask_choice("Filter by", tuple(FILTERS))
-        narrowed = self.pager.filter.filter._replace(**{what: FILTERS[what](self.session)})
-        self.pager.narrow(self.pager.filter._replace(filter=narrowed))
+        """Narrow the list down by one field or several; what it was filtered by before in other fields stays."""
+        self.show_query(self.query._replace(filter=ask_filter(self.session, self.query.filter)))
 
+    @option(5, "Sort", saves=False)
     def sort(self) -> None:
-        """Put the list into another order."""
-        sort = ask_choice("Sort by", tuple(Sort), Default(Sort.URGENCY))
-        self.pager.narrow(self.pager.filter._replace(sort=sort))
+        sort = ask_choice("Sort by", by_name([*work_order.Sort]), Default(work_order.Sort.URGENCY))
+        self.show_query(self.query._replace(sort=sort))
 
-    def can_do(self, run: object) -> bool:
-        """Return whether there is something to do for a handler now."""
-        if run == ListScreen.clear_filter:
-            return self.pager.filter.filter != Filter()
-        return super().can_do(run) and not (self.is_empty and run == ListScreen.export)
-
+    @option(6, "Clear filter", when=lambda screen: screen.query.filter != Filter())
     def clear_filter(self) -> None:
-        """Remove the filter; what was searched for and the order stay."""
-        self.pager.narrow(self.pager.filter._replace(filter=Filter()))
+        self.show_query(self.query._replace(filter=Filter()))
 
+    @option(7, "Export to CSV", Action.EXPORT, when=lambda screen: screen.rows)
     def export(self) -> None:
-        """Write all pages of the list to a CSV file."""
-        export(self.session, self.pager.filter)
+        export(self.session, self.query)
 
-    MENU: ClassVar[Sequence[Option["ListScreen"]]] = (
-        Option(1, "Next page", PagedScreen.next_page),
-        Option(2, "Previous page", PagedScreen.previous_page),
-        Option(3, "Open work order", SessionScreen.open_work_order, saves=False),
-        Option(4, "Filter", filter, saves=False),
-        Option(5, "Sort", sort, saves=False),
-        Option(6, "Clear filter", clear_filter),
-        Option(7, "Export to CSV", export, Action.EXPORT),
-        Option(0, "Back", Screen.go_back),
-    )
+    @option(8, "Change all", Action.CHANGE_MANY, when=lambda screen: screen.rows)
+    def change_all(self) -> None:
+        """Change one field of all work orders in the list, or of some of them, or add a comment to them."""
+        ids = self.ask_which()
+        what = ask_choice("What", by_name([*work_order.CHANGEABLE_TOGETHER]))
+        field, value, note = work_order.CHANGEABLE_TOGETHER[what], None, ""
+        if field is None:
+            note = ask_text("Comment", work_order.parse_text)
+        else:
+            has_note = field.name == work_order.STATUS.name
+            value, typed_note = ask_field(self.session, field, has_note=has_note)
+            if has_note and typed_note is None:
+                typed_note = ask_text("Note (optional)", work_order.parse_optional_text, Default(""))
+            note = typed_note or ""
+        changes = work_order.plan_changes(self.session, ids, field, value, note)
+        confirm(changes.sentence)
+        say(work_order.change_many(self.session, changes))
+
+    def ask_which(self) -> List[int]:
+        """Ask for IDs of the list, or for all of them."""
+        parse = partial(work_order.select_ids, self.session, self.query)
+        total = work_order.number_of(self.listing.total or users.COUNTED_AT_MOST + 1)
+        return ask_value("Which", parse, Default[List[int]]([], f"all {total}")) or parse("")
+
+    @option(9, "Search again", when=lambda screen: screen.query.text, saves=False)
+    def search_again(self) -> None:
+        """Look for another text, which starts from the last one; filter and order stay."""
+        last = Default(self.query, self.query.text)
+        query = ask_edit("Search for", partial(search, self.session), last, self.query.text)
+        self.show_query(query._replace(filter=self.query.filter, sort=self.query.sort))
+
+
+def ask_work_order(session: Session) -> WorkOrderScreen:
+    """Ask for an ID and return the screen of that work order."""
+    return WorkOrderScreen(session, ask_value("Work order ID", work_order.parse_id))
+
+
+def search(session: Session, text: str) -> Query:
+    """Return the query for what contains the text; Ctrl-C leaves it."""
+    with interruptible(session.connection):
+        return work_order.search(session, text)
+
+
+def ask_filter(session: Session, filter: Filter) -> Filter:
+    """Ask by which field to filter, and then for its value, or for several fields with their values at once."""
+
+    def parse(text: str) -> object:
+        try:
+            return users.parse_name(work_order.FILTER_NAMES, text)
+        except InvalidInputError:
+            return work_order.parse_filters(session, text, filter)
+
+    names: List[Tuple[object, str]] = [(name, name) for name in work_order.FILTER_NAMES]
+    answer = ask_choice("Filter by", names, parse=parse, hint=FILTER_HINT)
+    if isinstance(answer, Filter):
+        return answer
+    value: Any = ask_filter_value(session, str(answer))
+    return filter._replace(**{str(answer): value})
+
+
+def ask_filter_value(session: Session, name: str) -> object:
+    """Ask for the value of a filter; None stands for any."""
+    parse = partial(work_order.parse_filter_value, session, name)
+    default: Default[object] = Default(None, ANY)
+    values = work_order.filter_choices(session, name)
+    if not values:
+        return ask_person(session, name.capitalize(), People.EVERYBODY, parse, default)
+    is_period = name in ("created", "resolved")
+    choices = [(work_order.parse_period(str(value)) if is_period else value, str(value)) for value in values]
+    return ask_choice(name.capitalize(), [*choices, (None, ANY)], default, parse, PERIOD_HINT * is_period)
 
 
 def export(session: Session, query: Query) -> None:
     """Write what a query finds to a CSV file and, if wanted, its history to a second one."""
-    with_history = ask("History too?", users.parse_yes_or_no, Default(False, "no"))
-    with stoppable(session.connection, "Work orders exported") as progress:
+    with_history = ask_yes_or_no("History too?")
+    with stoppable("Work orders exported") as progress:
         exported = work_order.export(session, query, with_history, progress)
-    paths = " and ".join(printable(str(path)) for path in exported.paths)
-    print(f"{work_order.quantity_of_all(exported.total)} exported to {paths}.")
+    paths = " and ".join(str(path) for path in exported.paths)
+    say(f"{work_order.quantity_of_all(exported.total)} exported to {paths}.")
 
 
-# By the name of a filter's field: what asks for its value.
-FILTERS: Dict[str, Callable[[Session], Any]] = {
-    "status": lambda _: ask_filter_choice("Status", (*Status, UNFINISHED)),
-    "priority": lambda _: ask_filter_choice("Priority", tuple(Priority)),
-    "category": lambda session: ask_filter_choice("Category", (*work_order.categories(session), NONE)),
-    "requester": lambda session: ask_filter("Requester", partial(users.parse_person, session)),
-    "assignee": lambda session: ask_filter("Assignee", partial(users.parse_assignee_filter, session)),
-    "due": lambda _: ask_filter_choice("Due", tuple(Due)),
-}
+# My work
 
 
 class MyWorkScreen(SessionScreen):
     """What waits for somebody, by number."""
 
     heading = "My work"
+    needs = Action.VIEW
+    work: work_order.MyWork
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the heading; the counts stand behind the options."""
+    def show(self) -> None:
         self.work = work_order.my_work(self.session)
-        return super().show()
+        super().show()
 
-    def detail(self, option: Option[Any]) -> str:
-        """Return how many work orders the option opens."""
+    def detail(self, option: Option) -> str:
         work = self.work
         counts = (0, work.assigned, work.unassigned, work.overdue, work.due_this_week, work.requested, work.changed)
-        late = work.assigned_overdue if option.number == 1 else 0
-        overdue = f", {work_order.number_of(late)} overdue" if late else ""
-        return f": {work_order.number_of(counts[option.number])}{overdue}" if option.number else ""
+        late = work_order.number_of(work.assigned_overdue) if work.assigned_overdue else ""
+        more = {1: f", {late} overdue", 3: f", {late} of them yours"}.get(option.number, "") if late else ""
+        return f": {work_order.number_of(counts[option.number])}{more}" if option.number else ""
 
-    def assigned(self) -> Next:
-        """Open the list of what is assigned to oneself."""
-        return ListScreen(self.session, Query(work_order.assigned_to(users.current_user(self.session).username)))
+    @option(1, "Assigned to me", Action.ASSIGN)
+    def open_assigned(self) -> Next:
+        return ListScreen(self.session, Query(work_order.assigned_to(self.user.username)))
 
-    def unassigned(self) -> Next:
-        """Open the list of what is assigned to nobody."""
+    @option(2, "Unassigned", Action.ASSIGN)
+    def open_unassigned(self) -> Next:
         return ListScreen(self.session, Query(work_order.UNASSIGNED))
 
-    def overdue(self) -> Next:
-        """Open the list of what is overdue."""
-        return ListScreen(self.session, Query(work_order.OVERDUE, Sort.DUE))
+    @option(3, "Overdue", Action.VIEW)
+    def open_overdue(self) -> Next:
+        return ListScreen(self.session, Query(work_order.OVERDUE, work_order.Sort.DUE))
 
-    def due_this_week(self) -> Next:
-        """Open the list of what is due this week and unfinished."""
-        return ListScreen(self.session, Query(work_order.DUE_THIS_WEEK, Sort.DUE))
+    @option(4, "Due this week", Action.VIEW)
+    def open_due_this_week(self) -> Next:
+        return ListScreen(self.session, Query(work_order.DUE_THIS_WEEK, work_order.Sort.DUE))
 
-    def requested(self) -> Next:
-        """Open the list of one's own unfinished work orders."""
-        return ListScreen(self.session, Query(work_order.requested_by(users.current_user(self.session).username)))
+    @option(5, "Requested by me", Action.VIEW)
+    def open_requested(self) -> Next:
+        return ListScreen(self.session, Query(work_order.requested_by(self.user.username)))
 
-    def changed(self) -> Next:
-        """Open the list of what others have changed since the last login, with what they changed."""
-        return ListScreen(self.session, Query(work_order.CHANGED, Sort.CHANGED))
-
-    MENU: ClassVar[Sequence[Option["MyWorkScreen"]]] = (
-        Option(1, "Assigned to me", assigned, Action.ASSIGN),
-        Option(2, "Unassigned", unassigned, Action.ASSIGN),
-        Option(3, "Overdue", overdue, Action.VIEW),
-        Option(4, "Due this week", due_this_week, Action.VIEW),
-        Option(5, "Requested by me", requested, Action.VIEW),
-        Option(6, "Changed by others", changed, Action.VIEW),
-        Option(0, "Back", Screen.go_back),
-    )
+    @option(6, "Changed by others", Action.VIEW)
+    def open_changed(self) -> Next:
+        return ListScreen(self.session, work_order.open_changes(self.session))
 
 
 # Reports
-
-
-class ReportScreen(SessionScreen, Generic[R]):
-    """A report over a period: a table, what its numbers mean, and the work orders behind them."""
-
-    needs = Action.REPORTS
-    definition: ClassVar[str]
-
-    def __init__(self, session: Session, period: Optional[Period] = None) -> None:
-        super().__init__(session)
-        self.period = period
-
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the report as things stand now, and return the options that have something to do."""
-        if self.period:
-            self.period = work_order.parse_period(self.period.name)  # which may last until now
-        with interruptible(self.session.connection):
-            self.rows = self.read()
-        print("", *wrap(self.description(), indent=""), sep="\n")
-        self.print_rows()
-        print(*wrap(self.definition, indent=""), sep="\n")
-        can_do: Dict[object, bool] = {
-            ReportScreen.show_work_orders: bool(self.rows),
-            ReportScreen.another_period: bool(self.period),
-        }
-        return [option for option in self.MENU if can_do.get(option.run, True)]
-
-    def description(self) -> str:
-        """Return what is reported and for which period."""
-        assert self.period
-        return f"{self.heading}, {work_order.describe_period(self.session, self.period)}"
-
-    def read(self) -> Sequence[R]:
-        """Return the rows of the report."""
-        raise NotImplementedError
-
-    def columns(self) -> Sequence[Column[R]]:
-        """Return the columns of its table."""
-        raise NotImplementedError
-
-    def print_rows(self) -> None:
-        """Print the table."""
-        if self.rows:
-            print_table(self.columns(), self.rows)
-        else:
-            print("Nothing to show.")
-
-    def show_work_orders(self) -> Next:
-        """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
-        filters = self.ask_row().filters
-        first, *others = filters
-        column = ask_choice("Column", tuple(filters), Default(first)) if others else first
-        return ListScreen(self.session, Query(filters[column]))
-
-    def ask_row(self) -> R:
-        """Ask for a row; if there are many, they are not listed again, since the table has just shown them."""
-        if len(self.rows) <= ROWS_PER_PAGE:
-            return ask_choice("Row", self.rows, describe=row_name)
-        return ask("Row (a name or its beginning)", lambda text: users.parse_name(self.rows, text, row_name))
-
-    def another_period(self) -> None:
-        """Ask for another period."""
-        self.period = ask_period(self.period)
-
-    MENU: ClassVar[Sequence[Option[Any]]] = (
-        Option(1, "Show work orders", show_work_orders, saves=False),
-        Option(2, "Another period", another_period, saves=False),
-        Option(0, "Back", Screen.go_back),
-    )
-
-
-def row_name(row: work_order.ReportRow) -> str:
-    """Return what a row of a report is called."""
-    return row.name
-
-
-def ask_period(current: Optional[Period] = None) -> Period:
-    """Ask for the period of a report; an empty answer takes the current one, or the last 30 days."""
-    print(PERIOD_HINT)
-    periods = [work_order.parse_period(name) for name in work_order.PERIODS]
-    default = current or periods[1]
-    return ask_choice(
-        "Period", periods, Default(default, default.name), work_order.parse_period, lambda period: period.name
-    )
-
-
-def bar_column(part: Callable[[T], float], room: int) -> Column[T]:
-    """Return a column of bars, each for a share of the longest one, scaled to the room in the terminal."""
-    width = max(1, min(60, room))
-    return Column("", lambda row: bar(part(row), width), rank=1)
-
-
-class ResolutionTimesScreen(ReportScreen[ResolutionTimes]):
-    """How long work orders took to be resolved."""
-
-    heading = "Resolution times"
-    definition = work_order.RESOLUTION_TIMES
-
-    def __init__(self, session: Session, period: Period, grouping: Grouping) -> None:
-        super().__init__(session, period)
-        self.grouping = grouping
-
-    def description(self) -> str:
-        """Return what is reported, grouped by what, and for which period."""
-        assert self.period
-        return f"{self.heading} by {self.grouping}, {work_order.describe_period(self.session, self.period)}"
-
-    def read(self) -> Sequence[ResolutionTimes]:
-        """Return a row for each group, and one for all."""
-        assert self.period
-        return work_order.resolution_times(self.session, self.period, self.grouping)
-
-    def columns(self) -> Sequence[Column[ResolutionTimes]]:
-        """Return the columns of its table."""
-        seconds, share = work_order.describe_seconds, work_order.describe_share
-        return (
-            Column(str(self.grouping).capitalize(), lambda row: row.name, stretch=True, min_width=14),
-            Column("Count", lambda row: f"{row.resolved:,}"),
-            Column("Median", lambda row: seconds(row.median)),
-            Column("Mean", lambda row: seconds(row.mean), rank=1),
-            Column("90% in", lambda row: seconds(row.percentile_90), rank=6),
-            Column("On time", lambda row: share(row.on_time), rank=5),
-            Column("Reopened", lambda row: share(row.reopened), rank=4),
-            Column("Response", lambda row: seconds(row.response_median), rank=3),
-            Column("In target", lambda row: share(row.response_on_time), rank=2),
-        )
-
-
-class BacklogScreen(ReportScreen[BacklogRow]):
-    """What is unfinished now."""
-
-    definition = work_order.BACKLOG
-    oldest_columns: ClassVar[Sequence[Column[WorkOrder]]] = (
-        Column("ID", lambda row: str(row.id)),
-        Column("Age", lambda row: work_order.age(row.created_at)),
-        Column("Priority", lambda row: str(row.priority), colour=priority_colour),
-        Column("Title", lambda row: row.title, stretch=True),
-        Column("Assignee", lambda row: row.assignee or NOBODY, rank=1, max_width=14),
-    )
-
-    def description(self) -> str:
-        """Return what is reported, and as of when."""
-        return f"Backlog: what is unfinished now, {work_order.local_time(datetime.now(timezone.utc))}"
-
-    def read(self) -> Sequence[BacklogRow]:
-        """Return a row for each priority, and one for all."""
-        self.backlog = work_order.backlog(self.session)
-        return self.backlog.rows
-
-    def columns(self) -> Sequence[Column[BacklogRow]]:
-        """Return the columns of its table, with bars where there is room."""
-        *priorities, _ = self.rows
-        longest = max(row.total for row in priorities) or 1
-        return (
-            Column("Priority", lambda row: row.name),
-            Column("Total", lambda row: f"{row.total:,}"),
-            bar_column(lambda row: row.total / longest if row in priorities else 0, terminal_size().columns - 60),
-            *(Column(band, partial(_band_cell, n), rank=n + 3) for n, band in enumerate(work_order.BAND_NAMES)),
-            Column("Nobody's", lambda row: f"{row.unassigned:,}", rank=2),
-        )
-
-    def print_rows(self) -> None:
-        """Print the table, and as many of the oldest work orders as leave the heading and the menu in sight."""
-        super().print_rows()
-        if self.backlog.oldest:
-            print("The oldest:")
-            print_table(self.oldest_columns, self.backlog.oldest[: self.room_for_oldest()])
-
-    def room_for_oldest(self) -> int:
-        """Return how many of the oldest fit the terminal, at least one."""
-        texts = [*wrap(self.description(), indent=""), *wrap(self.definition, indent="")]
-        others = 7  # an empty line, the headings of the tables, the line between them, the menu and the prompt
-        room = terminal_size().lines - len(texts) - len(self.rows) - others
-        return max(1, room) if sys.stdout.isatty() else len(self.backlog.oldest)
-
-
-def _band_cell(number: int, row: BacklogRow) -> str:
-    return f"{row.bands[number]:,}"
-
-
-class WeeklyFlowScreen(ReportScreen[Week]):
-    """What came in, was resolved and came back, by week."""
-
-    heading = "Weekly flow"
-    definition = work_order.WEEKLY_FLOW
-
-    def read(self) -> Sequence[Week]:
-        """Return a row for each week."""
-        assert self.period
-        return work_order.weekly_flow(self.session, self.period)
-
-    def columns(self) -> Sequence[Column[Week]]:
-        """Return the columns of its table, with bars on the same scale where there is room."""
-        return (
-            Column("Week", lambda row: row.name),
-            Column("Created", lambda row: f"{row.created:,}"),
-            self.bar_column(lambda row: row.created),
-            Column("Resolved", lambda row: f"{row.resolved:,}"),
-            self.bar_column(lambda row: row.resolved),
-            Column("Reopened", lambda row: f"{row.reopened:,}", rank=2),
-            Column("Backlog", lambda row: f"{row.unfinished:,}"),
-        )
-
-    def bar_column(self, number: Callable[[Week], int]) -> Column[Week]:
-        """Return a column of bars; the longest stands for the greatest number in both columns."""
-        longest = max(max(row.created, row.resolved) for row in self.rows) or 1
-        return bar_column(lambda row: number(row) / longest, (terminal_size().columns - 52) // 2)
-
-
-class WorkloadScreen(ReportScreen[Workload]):
-    """How much each assignee has."""
-
-    heading = "Workload by assignee"
-    definition = work_order.WORKLOAD
-
-    def read(self) -> Sequence[Workload]:
-        """Return a row for each assignee, and one for nobody."""
-        assert self.period
-        return work_order.workload(self.session, self.period)
-
-    def columns(self) -> Sequence[Column[Workload]]:
-        """Return the columns of its table, with bars where there is room."""
-        longest = max(row.unfinished for row in self.rows) or 1
-        return (
-            Column("Assignee", lambda row: row.name, stretch=True, min_width=14, max_width=20),
-            Column("Unfinished", lambda row: f"{row.unfinished:,}"),
-            bar_column(lambda row: row.unfinished / longest, terminal_size().columns - 70),
-            Column("Overdue", lambda row: f"{row.overdue:,}"),
-            Column("On Hold", lambda row: f"{row.on_hold:,}", rank=2),
-            Column("Resolved", lambda row: f"{row.resolved:,}"),
-            Column("Median", lambda row: work_order.describe_seconds(row.median), rank=3),
-        )
-
-
-class ServiceTargetsScreen(SessionScreen):
-    """What is promised; managers can see it, and admins can change it."""
-
-    heading = "Service targets, in hours from creation"
-    needs = Action.REPORTS
-
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the targets."""
-        options = super().show()
-        self.targets = work_order.service_targets(self.session)
-        columns: Sequence[Column[ServiceTarget]] = (
-            Column("Priority", lambda target: str(target.priority)),
-            Column("First response", lambda target: f"{target.response_hours or NONE}"),
-            Column("Resolution", lambda target: f"{target.resolution_hours or NONE}"),
-        )
-        print_table(columns, self.targets)
-        print(*wrap(work_order.SERVICE_TARGETS, indent=""), sep="\n")
-        return options
-
-    def change_target(self) -> None:
-        """Change the service target of a priority."""
-        priority = ask_choice("Priority", tuple(Priority))
-        (current,) = (target for target in self.targets if target.priority is priority)
-        target = ServiceTarget(
-            priority,
-            ask_hours("Hours to first response", current.response_hours),
-            ask_hours("Hours to resolution", current.resolution_hours),
-        )
-        is_changed = work_order.set_service_target(self.session, target)
-        done = f"Service target for priority {priority} is now: {work_order.describe_target(target)}."
-        print(done if is_changed else "Nothing changed.")
-
-    MENU: ClassVar[Sequence[Option["ServiceTargetsScreen"]]] = (
-        Option(1, "Change target", change_target, Action.SERVICE_TARGETS),
-        Option(0, "Back", Screen.go_back),
-    )
-
-
-def ask_hours(label: str, current: Optional[int]) -> Optional[int]:
-    """Ask for the hours of a target, or for none."""
-    return ask(f"{label} (or {NONE})", work_order.parse_hours, Default(current, str(current or NONE)))
 
 
 class ReportsScreen(SessionScreen):
@@ -1805,28 +1677,169 @@ class ReportsScreen(SessionScreen):
     heading = "Reports"
     needs = Action.REPORTS
 
-    def resolution_times(self) -> Next:
-        """Ask for a period and what to group by, and open the report."""
+    @option(1, "Resolution times", saves=False)
+    def open_resolution_times(self) -> Next:
         period = ask_period()
-        grouping = ask_choice("Group by", tuple(Grouping), Default(Grouping.PRIORITY))
-        return ResolutionTimesScreen(self.session, period, grouping)
+        grouping = ask_choice("Group by", by_name([*work_order.Grouping]), Default(work_order.Grouping.PRIORITY))
+        return ReportScreen(
+            self.session, lambda period: work_order.resolution_times(self.session, period, grouping), period
+        )
 
-    def weekly_flow(self) -> Next:
-        """Ask for a period and open the report."""
-        return WeeklyFlowScreen(self.session, ask_period())
+    @option(2, "Backlog")
+    def open_backlog(self) -> Next:
+        return ReportScreen(self.session, lambda _: work_order.backlog(self.session))
 
-    def workload(self) -> Next:
-        """Ask for a period and open the report."""
-        return WorkloadScreen(self.session, ask_period())
+    @option(3, "Weekly flow", saves=False)
+    def open_weekly_flow(self) -> Next:
+        return ReportScreen(self.session, partial(work_order.weekly_flow, self.session), ask_period())
 
-    MENU: ClassVar[Sequence[Option["ReportsScreen"]]] = (
-        Option(1, "Resolution times", resolution_times, Action.REPORTS, saves=False),
-        Option(2, "Backlog", BacklogScreen, Action.REPORTS),
-        Option(3, "Weekly flow", weekly_flow, Action.REPORTS, saves=False),
-        Option(4, "Workload", workload, Action.REPORTS, saves=False),
-        Option(5, "Service targets", ServiceTargetsScreen, Action.REPORTS),
-        Option(0, "Back", Screen.go_back),
-    )
+    @option(4, "Workload", saves=False)
+    def open_workload(self) -> Next:
+        return ReportScreen(self.session, partial(work_order.workload, self.session), ask_period())
+
+    @option(5, "Service targets")
+    def open_service_targets(self) -> Next:
+        return ServiceTargetsScreen(self.session)
+
+
+class ReportScreen(PagedScreen[work_order.Row]):
+    """A report, over a period if it has one: a table, by pages if it has to be, and what its numbers mean."""
+
+    needs = Action.REPORTS
+    empty_message = "Nothing to show."
+    report: work_order.Report
+
+    def __init__(
+        self, session: Session, make: Callable[[Period], work_order.Report], period: Optional[Period] = None
+    ) -> None:
+        super().__init__(session)
+        self.make, self.period = make, period
+
+    def show(self) -> None:
+        """Print a page of the report as things stand now."""
+        if self.period:
+            self.period = work_order.parse_period(self.period.name)  # which may last until now
+        with interruptible(self.connection):
+            self.report = self.make(self.period or work_order.parse_period("all"))
+        self.columns = report_columns(self.report)
+        super().show()
+        self.print_oldest(self.room() - len(self.rows) - 2)
+        print(*self.meaning_lines(), sep="\n")
+
+    def read(self, after: Optional[work_order.Row], limit: int) -> Listing[work_order.Row]:
+        names = [row.name for row in self.report.rows]
+        first = names.index(after.name) + 1 if after and after.name in names else 0
+        return Listing(self.report.title, self.report.rows[first : first + limit], len(names))
+
+    def room(self) -> int:
+        return max(3, super().room() - len(self.meaning_lines())) if sys.stdout.isatty() else sys.maxsize - 1
+
+    def heading_lines(self) -> int:
+        return len(wrap(f"{self.report.title} (page 1 of 9)", indent=""))
+
+    def describe_page(self, room: int) -> str:
+        return super().describe_page(room) if len(self.report.rows) > room else ""
+
+    def meaning_lines(self) -> List[str]:
+        """Return what the numbers of the columns that are shown mean."""
+        shown = [column.heading for column in self.columns]
+        meanings = [column.meaning for column in self.report.columns if column.heading in shown and column.meaning]
+        return wrap(" ".join(filter(None, (*meanings, self.report.note))), indent="")
+
+    def print_oldest(self, room: int) -> None:
+        """Print as many of the oldest work orders as there is room for, if the report has them."""
+        if self.report.oldest and room > 0:
+            print("The oldest:")
+            columns = work_order_columns("id", "age", "priority", "title", "assignee")
+            print_groups(Table(columns, self.report.oldest[:room]).lines())
+
+    @option(1, "Show work orders", when=lambda screen: screen.report.rows, saves=False)
+    def show_work_orders(self) -> Next:
+        """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
+        row = self.ask_row()
+        cells = zip(self.report.columns, row.cells)
+        first, *others = [(cell.query, column.heading) for column, cell in cells if cell.query]
+        query = ask_choice("Column", [first, *others], Default(*first)) if others else first[0]
+        return ListScreen(self.session, query)
+
+    def ask_row(self) -> work_order.Row:
+        """Ask for a row; if there are many, they are not listed again, since the table shows them."""
+        choices = [(row, row.name) for row in self.report.rows]
+        if len(choices) <= ROWS_PER_PAGE:
+            return ask_choice("Row", choices)
+        return ask_value("Row", lambda text: users.parse_name(choices, text, lambda choice: choice[1])[0])
+
+    @option(2, "Another period", when=lambda screen: screen.period, saves=False)
+    def choose_period(self) -> None:
+        self.period = ask_period(self.period)
+
+    @option(4, "Next page", when=lambda screen: not screen.is_last_page)
+    def next_rows(self) -> None:
+        self.show_next_page()
+
+    @option(5, "Previous page", when=lambda screen: len(screen.keys) > 1)
+    def previous_rows(self) -> None:
+        self.show_previous_page()
+
+
+def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
+    """Return the columns of a report that fit, with bars to one scale beside its numbers where there is room."""
+    columns = [Column[work_order.Row](report.name_column, lambda row: row.name, width=10, can_shrink=True)]
+    columns += [Column(column.heading, partial(_cell_text, n), column.rank) for n, column in enumerate(report.columns)]
+    table = Table(columns, report.rows)
+    bars = [n for n, column in enumerate(report.columns) if column.is_bar and columns[n + 1] in table.columns]
+    longest = max((row.cells[n].value for row in report.rows for n in bars), default=0)
+    width = min(60, (table.room - table.width) // max(1, len(bars)) - 2)
+    for n in reversed(bars) if width >= 10 and longest else ():
+        bar_column = Column("", partial(_bar_text, n, width / longest), width=width)
+        table.columns.insert(table.columns.index(columns[n + 1]) + 1, bar_column)
+    return table.columns
+
+
+def _cell_text(number: int, row: work_order.Row) -> str:
+    return row.cells[number].text
+
+
+def _bar_text(number: int, scale: float, row: work_order.Row) -> str:
+    return bar(row.cells[number].value * scale, 1)
+
+
+class ServiceTargetsScreen(SessionScreen):
+    """What is promised; managers can see it, and admins can change it."""
+
+    heading = "Service targets, in hours from creation"
+    needs = Action.REPORTS
+
+    def show(self) -> None:
+        super().show()
+        self.targets = work_order.service_targets(self.session)
+        columns: Sequence[Column[work_order.ServiceTarget]] = (
+            Column("Priority", lambda target: str(target.priority)),
+            Column("First response", lambda target: f"{target.response_hours or NONE}"),
+            Column("Resolution", lambda target: f"{target.resolution_hours or NONE}"),
+        )
+        print_groups(Table(columns, self.targets).lines())
+        say(work_order.SERVICE_TARGETS)
+
+    @option(1, "Change target", Action.SERVICE_TARGETS)
+    def change_target(self) -> None:
+        """Change what is promised for a priority, unless another admin has done so since it was shown."""
+        priority = ask_choice("Priority", by_name([*Priority]))
+        (shown,) = (target for target in self.targets if target.priority is priority)
+        target = work_order.ServiceTarget(
+            priority,
+            ask_hours("Hours to first response", shown.response_hours),
+            ask_hours("Hours to resolution", shown.resolution_hours),
+        )
+        is_changed = work_order.set_service_target(self.session, shown, target)
+        done = f"Service target for priority {priority} is now: {work_order.describe_target(target)}."
+        say(done if is_changed else "Nothing changed.")
+
+
+def ask_hours(label: str, current: Optional[int]) -> Optional[int]:
+    """Ask for the hours of a target, or for none."""
+    default = Default(current, str(current or NONE))
+    return ask_value(f"{label} (or {NONE})", work_order.parse_hours, default, can_be_0=True)
 
 
 # My account
@@ -1837,25 +1850,25 @@ class AccountScreen(SessionScreen):
 
     heading = "My account: {user.username} ({user.role})"
 
+    @option(1, "Change password")
     def change_password(self) -> None:
-        """Change one's own password."""
         current = ask("Current password", str, read=read_password)
-        new = ask_new_password("New password", users.current_user(self.session).username, current)
-        users.change_password(self.session, current, new)
+        users.change_password(self.session, current, ask_new_password("New password", self.user.username, current))
         print("Password changed.")
 
+    @option(2, "Change email")
     def change_email(self) -> None:
-        """Change or remove one's own email address."""
-        current = users.current_user(self.session).email
-        email = ask("Email", users.parse_email, Default(current, current or NONE))
+        email = ask_value("Email", users.parse_email, Default(self.user.email, self.user.email or NONE))
         users.change_email(self.session, email)
-        print(f"Email is now {email or NONE}.")
+        say(f"Email is now {email or NONE}.")
 
-    MENU: ClassVar[Sequence[Option["AccountScreen"]]] = (
-        Option(1, "Change password", change_password),
-        Option(2, "Change email", change_email),
-        Option(0, "Back", Screen.go_back),
-    )
+    @option(3, "Change mail about new work orders", Action.MAIL_WISH)
+    def change_mail_wish(self) -> None:
+        wish = ask_choice(
+            "Mail about new work orders", by_name([*users.MailWish]), Default(self.user.new_work_order_mail)
+        )
+        users.change_mail_wish(self.session, wish)
+        say(f"Mail about new work orders is now: {wish}.")
 
 
 # Manage users
@@ -1867,103 +1880,229 @@ class UsersScreen(SessionScreen):
     heading = "Manage users"
     needs = Action.MANAGE_USERS
 
+    @option(1, "List users")
     def list_users(self) -> Next:
-        """Print all accounts; many of them by pages."""
         return UserListScreen(self.session)
 
+    @option(2, "Add user")
     def add_user(self) -> None:
         """Create an account for somebody else and show its one-time password."""
-        username = ask("Username", partial(users.parse_new_username, self.session.connection))
-        role = ask_choice("Role", tuple(Role), Default(Role.USER))
+        username = ask_value("Username", partial(users.parse_new_username, self.connection))
+        role = ask_choice("Role", by_name([*Role]), Default(Role.USER))
         one_time_password = users.add_user(self.session, username, role)
-        print(f"User {username} added as {role}.")
+        say(f"User {username} added as {role}.")
         print_one_time_password(one_time_password, username)
 
+    @option(3, "Change role")
     def change_role(self) -> None:
-        """Give an account another role, after a question if that takes rights away."""
+        """Give an account another role, after a question if that takes rights away; a new user's work goes on."""
         user = self.ask_user()
-        role = ask_choice("Role", tuple(Role), Default(user.role))
+        role = ask_choice("Role", by_name([*Role]), Default(user.role))
         if role is user.role:
             print("Nothing changed.")
             return
+        successor = None
         if tuple(Role).index(role) < tuple(Role).index(user.role):
-            count = users.count_assigned(self.session, user) if role is Role.USER else 0
-            text = f"User {user.username} will be {role.with_article} and no longer {user.role.with_article}."
-            confirm(f"{text}{work_order.describe_loss(count)}")
-        released = users.change_role(self.session, user.username, role)
-        release = work_order.describe_release(released, user.username)
-        print(f"{user.username} is now {role.with_article}.{release}")
+            successor, handover = self.ask_successor(user) if role is Role.USER else (None, "")
+            confirm(
+                f"User {user.username} will be {role.with_article} and no longer {user.role.with_article}.{handover}"
+            )
+        count = work_order.change_role(self.session, user.username, role, successor)
+        done = f"{user.username} is now {role.with_article}."
+        say(f"{done}{work_order.describe_handover(count, user.username, successor)}")
 
+    @option(4, "Reset password")
     def reset_password(self) -> None:
         """Replace an account's password with a one-time password and show that."""
         user = self.ask_user()
         confirm(f"User {user.username} will be logged out and get a one-time password.")
         one_time_password = users.reset_password(self.session, user.username)
-        print(f"Password of user {user.username} reset.")
+        say(f"Password of user {user.username} reset.")
         print_one_time_password(one_time_password, user.username)
 
+    @option(5, "Deactivate")
     def deactivate(self) -> None:
-        """Deactivate an account."""
+        """Close an account; its unfinished work orders go to whoever takes over."""
         user = self.ask_user()
-        consequence = work_order.describe_loss(users.count_assigned(self.session, user))
-        confirm(f"User {user.username} will be logged out and can no longer log in.{consequence}")
-        released = users.deactivate(self.session, user.username)
-        print(f"User {user.username} deactivated.{work_order.describe_release(released, user.username)}")
+        successor, handover = self.ask_successor(user)
+        confirm(f"User {user.username} will be logged out and can no longer log in.{handover}")
+        count = work_order.deactivate(self.session, user.username, successor)
+        done = f"User {user.username} deactivated."
+        say(f"{done}{work_order.describe_handover(count, user.username, successor)}")
 
+    @option(6, "Reactivate")
     def reactivate(self) -> None:
-        """Reactivate an account."""
         user = self.ask_user()
         users.reactivate(self.session, user.username)
-        print(f"User {user.username} reactivated.")
+        say(f"User {user.username} reactivated.")
 
+    @option(7, "Unlock (clear failed logins)")
     def unlock(self) -> None:
-        """Clear an account's failed logins so that it can log in at once."""
         user = self.ask_user()
         failures = users.unlock(self.session, user.username)
-        print(f"User {user.username} unlocked: {failures} failed login{'' if failures == 1 else 's'} cleared.")
+        say(f"User {user.username} unlocked: {failures} failed login{'' if failures == 1 else 's'} cleared.")
+
+    @option(8, "Change name or email")
+    def change_person(self) -> None:
+        user = self.ask_user()
+        name = ask("Name", users.parse_person_name, Default(user.name, user.name or NONE))
+        email = ask_value("Email", users.parse_email, Default(user.email, user.email or NONE))
+        users.change_person(self.session, user.username, name, email)
+        say(f"User {user.username} has the name {name or NONE} and the email {email or NONE}.")
 
     def ask_user(self) -> User:
-        """Ask for a username and return the account."""
-        return ask("Username", partial(users.parse_user, self.session))
+        """Ask for somebody and return the account."""
+        parse = partial(users.parse_person, self.session, people=People.EVERYBODY)
+        return users.find(self.connection, ask_person(self.session, "Username", People.EVERYBODY, parse))
 
-    MENU: ClassVar[Sequence[Option["UsersScreen"]]] = (
-        Option(1, "List users", list_users, Action.MANAGE_USERS),
-        Option(2, "Add user", add_user, Action.MANAGE_USERS),
-        Option(3, "Change role", change_role, Action.MANAGE_USERS),
-        Option(4, "Reset password", reset_password, Action.MANAGE_USERS),
-        Option(5, "Deactivate", deactivate, Action.MANAGE_USERS),
-        Option(6, "Reactivate", reactivate, Action.MANAGE_USERS),
-        Option(7, "Unlock (clear failed logins)", unlock, Action.MANAGE_USERS),
-        Option(0, "Back", Screen.go_back),
-    )
+    def ask_successor(self, user: User) -> Tuple[Optional[str], str]:
+        """Ask who takes over the unfinished work orders, if there are any; return that, and what to say about it."""
+        count = work_order.find(self.session, Query(work_order.assigned_to(user.username)), None, 1).total
+        if not count:
+            return None, ""
+        which = f"{work_order.number_of(count)} unfinished work order{'' if count == 1 else 's'}"
+        question, default = f"Who takes over their {which}?", Default[Optional[str]](None, NOBODY)
+        successor, _ = ask_field(self.session, ASSIGNEE, default, question)
+        if successor is None:
+            return None, work_order.describe_loss(count)
+        return successor, f" {successor} takes over {work_order.quantity(count)}."
 
 
-class UserListScreen(PagedScreen[None, User]):
-    """All accounts."""
+class UserListScreen(PagedScreen[users.ListedUser]):
+    """All accounts, first those who can log in; a short list is printed at once."""
 
-    heading = "Users"
     needs = Action.MANAGE_USERS
     lines_below = 12
-    columns: ClassVar[Sequence[Column[User]]] = (
-        Column("Username", lambda user: user.username, stretch=True),
-        Column("Role", lambda user: str(user.role)),
-        Column("State", users.describe_state),
-        Column("Email", lambda user: user.email or "", rank=2),
-        Column("Since", lambda user: work_order.local_time(user.created_at), rank=1),
+    columns: Sequence[Column[users.ListedUser]] = (
+        Column("Username", lambda listed: listed.user.username, width=12, can_shrink=True),
+        Column("Role", lambda listed: str(listed.user.role), width=7),
+        Column("State", users.describe_state, width=17, can_shrink=True),
+        Column("Name", lambda listed: listed.user.name or "", 2, width=14, can_shrink=True),
+        Column("Email", lambda listed: listed.user.email or "", 3, width=18, can_shrink=True),
+        Column("Since", lambda listed: work_order.local_time(listed.user.created_at), 1, width=16),
     )
 
-    def read(self, _: None, seen: Sequence[User], limit: int) -> List[User]:
-        """Return the accounts that follow those already seen."""
-        return users.list_users(self.session, seen[-1] if seen else None, limit)
+    def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
+        total = users.count_users(self.session)
+        heading = f"{total:,} user{'' if total == 1 else 's'}"
+        return Listing(heading, users.list_users(self.session, after, limit), total)
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
     """Print the password, the only time that anybody sees it."""
     print(f"One-time password: {one_time_password}")
-    print(f"It is shown only now; {username} must change it at the first login.")
+    say(f"It is shown only now; {username} must change it at the first login.")
 
 
 # Data and audit
+
+
+class DataScreen(SessionScreen):
+    """Backups, exports, imports, deleted work orders, the audit log, and mail."""
+
+    heading = "Data and audit"
+    needs = Action.EXPORT
+
+    @option(1, "Back up now", Action.BACK_UP)
+    def back_up(self) -> None:
+        print("Backing up ...", flush=True)
+        say(f"Backed up to {users.back_up(self.session)}.")
+
+    @option(2, "Export work orders", Action.EXPORT)
+    def export(self) -> None:
+        export(self.session, Query(sort=work_order.Sort.OLDEST))
+
+    @option(4, "Deleted work orders", Action.RESTORE)
+    def open_deleted(self) -> Next:
+        return DeletedScreen(self.session)
+
+    @option(5, "Audit log", Action.AUDIT)
+    def open_audit_log(self) -> Next:
+        return AuditScreen(self.session)
+
+    @option(6, "Check database", Action.BACK_UP)
+    def check_database(self) -> None:
+        """Check the database's structure and references, and whether what is derived is right."""
+        print("Checking ...", flush=True)
+        problems = users.check_database(self.session)
+        for problem in problems:
+            print_error(problem)
+        print("Restore the database from a backup." if problems else "The database is sound.")
+
+    @option(7, "Mail", Action.MAIL)
+    def open_mail(self) -> Next:
+        return MailScreen(self.session)
+
+    @option(3, "Import work orders", Action.IMPORT)
+    def import_file(self) -> None:  # exchange
+        print("Not yet.")
+
+
+class DeletedScreen(PagedScreen[WorkOrder]):
+    """The deleted work orders, latest deletion first."""
+
+    needs = Action.RESTORE
+
+    def read(self, after: Optional[WorkOrder], limit: int) -> Listing[WorkOrder]:
+        self.columns = work_order_columns("id", "deleted", "status", "title", "requester")
+        rows = work_order.list_deleted(self.session, after, limit)
+        return Listing("Deleted work orders, latest deletion first", rows)
+
+    @option(3, "Open work order", when=lambda screen: screen.rows, saves=False)
+    def open_deleted(self) -> Next:
+        deleted = work_order.get_deleted(self.session, ask_value("Work order ID", work_order.parse_id))
+        return HistoryScreen(self.session, deleted.id)
+
+    @option(4, "Restore work order", when=lambda screen: screen.rows)
+    def restore(self) -> None:
+        work_order_id = ask_value("Work order ID", work_order.parse_id)
+        work_order.restore(self.session, work_order_id)
+        say(f"Work order #{work_order_id} restored.")
+        self.show_first_page()
+
+
+class AuditScreen(PagedScreen[users.AuditEntry]):
+    """What was done, newest first."""
+
+    needs = Action.AUDIT
+    audit_filter = AuditFilter()
+    columns: Sequence[Column[users.AuditEntry]] = (
+        Column("ID", lambda entry: str(entry.id), width=5),
+        Column("When", lambda entry: work_order.local_time(entry.recorded_at), width=16),
+        Column("Account", lambda entry: entry.username or "-", width=9, can_shrink=True),
+        Column("Event", lambda entry: entry.event, width=14, can_shrink=True),
+        Column("Subject", lambda entry: entry.subject, 3, width=20, can_shrink=True),
+        Column("System user", lambda entry: entry.os_user, 2, width=11, can_shrink=True),
+        Column("SSH client", lambda entry: entry.ssh_client, 1, width=15, can_shrink=True),
+    )
+
+    def read(self, after: Optional[users.AuditEntry], limit: int) -> Listing[users.AuditEntry]:
+        rows = users.audit_log(self.session, self.audit_filter, after, limit)
+        return Listing(f"Audit log, newest first: {users.describe_audit_filter(self.audit_filter)}", rows)
+
+    @option(3, "Show entry", when=lambda screen: screen.rows, saves=False)
+    def show_entry(self) -> Next:
+        entry = ask_value("Entry ID", lambda text: users.get_audit_entry(self.session, work_order.parse_id(text)))
+        return AuditEntryScreen(self.session, entry)
+
+    @option(4, "Filter", saves=False)
+    def filter(self) -> None:
+        """Narrow the log down to an account, an event, or both; each answer may be left empty for any."""
+        parse = partial(users.parse_person, self.session, people=People.EVERYBODY)
+        anything: Default[Optional[str]] = Default(None, ANY)
+        username = ask_person(self.session, "Account", People.EVERYBODY, users.optional(parse), anything)
+        events: List[Tuple[Optional[str], str]] = [(event, event) for event in users.audit_events(self.session)]
+        event = ask_choice("Event", [*events, (None, ANY)], anything)
+        self.show_entries(AuditFilter(username, event))
+
+    @option(6, "Clear filter", when=lambda screen: screen.audit_filter != AuditFilter())
+    def clear_filter(self) -> None:
+        self.show_entries(AuditFilter())
+
+    def show_entries(self, audit_filter: AuditFilter) -> None:
+        """Show the first page of what the filter lets through."""
+        self.audit_filter = audit_filter
+        self.show_first_page()
 
 
 class AuditEntryScreen(SessionScreen):
@@ -1972,13 +2111,12 @@ class AuditEntryScreen(SessionScreen):
     heading = "Audit log entry"
     needs = Action.AUDIT
 
-    def __init__(self, session: Session, entry: AuditEntry) -> None:
+    def __init__(self, session: Session, entry: users.AuditEntry) -> None:
         super().__init__(session)
         self.entry = entry
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the entry."""
-        options = super().show()
+    def show(self) -> None:
+        super().show()
         for name, value in (
             ("ID", str(self.entry.id)),
             ("When", work_order.local_time(self.entry.recorded_at)),
@@ -1989,99 +2127,6 @@ class AuditEntryScreen(SessionScreen):
             ("SSH client", self.entry.ssh_client or "-"),
         ):
             print(*wrap(f"{name + ':':<13}{value}", hanging=" " * 13), sep="\n")
-        return options
-
-    MENU: ClassVar[Sequence[Option["AuditEntryScreen"]]] = (Option(0, "Back", Screen.go_back),)
-
-
-class AuditScreen(PagedScreen[AuditFilter, AuditEntry]):
-    """What was done, newest first."""
-
-    initial_filter = AuditFilter()
-    needs = Action.AUDIT
-    columns: ClassVar[Sequence[Column[AuditEntry]]] = (
-        Column("ID", lambda entry: str(entry.id)),
-        Column("When", lambda entry: work_order.local_time(entry.recorded_at)),
-        Column("Account", lambda entry: entry.username or "-", max_width=20),
-        Column("Event", lambda entry: entry.event),
-        Column("Subject", lambda entry: entry.subject, stretch=True, min_width=20),
-        Column("System user", lambda entry: entry.os_user, rank=2, max_width=14),
-        Column("SSH client", lambda entry: entry.ssh_client, rank=1),
-    )
-
-    def read(self, filter: AuditFilter, seen: Sequence[AuditEntry], limit: int) -> List[AuditEntry]:
-        """Return the entries that follow those already seen."""
-        return users.audit_log(self.session, filter, seen[-1] if seen else None, limit)
-
-    def description(self) -> str:
-        """Return which entries are shown."""
-        words = users.describe_audit_filter(self.pager.filter)
-        return f"Audit log, newest first: {words} (page {self.pager.number + 1})"
-
-    def filter(self) -> None:
-        """Narrow the log down to an account, an event, or both; each answer may be left empty for any."""
-        username = ask_filter("Account", partial(users.parse_person, self.session))
-        event = ask_filter_choice("Event", users.audit_events(self.session))
-        self.pager.narrow(AuditFilter(username, event))
-
-    def show_entry(self) -> Next:
-        """Ask for an entry's ID and show the whole of it."""
-        entry = ask("Entry ID", lambda text: users.get_audit_entry(self.session, work_order.parse_id(text)))
-        return AuditEntryScreen(self.session, entry)
-
-    MENU: ClassVar[Sequence[Option["AuditScreen"]]] = (
-        Option(1, "Next page", PagedScreen.next_page),
-        Option(2, "Previous page", PagedScreen.previous_page),
-        Option(3, "Show entry", show_entry, saves=False),
-        Option(4, "Filter", filter, saves=False),
-        Option(6, "Clear filter", PagedScreen.clear_filter),
-        Option(0, "Back", Screen.go_back),
-    )
-
-
-class DeletedScreen(PagedScreen[None, WorkOrder]):
-    """The deleted work orders, latest deletion first."""
-
-    heading = "Deleted work orders, latest deletion first"
-    needs = Action.RESTORE
-    empty_message = "There are none."
-    columns: ClassVar[Sequence[Column[WorkOrder]]] = (
-        Column("ID", lambda row: str(row.id)),
-        Column("Deleted", lambda row: work_order.local_time(row.deleted_at) if row.deleted_at else ""),
-        Column("Status", lambda row: str(row.status), rank=2),
-        Column("Title", lambda row: row.title, stretch=True),
-        Column("Requester", lambda row: row.requester, rank=1),
-    )
-
-    def read(self, _: None, seen: Sequence[WorkOrder], limit: int) -> List[WorkOrder]:
-        """Return the work orders that follow those already seen."""
-        return work_order.list_deleted(self.session, seen[-1] if seen else None, limit)
-
-    def open_deleted(self) -> Next:
-        """Show a deleted work order and its history."""
-        deleted = work_order.get_deleted(self.session, ask("Work order ID", work_order.parse_id))
-        return HistoryScreen(self.session, deleted.id)
-
-    def restore(self) -> None:
-        """Bring a deleted work order back."""
-        work_order_id = ask("Work order ID", work_order.parse_id)
-        work_order.restore(self.session, work_order_id)
-        print(f"Work order #{work_order_id} restored.")
-        self.pager.narrow(None)
-
-    def can_do(self, run: object) -> bool:
-        """Return whether there is something to do for a handler now."""
-        return super().can_do(run) and not (
-            self.is_empty and run in (DeletedScreen.open_deleted, DeletedScreen.restore)
-        )
-
-    MENU: ClassVar[Sequence[Option["DeletedScreen"]]] = (
-        Option(1, "Next page", PagedScreen.next_page),
-        Option(2, "Previous page", PagedScreen.previous_page),
-        Option(3, "Open work order", open_deleted, saves=False),
-        Option(4, "Restore work order", restore),
-        Option(0, "Back", Screen.go_back),
-    )
 
 
 class MailScreen(SessionScreen):
@@ -2090,35 +2135,31 @@ class MailScreen(SessionScreen):
     heading = "Mail"
     needs = Action.MAIL
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print where messages go and how many wait."""
-        options = super().show()
-        settings, count = users.mail_state(self.session)
-        print(*wrap(f"{users.describe_mail_settings(settings)}; {users.describe_outbox(count)}"), sep="\n")
-        return options
+    def show(self) -> None:
+        super().show()
+        self.settings, count = users.mail_state(self.session)
+        say(f"  {users.describe_mail_settings(self.settings)}; {users.describe_outbox(count)}")
 
+    @option(1, "Settings")
     def change_settings(self) -> None:
-        """Ask which mail server takes the messages and, if there is one, for the other settings; save them."""
-        old, _ = users.mail_state(self.session)
-        host = ask("SMTP host", users.parse_mail_host, Default(old.host, old.host or NONE))
-        new = ask_mail_settings(old, host) if host else old._replace(host=None)
-        users.change_mail_settings(self.session, new)
-        print(f"Mail settings saved: {users.describe_mail_settings(new)}.")
+        """Ask for the settings; what is left as it was shown stays as another admin may have set it since."""
+        new = users.change_mail_settings(self.session, self.settings, ask_mail_settings(self.settings))
+        say(f"Mail settings saved: {users.describe_mail_settings(new)}.")
 
+    @option(2, "Send a test message", saves=False)
     def send_test_message(self) -> None:
         """Send a message at once, and show what the mail server says."""
-        own = users.current_user(self.session).email
-        to = ask("To", users.parse_address, Default(own) if own else None)
+        own = self.user.email
+        to = ask_value("To", users.parse_address, Default(own) if own else None)
         print("Sending ...", flush=True)
-        stop = users.Stop()
-        with interruptible(stop):
-            answer = users.send_test_message(self.session, to, stop)
-        print(*wrap(f"Test message to {to} sent. The mail server says: {answer}", indent=""), sep="\n")
+        answer = users.send_test_message(self.session, to)
+        say(f"Test message to {to} sent. The mail server says: {answer}")
 
+    @option(3, "Show waiting messages")
     def show_waiting(self) -> Next:
-        """Open the list of the messages that wait or have failed."""
         return OutboxScreen(self.session)
 
+    @option(4, "Send now")
     def send_now(self) -> None:
         """Try every waiting message, even if its pause is not over."""
         sent = users.send_now(self.session)
@@ -2126,131 +2167,44 @@ class MailScreen(SessionScreen):
             print("Sending continues in the background.")
             return
         _, count = users.mail_state(self.session)
-        print(f"{users.describe_sent(sent)}; {users.describe_outbox(count)}.")
-
-    MENU: ClassVar[Sequence[Option["MailScreen"]]] = (
-        Option(1, "Settings", change_settings, Action.MAIL),
-        Option(2, "Send a test message", send_test_message, Action.MAIL, saves=False),
-        Option(3, "Show waiting messages", show_waiting, Action.MAIL),
-        Option(4, "Send now", send_now, Action.MAIL),
-        Option(0, "Back", Screen.go_back),
-    )
+        say(f"{users.describe_sent(sent)}; {users.describe_outbox(count)}.")
 
 
-def ask_mail_settings(old: MailSettings, host: str) -> MailSettings:
-    """Ask for the rest of the settings; an empty answer keeps what is set, the password too, which is never shown.
+def ask_mail_settings(shown: users.MailSettings) -> users.MailSettings:
+    """Ask which mail server takes the messages and, if there is one, for the other settings.
 
-    A new host must not get the old one's password.
+    An empty answer keeps what is set, the password too, which is never shown; another server does not get it.
     """
-    password = old.password if host == old.host else None
-    return MailSettings(
-        host,
-        ask("Port", users.parse_port, Default(old.port)),
-        ask_choice("Security", tuple(Security), Default(old.security)),
-        ask("Sender's address", users.parse_address, Default(old.sender) if old.sender else None),
-        ask("Username", users.parse_credential, Default(old.username, old.username or NONE)),
-        ask(
-            "Password",
-            users.parse_credential,
-            Default(password, "unchanged" if password else NONE),
-            read_password,
-        ),
-    )
+    host = ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
+    if host is None:
+        return shown._replace(host=None)
+    port = ask_value("Port", users.parse_port, Default(shown.port))
+    security = ask_choice("Security", by_name([*users.Security]), Default(shown.security))
+    sender = ask_value("Sender's address", users.parse_address, Default(shown.sender) if shown.sender else None)
+    username = ask("Username", users.parse_credential, Default(shown.username, shown.username or NONE))
+    is_kept = shown.password and (host, port, security) == shown[:3]
+    default = Default(shown.password, "unchanged") if is_kept else Default(None, NONE)
+    password = ask("Password", users.parse_credential, default, read_password)
+    return users.MailSettings(host, port, security, sender, username, password)
 
 
-class OutboxScreen(PagedScreen[None, Message]):
+class OutboxScreen(PagedScreen[users.Message]):
     """The messages that wait or have failed, newest first, each with the reason why it was not sent."""
 
-    heading = "Waiting and failed messages, newest first"
     needs = Action.MAIL
-    empty_message = "There are none."
-    columns: ClassVar[Sequence[Column[Message]]] = (
-        Column("Written", lambda message: work_order.local_time(message.created_at), rank=1),
-        Column("To", lambda message: message.username, stretch=True),
-        Column("Work order", lambda message: f"#{message.work_order_id}"),
-        Column("Tries", lambda message: str(message.attempts), rank=2),
-        Column("Next try", users.describe_attempt),
+    columns: Sequence[Column[users.Message]] = (
+        Column("Written", lambda message: work_order.local_time(message.created_at), 1, width=16),
+        Column("To", lambda message: message.username, width=10, can_shrink=True),
+        Column("Subject", lambda message: message.subject, width=12, can_shrink=True),
+        Column("Tries", lambda message: str(message.attempts), 2, width=5),
+        Column("Next try", users.describe_attempt, width=16),
     )
 
-    def read(self, _: None, seen: Sequence[Message], limit: int) -> List[Message]:
-        """Return the messages that follow those already seen."""
-        return users.outbox(self.session, seen[-1] if seen else None, limit)
-
-    def print_rows(self, rows: Sequence[Message]) -> None:
-        """Print the messages, each with its reason below it on one line."""
-        width = terminal_size().columns - 6  # else print_table would break it
-        print_table(
-            self.columns, rows, below=lambda row: [fit(printable(row.reason), width).rstrip()] if row.reason else []
-        )
-
-    def page_size(self) -> int:
-        """Return how many messages fit with their reasons."""
-        return super().page_size() // 2 if sys.stdout.isatty() else ROWS_PER_PAGE
-
-
-class DataScreen(SessionScreen):
-    """Backups, exports, imports, deleted work orders, the audit log, and mail."""
-
-    heading = "Data and audit"
-
-    def back_up(self) -> None:
-        """Write a copy of the database to the folder of the backups."""
-        print("Backing up ...", flush=True)
-        path = users.back_up(self.session)
-        print(f"Backed up to {printable(str(path))}.")
-
-    def export(self) -> None:
-        """Write all work orders to a CSV file."""
-        export(self.session, work_order.EVERYTHING)
-
-    def import_file(self) -> None:
-        """Create work orders from a CSV file, after a dry run."""
-        files, left_out = work_order.list_imports(self.session)
-        print_lines(left_out)
-        file = ask_choice("File", files)
-        with ExitStack() as staged:
-            with stoppable(self.connection, "Rows read") as progress:
-                dry_run = staged.enter_context(work_order.dry_run(self.session, file, progress))
-            print_lines(work_order.describe_dry_run(dry_run))
-            answers = self.ask_about_import(dry_run)
-            with stoppable(self.connection, "Rows prepared") as progress:
-                total = work_order.import_rows(self.session, dry_run, *answers, progress)
-        print(f"{work_order.quantity_of_all(total)} imported from {printable(file)}.")
-
-    def ask_about_import(self, dry_run: DryRun) -> Tuple[bool, bool]:
-        """Ask whether to create accounts for requesters and to drop assignees, where needed, and whether to import."""
-        people, no = dry_run.requesters.total, Default(False, "no")
-        creates_accounts = drops_assignees = False
-        if people:
-            question = f"Create {people:,} deactivated account{'' if people == 1 else 's'}?"
-            creates_accounts = ask(question, users.parse_yes_or_no, no)
-        if dry_run.assignees.total:
-            drops_assignees = ask("Set unknown or unfit assignees to nobody?", users.parse_yes_or_no, no)
-        left_out = work_order.count_left_out(self.session, dry_run, creates_accounts, drops_assignees)
-        question = f"Leave out {left_out:,} wrong line{'' if left_out == 1 else 's'}?"
-        if left_out and not ask(question, users.parse_yes_or_no, no):
-            raise Cancelled
-        confirm(f"{work_order.quantity_of_all(dry_run.good + dry_run.wrong - left_out)} will be created.")
-        return creates_accounts, drops_assignees
-
-    def check_database(self) -> None:
-        """Check the database's structure, references, full-text index and counters."""
-        print("Checking ...", flush=True)
-        problems = users.check_database(self.session)
-        for problem in problems:
-            print_error(problem)
-        print("Restore the database from a backup." if problems else "The database is sound.")
-
-    MENU: ClassVar[Sequence[Option["DataScreen"]]] = (
-        Option(1, "Back up now", back_up, Action.BACK_UP),
-        Option(2, "Export work orders", export, Action.EXPORT),
-        Option(3, "Import work orders", import_file, Action.IMPORT),
-        Option(4, "Deleted work orders", DeletedScreen, Action.RESTORE),
-        Option(5, "Audit log", AuditScreen, Action.AUDIT),
-        Option(6, "Check database", check_database, Action.BACK_UP),
-        Option(7, "Mail", MailScreen),
-        Option(0, "Back", Screen.go_back),
-    )
+    def read(self, after: Optional[users.Message], limit: int) -> Listing[users.Message]:
+        rows = users.outbox(self.session, after, limit)
+        reasons = {message.id: [message.reason] for message in rows if message.reason}
+        heading = "Waiting and failed messages, newest first"
+        return Listing(heading, rows, below=lambda message: reasons.get(message.id, ()))
 
 
 # Main menu
@@ -2261,75 +2215,89 @@ class MainScreen(SessionScreen):
 
     heading = "Main menu: {user.username} ({user.role})"
 
-    def show(self) -> Sequence[Option[Any]]:
+    def show(self) -> None:
         """Print who is signed in, and in a line what waits for them."""
-        options = super().show()
-        try:
-            waiting = work_order.describe_my_work(work_order.my_work(self.session))
-        except database.TookTooLongError as error:
-            waiting = str(error)
-        print(*wrap(waiting), sep="\n")
-        return options
+        super().show()
+        say(f"  {work_order.describe_my_work(work_order.my_work(self.session))}")
 
-    def create_work_order(self) -> None:
-        """Create a work order of one's own or, for managers and admins, of a requester."""
-        user = users.current_user(self.session)
-        title = ask("Title", work_order.parse_title)
-        description = ask_text("Description (optional)", work_order.parse_optional_text, Default(""))
-        priority = ask_choice("Priority", tuple(Priority), Default(Priority.MEDIUM))
-        category = requester = None
-        if users.may(user, Action.NAME_CATEGORY) or work_order.categories(self.session):
-            category = ask_category(self.session, None)
-        if users.may(user, Action.CHANGE_REQUESTER) and users.has_others(self.session):
-            requester = ask("Requester", partial(users.parse_requester, self.session), Default(user.username, ME))
-        work_order_id = work_order.create(self.session, title, description, priority, category, requester)
-        print(f"Work order #{work_order_id} created.")
+    @option(1, "Create work order", Action.CREATE)
+    def create_work_order(self) -> Next:
+        """Create a work order of one's own or, for managers and admins, of a requester, and open it."""
+        session, no_assignee = self.session, Default[Optional[str]](None, NOBODY)
+        title, _ = ask_field(session, work_order.TITLE)
+        description, _ = ask_field(session, work_order.DESCRIPTION, Default("", ""), "Description (optional)")
+        draft = work_order.Draft(
+            title, description, ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))[0]
+        )
+        if may(session, Action.NAME_CATEGORY) or work_order.categories(session):
+            category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None, NONE))
+            draft = draft._replace(category=category)
+        if may(session, Action.CHANGE_REQUESTER) and users.has_others(session):
+            requester, _ = ask_field(session, REQUESTER, Default(self.user.username, ME))
+            assignee, _ = ask_field(session, ASSIGNEE, no_assignee)
+            draft = draft._replace(requester=requester, assignee=assignee)
+        work_order_id = work_order.create(session, draft)
+        say(f"Work order #{work_order_id} created.")
+        return WorkOrderScreen(session, work_order_id)
 
+    @option(2, "View work orders", Action.VIEW)
+    def view_work_orders(self) -> Next:
+        return ListScreen(self.session)
+
+    @option(3, "Update work order", Action.VIEW, saves=False)
+    def update_work_order(self) -> Next:
+        return ask_work_order(self.session)
+
+    @option(4, "Search work orders", Action.VIEW, saves=False)
     def search_work_orders(self) -> Next:
-        """Open the list of what contains a text."""
-        return ListScreen(self.session, ask("Search for", self.search))
+        return ListScreen(self.session, ask("Search for", partial(search, self.session)))
 
-    def search(self, text: str) -> Query:
-        """Return the query for what contains the text; Ctrl-C leaves it."""
-        with interruptible(self.session.connection):
-            return work_order.search(self.session, text)
+    @option(5, "My work", Action.VIEW)
+    def open_my_work(self) -> Next:
+        return MyWorkScreen(self.session)
 
+    @option(6, "Summary", Action.SUMMARY)
     def show_summary(self) -> None:
         """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
         counts = work_order.summary(self.session)
         total, own = sum(count.total for count in counts), sum(count.own for count in counts)
         longest = max(count.total for count in counts) or 1
-        print(f"Summary of all work orders: {total:,}, {own:,} requested by you")
-        columns: Sequence[Column[StatusCount]] = (
+        say(f"Summary of all work orders: {total:,}, {own:,} requested by you")
+        columns: Sequence[Column[work_order.StatusCount]] = (
             Column("Status", lambda count: str(count.status)),
-            *(Column(str(priority), partial(_cell, priority=priority)) for priority in Priority),
-            Column("Total", lambda count: f"{count.total:,}", rank=3),
-            Column("Yours", lambda count: f"{count.own:,}", rank=2),
-            Column("", lambda count: bar(count.total / longest), rank=1),
+            *(Column[work_order.StatusCount](str(priority), partial(_count_text, priority)) for priority in Priority),
+            Column("Total", lambda count: f"{count.total:,}", 3),
+            Column("Yours", lambda count: f"{count.own:,}", 2),
+            Column("", lambda count: bar(count.total / longest), 1),
         )
-        print_table(columns, counts)
+        print_groups(Table(columns, counts).lines())
 
+    @option(7, "Reports", Action.REPORTS)
+    def open_reports(self) -> Next:
+        return ReportsScreen(self.session)
+
+    @option(8, "My account")
+    def open_account(self) -> Next:
+        return AccountScreen(self.session)
+
+    @option(9, "Manage users", Action.MANAGE_USERS)
+    def open_users(self) -> Next:
+        return UsersScreen(self.session)
+
+    @option(10, "Data and audit", Action.EXPORT)
+    def open_data(self) -> Next:
+        return DataScreen(self.session)
+
+    @option(0, "Log out", saves=False)
     def log_out(self) -> Next:
-        """End the session."""
+        """End the session; on a terminal only after a question, since one 0 too many is typed easily."""
+        if sys.stdin.isatty() and not ask_yes_or_no("Log out?", default=True):
+            return None
         print("Logged out.")
         return BACK
 
-    MENU: ClassVar[Sequence[Option["MainScreen"]]] = (
-        Option(1, "Create work order", create_work_order, Action.CREATE),
-        Option(2, "View work orders", ListScreen, Action.VIEW),
-        Option(3, "Update work order", SessionScreen.open_work_order, Action.VIEW, saves=False),
-        Option(4, "Search work orders", search_work_orders, Action.VIEW, saves=False),
-        Option(5, "My work", MyWorkScreen),
-        Option(6, "Summary", show_summary, Action.SUMMARY),
-        Option(7, "Reports", ReportsScreen, Action.REPORTS),
-        Option(8, "My account", AccountScreen),
-        Option(9, "Manage users", UsersScreen),
-        Option(10, "Data and audit", DataScreen),
-        Option(0, "Log out", log_out),
-    )
 
-
-def _cell(count: StatusCount, priority: Priority) -> str:
+def _count_text(priority: Priority, count: work_order.StatusCount) -> str:
     return f"{count.by_priority[priority]:,}"
 
 
@@ -2342,26 +2310,38 @@ class StartScreen(Screen):
     def __init__(self, connection: database.Connection) -> None:
         self.connection = connection
 
-    def show(self) -> Sequence[Option[Any]]:
-        """Print the program's name."""
+    def show(self) -> None:
         print("\nIT Work Order Management System")
-        return self.MENU
 
+    @option(1, "Register")
     def register(self) -> None:
         """Create an account; an admin approves those of managers and admins, except the first."""
         is_first = not users.needs_approval(self.connection, Role.ADMIN)
         if is_first:
             print("There is no admin yet: register as admin to become the first.")
-        username = ask("Username", partial(users.parse_new_username, self.connection))
+        username = ask_value("Username", partial(users.parse_new_username, self.connection))
         password = ask_new_password("Password", username)
-        role = ask_choice("Role", tuple(Role), Default(Role.ADMIN if is_first else Role.USER))
-        approval = None
+        role = ask_choice("Role", by_name([*Role]), Default(Role.ADMIN if is_first else Role.USER))
         if users.needs_approval(self.connection, role):
-            print(f"An admin has to approve a new {role}.")
-            approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
-        users.register(self.connection, username, password, role, approval)
-        print(f"User {username} registered as {role}.")
+            self.register_with_approval(username, password, role)
+        else:
+            users.register(self.connection, username, password, role)
+        say(f"User {username} registered as {role}.")
 
+    def register_with_approval(self, username: str, password: str, role: Role) -> None:
+        """Create an account that an admin has to approve; a wrong name or password is asked for again."""
+        say(f"An admin has to approve a new {role}.")
+        for attempts_left in reversed(range(ASKED_AT_MOST)):
+            approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
+            try:
+                users.register(self.connection, username, password, role, approval)
+                return
+            except users.AuthenticationError as error:
+                if not attempts_left:
+                    raise
+                print_error(error)
+
+    @option(2, "Log in", saves=False)
     def log_in(self) -> Next:
         """Check name and password, have a one-time password replaced, and open the main menu."""
         username = ask("Username", str)
@@ -2374,11 +2354,9 @@ class StartScreen(Screen):
             print("Password changed.")
         return MainScreen(session)
 
-    MENU: ClassVar[Sequence[Option["StartScreen"]]] = (
-        Option(1, "Register", register),
-        Option(2, "Log in", log_in, saves=False),
-        Option(0, "Exit", Screen.go_back),
-    )
+    @option(0, "Exit")
+    def exit(self) -> Next:
+        return BACK
 
 
 # Starting and ending
@@ -2403,7 +2381,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments:
         parse_arguments(arguments)
     prepare_terminal()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     ending = Ending()
     for number in ENDING_SIGNALS:
         signal.signal(number, ending)
@@ -2435,9 +2413,10 @@ def run() -> int:
         code = end.code if isinstance(end.code, int) else 0
     except OSError:  # nobody can read what we print: a closed pipe or terminal, a full disk
         code = 1
-    if before:
-        with suppress(termios.error):  # the terminal may be gone
-            termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+    finally:
+        if before:
+            with suppress(termios.error):  # the terminal may be gone
+                termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
     try:
         sys.stdout.flush()
     except OSError:

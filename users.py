@@ -1,4 +1,4 @@
-"""Accounts: rights, sessions, registration, passwords, the ledgers of what was done, and mail.
+"""Accounts: rights, sessions, people, passwords, the ledgers of what was done, and mail.
 
 `python users.py NAME` sets a new password for an account.
 """
@@ -16,40 +16,23 @@ import time
 import unicodedata
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from enum import Enum, IntEnum
+from enum import Enum
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    BinaryIO,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    NoReturn,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-    TypeVar,
-    Union,
-)
+from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
 
 import database
-from database import ApplicationError, Connection, now, snapshot, transaction, utc_text
+from database import ApplicationError, Connection, fold, moment, now, snapshot, sound, transaction, utc_text
 
 if TYPE_CHECKING:
     import smtplib
-    import socket
-    import threading
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 
 COUNTED_AT_MOST = 1_000  # of what is counted row by row
 ME, NOBODY, NONE, ANY = "me", "nobody", "none", "any"
 RESERVED_USERNAMES = frozenset({ME, NOBODY, NONE, ANY})
+LONGEST_NAME = 100
 
 # OWASP Password Storage Cheat Sheet: scrypt with N=2^15, r=8, p=3, or PBKDF2-HMAC-SHA256 with 600,000 iterations.
 SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P = 15, 8, 3
@@ -58,23 +41,25 @@ PBKDF2_ITERATIONS = 600_000
 _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000_000
 
 # Failures of a name before it has to wait: those from one client, and those from all clients together.
-FREE_FAILURES, FREE_FAILURES_OF_ALL = 5, 50
+FREE_FAILURES, FREE_FAILURES_ALL_CLIENTS = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
 FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 
+PASSWORD_RULE = (
+    "A password has at least 12 characters, five of them different, is not a common one, and contains neither the "
+    "username nor the program's name."
+)
+
 NAMED_AT_MOST = 10  # by a message that says what can be chosen
-MERGED_SECONDS = 60
-# An attempt to send, and the attempts to record that it was sent, take less than a claim lasts.
-ATTEMPT_SECONDS, RECORDING_ATTEMPTS, CLAIM_SECONDS = 120, 6, 300
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, RETRIED_FOR = 60, 4 * 60 * 60, timedelta(days=3)
-TEST_SECONDS = 10
-# For how long sending may hold up a prompt or the end of the program, and its last part, in which no message is begun.
-PROMPT_SECONDS, LAST_SECONDS = 0.6, 0.3
+ANSWER_SECONDS = 20  # for each answer of a mail server
+CLAIM_SECONDS = 5 * 60  # longer than an attempt to send takes
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 4 * 60 * 60
+RETRIED_SECONDS, RETRIED_AT_LEAST = 3 * 24 * 60 * 60, 10
+WAITED_SECONDS = 10  # at a prompt, for what is sent at once
+FINISH_SECONDS = 1  # at the end of the program; in the second half no message is begun
 MAILER_SECONDS = 60  # between looking for messages whose pause is over
-POLL_SECONDS = 0.05  # between looking whether to stop waiting for a server
 LONGEST_REASON, LONGEST_CREDENTIAL = 300, 1000
-LONGEST_DIALOGUE = 200  # lines that a server may send in reply to a message: it needs about 10
 
 
 # Errors
@@ -82,6 +67,10 @@ LONGEST_DIALOGUE = 200  # lines that a server may send in reply to a message: it
 
 class InvalidInputError(ApplicationError):
     """The answer is not acceptable; the same question may be asked again."""
+
+
+class UnknownPersonError(InvalidInputError):
+    """Nobody has the name that was given for a person."""
 
 
 class PermissionDeniedError(ApplicationError):
@@ -96,14 +85,15 @@ class SessionEndedError(ApplicationError):
     """The account behind the session was deactivated, or its password was changed elsewhere."""
 
 
+class ConflictError(ApplicationError):
+    """Somebody else changed the same field after it was shown."""
+
+
 # Input
 
 
 def plain_text(text: str) -> str:
-    """Return the text in Unicode's form NFC, with line feeds as line ends, without space around it.
-
-    Raises InvalidInputError for what is not text.
-    """
+    """Return the text in form NFC, with line feeds as line ends, without space around it. Raises InvalidInputError."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInputError("A text cannot contain NUL or an incomplete character.")
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
@@ -118,10 +108,7 @@ def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] =
 
 
 def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, accepted: str = "") -> T:
-    """Return the choice with that name or unambiguous beginning.
-
-    Raises InvalidInputError, which says what else is `accepted` and names the first ten that are possible.
-    """
+    """Return the choice with that name or unambiguous beginning. Raises InvalidInputError with what is possible."""
     names = [describe(choice) for choice in choices]
     lowered = [name.lower() for name in names]
     if text.lower() in lowered:
@@ -129,14 +116,7 @@ def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = s
     possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
     if len(possible) == 1:
         return choices[possible[0]]
-    known = [names[number] for number in possible] or names
-    more = f" and {len(known) - NAMED_AT_MOST:,} more" if len(known) > NAMED_AT_MOST else ""
-    raise InvalidInputError(f"Answer with {accepted}one of: {', '.join(known[:NAMED_AT_MOST])}{more}.")
-
-
-def optional(parse: Callable[[str], T]) -> Callable[[str], Optional[T]]:
-    """Return what parses the value of a filter, None for `any`."""
-    return lambda text: None if text.lower() == ANY else parse(text)
+    raise InvalidInputError(f"Answer with {accepted}one of: {_some([names[n] for n in possible] or names)}.")
 
 
 def parse_yes_or_no(text: str) -> bool:
@@ -145,6 +125,16 @@ def parse_yes_or_no(text: str) -> bool:
         if answer.startswith(text.lower()):
             return answer == "yes"
     raise InvalidInputError("Answer yes or no.")
+
+
+def optional(parse: Callable[[str], T]) -> Callable[[str], Optional[T]]:
+    """Return what parses the value of a filter, None for `any`."""
+    return lambda text: None if text.lower() == ANY else parse(text)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
+    return f"{', '.join(names[:NAMED_AT_MOST])}{more}"
 
 
 # Roles and rights
@@ -160,34 +150,7 @@ class Role(str, Enum):
         """The role in a sentence: a user, an admin."""
         return f"{'an' if self is Role.ADMIN else 'a'} {self}"
 
-    def __str__(self) -> str:
-        return self.value
-
-
-class Action(Enum):
-    """What a role may be allowed to do."""
-
-    CREATE = "create a work order"
-    VIEW = "see work orders"
-    CHANGE_STATUS = "change the status"
-    EDIT = "edit the title, description, priority or category"
-    NAME_CATEGORY = "name a new category"
-    CHANGE_REQUESTER = "change the requester"
-    COMMENT = "comment"
-    ASSIGN = "assign a work order"
-    SET_DUE_DATE = "set a due date"
-    SUMMARY = "see the summary"
-    REPORTS = "see reports"
-    SERVICE_TARGETS = "change the service targets"
-    DELETE = "delete a work order"
-    RESTORE = "see and restore deleted work orders"
-    MANAGE_USERS = "manage users"
-    EXPORT = "export work orders"
-    IMPORT = "import work orders"
-    AUDIT = "see the audit log"
-    BACK_UP = "back up or check the database"
-    MAIL = "set up mail or see what waits to be sent"
-    OWN_ACCOUNT = "change one's own account"
+    __str__ = str.__str__
 
 
 class Scope(Enum):
@@ -199,62 +162,82 @@ class Scope(Enum):
     ALL = "all"
 
 
-RIGHTS: Mapping[Action, Mapping[Role, Scope]] = {
-    action: dict(zip(Role, scopes))
-    for action, scopes in {
-        # for a user, a manager, an admin
-        Action.CREATE: (Scope.ALL, Scope.ALL, Scope.ALL),
-        Action.VIEW: (Scope.OWN, Scope.ALL, Scope.ALL),
-        Action.CHANGE_STATUS: (Scope.OWN, Scope.ALL, Scope.ALL),
-        Action.EDIT: (Scope.OWN_UNFINISHED, Scope.ALL, Scope.ALL),
-        Action.NAME_CATEGORY: (Scope.NONE, Scope.ALL, Scope.ALL),
-        Action.CHANGE_REQUESTER: (Scope.NONE, Scope.ALL, Scope.ALL),
-        Action.COMMENT: (Scope.OWN, Scope.ALL, Scope.ALL),
-        Action.ASSIGN: (Scope.NONE, Scope.ALL, Scope.ALL),
-        Action.SET_DUE_DATE: (Scope.NONE, Scope.ALL, Scope.ALL),
-        Action.SUMMARY: (Scope.ALL, Scope.ALL, Scope.ALL),
-        Action.REPORTS: (Scope.NONE, Scope.ALL, Scope.ALL),
-        Action.SERVICE_TARGETS: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.EXPORT: (Scope.NONE, Scope.ALL, Scope.ALL),
-        Action.IMPORT: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.RESTORE: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.DELETE: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.MANAGE_USERS: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.AUDIT: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.BACK_UP: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.MAIL: (Scope.NONE, Scope.NONE, Scope.ALL),
-        Action.OWN_ACCOUNT: (Scope.ALL, Scope.ALL, Scope.ALL),
-    }.items()
-}
+class Action(Enum):
+    """What a role may be allowed to do, and for which work orders a user, a manager and an admin may."""
+
+    CREATE = ("create a work order", Scope.ALL, Scope.ALL, Scope.ALL)
+    VIEW = ("see work orders", Scope.OWN, Scope.ALL, Scope.ALL)
+    CHANGE_STATUS = ("change the status", Scope.OWN, Scope.ALL, Scope.ALL)
+    EDIT = ("edit the title, description, priority or category", Scope.OWN_UNFINISHED, Scope.ALL, Scope.ALL)
+    COMMENT = ("comment", Scope.OWN, Scope.ALL, Scope.ALL)
+    NAME_CATEGORY = ("name a new category", Scope.NONE, Scope.ALL, Scope.ALL)
+    CHANGE_REQUESTER = ("change the requester", Scope.NONE, Scope.ALL, Scope.ALL)
+    ADD_CALLER = ("add a requester without a password", Scope.NONE, Scope.ALL, Scope.ALL)
+    ASSIGN = ("assign a work order", Scope.NONE, Scope.ALL, Scope.ALL)
+    SET_DUE_DATE = ("set a due date", Scope.NONE, Scope.ALL, Scope.ALL)
+    CHANGE_MANY = ("change many work orders at once", Scope.NONE, Scope.ALL, Scope.ALL)
+    SUMMARY = ("see the summary", Scope.ALL, Scope.ALL, Scope.ALL)
+    REPORTS = ("see reports", Scope.NONE, Scope.ALL, Scope.ALL)
+    EXPORT = ("export work orders", Scope.NONE, Scope.ALL, Scope.ALL)
+    IMPORT = ("import work orders", Scope.NONE, Scope.NONE, Scope.ALL)
+    SERVICE_TARGETS = ("change the service targets", Scope.NONE, Scope.NONE, Scope.ALL)
+    DELETE = ("delete a work order", Scope.NONE, Scope.NONE, Scope.ALL)
+    RESTORE = ("see and restore deleted work orders", Scope.NONE, Scope.NONE, Scope.ALL)
+    MANAGE_USERS = ("manage users", Scope.NONE, Scope.NONE, Scope.ALL)
+    AUDIT = ("see the audit log", Scope.NONE, Scope.NONE, Scope.ALL)
+    BACK_UP = ("back up or check the database", Scope.NONE, Scope.NONE, Scope.ALL)
+    MAIL = ("set up mail or see what waits to be sent", Scope.NONE, Scope.NONE, Scope.ALL)
+    OWN_ACCOUNT = ("change one's own account", Scope.ALL, Scope.ALL, Scope.ALL)
+    MAIL_WISH = ("get mail about new work orders", Scope.NONE, Scope.ALL, Scope.ALL)
+
+    def __init__(self, words: str, *scopes: Scope) -> None:
+        self.words, self.scopes = words, scopes
+
+
+RIGHTS = {action: dict(zip(Role, action.scopes)) for action in Action}
 
 
 # Sessions
 
 
+class MailWish(str, Enum):
+    """Which new work orders a manager or admin gets mail about: none, those that nobody has, or all."""
+
+    NONE = "none"
+    UNASSIGNED = "unassigned"
+    ALL = "all"
+
+    __str__ = str.__str__
+
+
 class User(NamedTuple):
-    """A row of users; created_at is UTC."""
+    """A row of users; created_at is UTC. `name` is the person's own, where it is known."""
 
     id: int
     username: str
+    name: Optional[str]
     role: Role
     email: Optional[str]
     is_active: bool
     created_at: datetime
     must_change_password: bool
     password_version: int
+    has_password: bool
+    new_work_order_mail: MailWish
+
+    @property
+    def label(self) -> str:
+        """The username, with the name beside it if there is one."""
+        return f"{self.username} ({self.name})" if self.name else self.username
 
 
 class Session:
-    """Somebody signed in on a connection, for as long as the account is active and its password stays the same.
+    """Somebody signed in on a connection, for as long as the account is active and its password stays the same."""
 
-    What others have changed since the account's last login has a history id above `seen_history_id`.
-    """
-
-    def __init__(self, connection: Connection, user_id: int, password_version: int, seen_history_id: int = 0) -> None:
+    def __init__(self, connection: Connection, user_id: int, password_version: int) -> None:
         self.connection = connection
         self.user_id = user_id
         self.password_version = password_version
-        self.seen_history_id = seen_history_id
 
 
 def current_user(session: Session) -> User:
@@ -281,9 +264,9 @@ def may(user: User, action: Action) -> bool:
 
 
 def authorize(session: Session, action: Action) -> User:
-    """Return the account behind the session if it may take the action, for some work orders at least.
+    """Return the account if it may take the action; to be called inside the transaction that does the work.
 
-    To be called inside the transaction that does the work. Raises SessionEndedError or PermissionDeniedError.
+    Raises SessionEndedError, PermissionDeniedError.
     """
     user = current_user(session)
     if user.must_change_password and action is not Action.OWN_ACCOUNT:
@@ -295,172 +278,145 @@ def authorize(session: Session, action: Action) -> User:
 
 def deny(user: User, action: Action) -> NoReturn:
     """Raise the PermissionDeniedError that says that the user's role may not do this."""
-    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.value}.")
+    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
 
 
 _SELECT_USERS = """
-    SELECT id, username, role, email, is_active, created_at, must_change_password, password_version, password_hash
+    SELECT id, username, name, role, email, is_active, created_at, must_change_password, password_version,
+        password_hash IS NOT NULL AS has_password, new_work_order_mail
     FROM users
 """
 
 
 def _user(row: sqlite3.Row) -> User:
-    return User(
-        id=row["id"],
-        username=row["username"],
-        role=Role(row["role"]),
-        email=row["email"],
-        is_active=bool(row["is_active"]),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        must_change_password=bool(row["must_change_password"]),
-        password_version=row["password_version"],
-    )
+    with sound(f"User {row['username']}"):
+        created_at, wish = datetime.fromisoformat(row["created_at"]), MailWish(row["new_work_order_mail"])
+        flags = {name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")}
+        values = {"role": Role(row["role"]), "created_at": created_at, "new_work_order_mail": wish, **flags}
+        return User(**{**dict(row), **values})
 
 
 # People: which account a text means
 
 
+class People(Enum):
+    """Among whom a person is looked for: their condition in SQL, and what one must be allowed to do to choose one."""
+
+    EVERYBODY = ("1", Action.VIEW)
+    REQUESTERS = ("is_active = 1", Action.CHANGE_REQUESTER)
+    ASSIGNEES = ("is_active = 1 AND role <> 'user'", Action.ASSIGN)
+
+    def __init__(self, condition: str, needed: Action) -> None:
+        self.condition, self.needed = condition, needed
+
+
+class Person(NamedTuple):
+    """Somebody who can be chosen, and how many unfinished work orders they have (counted to COUNTED_AT_MOST + 1)."""
+
+    username: str
+    name: Optional[str]
+    unfinished: int
+
+    @property
+    def label(self) -> str:
+        """The username, with the name beside it if there is one."""
+        return f"{self.username} ({self.name})" if self.name else self.username
+
+
 def find(connection: Connection, username: str) -> User:
-    """Return the account with that username, in any case of letters. Raises InvalidInputError if there is none."""
+    """Return the account with that username, in any case of letters. Raises UnknownPersonError if there is none."""
     row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
     if row is None:
-        raise InvalidInputError(f"There is no user {username[:32]}.")
+        raise UnknownPersonError(f"There is no user {username[:LONGEST_NAME]}.")
     return _user(row)
 
 
-def find_assignee(connection: Connection, username: str) -> User:
-    """Return the account with that username if it can be an assignee: an active manager or admin.
-
-    Raises InvalidInputError.
-    """
-    user = find(connection, username)
-    if not user.is_active or user.role is Role.USER:
-        raise InvalidInputError(f"An assignee is an active manager or admin; {user.username} is not.")
-    return user
-
-
 def find_requester(connection: Connection, username: str) -> User:
-    """Return the account with that username if it can be a requester: an active one. Raises InvalidInputError."""
+    """Return the account with that username if it can be a requester. Raises InvalidInputError."""
     user = find(connection, username)
     if not user.is_active:
         raise InvalidInputError(f"User {user.username} is deactivated; a requester must have an active account.")
     return user
 
 
-def parse_user(session: Session, text: str) -> User:
-    """Return the account that an admin means by its username, the beginning of one, or `me`.
+def find_assignee(connection: Connection, username: str) -> User:
+    """Return the account with that username if it can be an assignee. Raises InvalidInputError."""
+    user = find(connection, username)
+    if not user.is_active or user.role is Role.USER:
+        raise InvalidInputError(f"An assignee is an active manager or admin; {user.username} is not.")
+    return user
 
-    Raises InvalidInputError, PermissionDeniedError to all but admins.
+
+def parse_person(session: Session, text: str, people: People) -> str:
+    """Return the username of the person that a text means.
+
+    The text is a username, `me`, a person's name, or the unambiguous beginning of a username or name. Those who see
+    only their own work orders get any username back, so that it does not tell which accounts there are. Raises
+    InvalidInputError, UnknownPersonError if nobody is meant, PermissionDeniedError.
     """
-    authorize(session, Action.MANAGE_USERS)
-    return find(session.connection, _username(session, text, "1"))
-
-
-def parse_assignee(session: Session, text: str) -> Optional[str]:
-    """Return the username of the assignee that the text means: a username, the beginning of one, or `me`.
-
-    `nobody` is None. Raises InvalidInputError, PermissionDeniedError to those who may not assign.
-    """
-    authorize(session, Action.ASSIGN)
-    name = text.lower()
-    if name == NOBODY or (
-        NOBODY.startswith(name) and not any(each.username.startswith(name) for each in list_assignees(session))
-    ):
-        return None
-    username = _username(session, text, "is_active = 1 AND role <> 'user'")
-    return find_assignee(session.connection, username).username
-
-
-def parse_requester(session: Session, text: str) -> str:
-    """Return the username of the requester that the text means: a username, the beginning of one, or `me`.
-
-    Raises InvalidInputError, PermissionDeniedError to those who may not change a requester.
-    """
-    authorize(session, Action.CHANGE_REQUESTER)
-    return find_requester(session.connection, _username(session, text, "is_active = 1")).username
-
-
-def parse_person(session: Session, text: str) -> str:
-    """Return the username that a filter means: a username, the beginning of one, or `me`.
-
-    Raises InvalidInputError; to those who see only their own work orders it does not tell which accounts there are.
-    """
-    if scope(authorize(session, Action.VIEW), Action.VIEW) is not Scope.ALL and text.lower() != ME:
+    user = authorize(session, people.needed)
+    if text.lower() == ME:
+        username = user.username
+    elif scope(user, Action.VIEW) is not Scope.ALL:
         return parse_username(text)
-    return find(session.connection, _username(session, text, "1")).username
+    else:
+        username = _meant(session.connection, text, people)
+    finders = {People.REQUESTERS: find_requester, People.ASSIGNEES: find_assignee}
+    return finders.get(people, find)(session.connection, username).username
 
 
-def parse_assignee_filter(session: Session, text: str) -> str:
-    """Return the username of an assignee to filter by, as parse_person does, or `nobody`. Raises InvalidInputError."""
-    try:
-        return NOBODY if text.lower() == NOBODY else parse_person(session, text)
-    except InvalidInputError:
-        if NOBODY.startswith(text.lower()):
-            return NOBODY
-        raise
+def list_people(session: Session, people: People, limit: int = -1) -> List[Person]:
+    """Return up to `limit` (-1: all) of the people that one may know of, those with a password first, by username."""
+    with snapshot(session.connection):
+        user = authorize(session, people.needed)
+        rows = session.connection.execute(
+            f"""
+            SELECT username, name, CASE WHEN role = 'user' THEN 0 ELSE (
+                SELECT count(*) FROM (
+                    SELECT 1 FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
+                    LIMIT {COUNTED_AT_MOST + 1}
+                )
+            ) END AS unfinished
+            FROM users WHERE {people.condition} AND (:sees_all OR id = :user_id)
+            ORDER BY password_hash IS NULL, username LIMIT :limit
+            """,
+            {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
+        ).fetchall()
+    return [Person(row["username"], row["name"], row["unfinished"]) for row in rows]
+
+
+def list_assignees(session: Session) -> List[Person]:
+    """Return the active managers and admins by username. Raises PermissionDeniedError to those who may not assign."""
+    return list_people(session, People.ASSIGNEES)
 
 
 def has_others(session: Session) -> bool:
     """Return whether there is another active account than the session's."""
-    (has_others,) = session.connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE is_active = 1 AND id <> ?)", (session.user_id,)
-    ).fetchone()
-    return bool(has_others)
+    other = "SELECT 1 FROM users WHERE is_active = 1 AND id <> ? LIMIT 1"
+    return session.connection.execute(other, (session.user_id,)).fetchone() is not None
 
 
-class Assignee(NamedTuple):
-    """Somebody to whom work orders can be assigned, and how many unfinished ones they have.
-
-    Above COUNTED_AT_MOST they were not counted.
-    """
-
-    username: str
-    unfinished: int
-
-
-def list_assignees(session: Session) -> List[Assignee]:
-    """Return the active managers and admins by username. Raises PermissionDeniedError to those who may not assign."""
-    with snapshot(session.connection):
-        authorize(session, Action.ASSIGN)
-        rows = session.connection.execute(
-            f"""
-            SELECT username, (SELECT count(*) FROM ({_UNFINISHED} LIMIT {COUNTED_AT_MOST + 1})) AS unfinished
-            FROM users WHERE is_active = 1 AND role <> 'user' ORDER BY username
-            """
-        ).fetchall()
-    return [Assignee(row["username"], row["unfinished"]) for row in rows]
-
-
-def count_assigned(session: Session, user: User) -> int:
-    """Return how many unfinished work orders are assigned to the account. Raises as list_users does."""
-    with snapshot(session.connection):
-        authorize(session, Action.MANAGE_USERS)
-        row = session.connection.execute(
-            f"SELECT (SELECT count(*) FROM ({_UNFINISHED})) AS unfinished FROM users WHERE id = ?", (user.id,)
-        ).fetchone()
-    return int(row["unfinished"])
-
-
-_UNFINISHED = "SELECT 1 FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL"
-
-
-def _username(session: Session, text: str, condition: str) -> str:
-    """Return the username that equals the text or, among the accounts that meet the condition, begins with it."""
-    name = text.lower()
-    if name == ME:
-        return current_user(session).username
-    rows = session.connection.execute(
+def _meant(connection: Connection, text: str, people: People) -> str:
+    """Return the username of the one whom the text means, who may turn out not to be one of the people."""
+    username, name = text.lower(), fold(text)
+    rows = connection.execute(
         f"""
-        SELECT username FROM users
-        WHERE username = :name OR (username > :name AND username < :name || '{{' AND {condition})
-        ORDER BY username LIMIT 6
+        SELECT username, name, {people.condition} AS is_fit FROM users
+        WHERE name IS NOT NULL OR (username >= :username AND username < :username || '{{') ORDER BY username
         """,
-        {"name": name},
+        {"username": username},
     ).fetchall()
-    usernames = [row["username"] for row in rows]
-    if len(usernames) > 1 and name not in usernames:
-        raise InvalidInputError(f"More than one username begins with {name[:32]}: {', '.join(usernames)}.")
-    return name if name in usernames or not usernames else usernames[0]
+    names = [(row, fold(row["name"] or "")) for row in rows]
+    same = [row for row in rows if row["username"] == username]
+    named = [row for row, folded in names if folded == name]
+    begins = [row for row, folded in names if row["username"].startswith(username) or folded.startswith(name)]
+    fit_named, fit_begins = ([row for row in some if row["is_fit"]] for some in (named, begins))
+    meant = [row["username"] for row in same or fit_named or named or fit_begins]
+    if not meant:
+        raise UnknownPersonError(f"There is no user {text[:LONGEST_NAME]}.")
+    if len(meant) > 1:
+        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_some(meant)}. Answer with a username.")
+    return str(meant[0])
 
 
 # Registration and login
@@ -485,15 +441,11 @@ def parse_new_username(connection: Connection, text: str) -> str:
 
 def needs_approval(connection: Connection, role: Role) -> bool:
     """Return whether an account of this role can only be registered with an admin's name and password."""
-    return role is not Role.USER and _has_active_admin(connection)
+    return role is not Role.USER and _count_admins(connection) > 0
 
 
 def register(
-    connection: Connection,
-    username: str,
-    password: str,
-    role: Role,
-    approval: Optional[Tuple[str, str]] = None,
+    connection: Connection, username: str, password: str, role: Role, approval: Optional[Tuple[str, str]] = None
 ) -> User:
     """Create an account and return it; `approval` is an admin's name and password.
 
@@ -506,7 +458,7 @@ def register(
     try:
         with transaction(connection):
             approved_by = _approving_admin(connection, approver) if needs_approval(connection, role) else None
-            user = _insert(connection, username, password_hash, role, must_change_password=False)
+            user = _insert(connection, username, password_hash, role)
             audit(connection, user.id, "registered", f"{username} as {role}", user.id)
             if approved_by:
                 _clear_failures(connection, approved_by.username, _client())
@@ -523,52 +475,47 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
     """Return a new session for the active account of that name and password.
 
     Raises AuthenticationError, in the same words and after the same work whether the name is unknown, the account is
-    deactivated or locked, or the password is wrong. A hash with outdated parameters is replaced.
+    deactivated, locked or without a password, or the password is wrong. A hash with outdated parameters is replaced.
     """
     user = _authenticated(connection, username, password)
-    new_hash = _hash(password) if user and _is_outdated(_password_hash(connection, user)) else None
+    outdated = "SELECT 1 FROM users WHERE id = ? AND password_hash NOT LIKE ? || '%'"
+    is_outdated = user and connection.execute(outdated, (user.id, f"${_parameters()}$")).fetchone()
+    new_hash = _hash(password) if is_outdated else None
     with transaction(connection):
-        if user and user.is_active and find(connection, user.username) == user:
+        if user and find(connection, user.username) == user:
             if new_hash:
                 connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
             _clear_failures(connection, user.username, _client())
-            _remember_client(connection, user)
+            connection.execute(
+                """
+                INSERT INTO login_clients (user_id, client, last_login_at) VALUES (?, ?, ?)
+                ON CONFLICT (user_id, client) DO UPDATE SET last_login_at = excluded.last_login_at
+                """,
+                (user.id, _client(), now()),
+            )
             audit(connection, user.id, "logged in", user.username, user.id)
-            return Session(connection, user.id, user.password_version, _see_history(connection, user))
+            return Session(connection, user.id, user.password_version)
         audit(connection, None, "login failed", *_known_name(connection, username))
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
 
 
-def _see_history(connection: Connection, user: User) -> int:
-    """Mark the history as seen up to now, and return up to where it was before."""
-    (seen_before,) = connection.execute("SELECT seen_history_id FROM users WHERE id = ?", (user.id,)).fetchone()
-    connection.execute(
-        "UPDATE users SET seen_history_id = (SELECT coalesce(max(id), 0) FROM work_order_history) WHERE id = ?",
-        (user.id,),
-    )
-    return int(seen_before)
-
-
-def _has_active_admin(connection: Connection) -> bool:
-    (has_one,) = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND is_active = 1)"
-    ).fetchone()
-    return bool(has_one)
+def _count_admins(connection: Connection, other_than: int = 0) -> int:
+    """Return how many active admins with a password there are."""
+    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
+    (admins,) = connection.execute(f"SELECT count(*) FROM users WHERE {condition}", (other_than,)).fetchone()
+    return int(admins)
 
 
 def _approving_admin(connection: Connection, approver: Optional[User]) -> User:
-    if (
-        approver is None
-        or approver.role is not Role.ADMIN
-        or not approver.is_active
-        or approver.must_change_password
-        or find(connection, approver.username) != approver
-    ):
+    is_fit = approver and approver.role is Role.ADMIN and not approver.must_change_password
+    if not approver or not is_fit or find(connection, approver.username) != approver:
         raise AuthenticationError(f"The admin's username or password is wrong. Nothing was created. {_LOCKED}")
     return approver
 
 
-def _insert(connection: Connection, username: str, password_hash: str, role: Role, must_change_password: bool) -> User:
+def _insert(
+    connection: Connection, username: str, password_hash: Optional[str], role: Role, must_change_password: bool = False
+) -> User:
     username = parse_new_username(connection, username)
     _clear_failures(connection, username)
     connection.execute(
@@ -581,44 +528,54 @@ def _insert(connection: Connection, username: str, password_hash: str, role: Rol
     return find(connection, username)
 
 
-def username_from_name(name: str) -> str:
-    """Return the username that a name stands for: itself, or the name without accents and in lower case.
-
-    Each run of other characters becomes a dot: `Anna Maria Ü.` is anna.maria.u. Raises InvalidInputError if the result
-    is not a username.
-    """
-    if re.fullmatch(r"[A-Za-z0-9._-]{2,32}", name):
-        return parse_username(name)
-    letters = "".join(each for each in unicodedata.normalize("NFKD", name) if not unicodedata.combining(each))
-    username = re.sub(r"[^a-z0-9_-]+", ".", letters.lower()).strip(".")[:32]
-    try:
-        return parse_username(username)
-    except InvalidInputError as error:
-        raise InvalidInputError(f'No username can be made from the name "{name[:40]}". {error}') from error
-
-
-def add_deactivated(connection: Connection, admin: User, accounts: Iterable[Tuple[int, str]]) -> None:
-    """Create deactivated accounts, with the role user, with these ids and usernames, inside the caller's transaction.
-
-    No password fits them: once reactivated, they need a new one. Raises sqlite3.IntegrityError for a username in use.
-    """
-    password_hash = _encoded(_parameters(), os.urandom(16), os.urandom(32))
-    for user_id, username in accounts:
-        connection.execute(
-            """
-            INSERT INTO users
-                (id, username, password_hash, role, is_active, created_at, must_change_password, seen_history_id)
-            VALUES (?, ?, ?, ?, 0, ?, 1, (SELECT coalesce(max(id), 0) FROM work_order_history))
-            """,
-            (user_id, username, password_hash, Role.USER, now()),
-        )
-        audit(connection, admin.id, "user added", f"{username} as {Role.USER}, deactivated", user_id)
-
-
 def _known_name(connection: Connection, username: str) -> Tuple[str, Optional[int]]:
     """Return the name and id for the audit log; an unknown name may be a password that was typed a line too early."""
     row = connection.execute("SELECT username, id FROM users WHERE username = ?", (username.lower(),)).fetchone()
     return (row["username"], row["id"]) if row else ("an unknown name", None)
+
+
+# Accounts without a password
+
+
+def parse_person_name(text: str) -> Optional[str]:
+    """Return a person's name as it stands beside the username, or None for `none`. Raises InvalidInputError."""
+    name = " ".join(plain_text(text).split())
+    if name.lower() == NONE:
+        return None
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise InvalidInputError(f"A name has 1 to {LONGEST_NAME} characters.")
+    return name
+
+
+def username_from_name(connection: Connection, name: str) -> str:
+    """Return a free username made from a name: tom.o.brien, tom.o.brien.2, or person.1 if none can be made of it."""
+    made = re.sub(r"[^a-z0-9_-]+", ".", fold(name)).strip(".")[:28].rstrip(".")
+    base = made if len(made) >= 2 and made not in RESERVED_USERNAMES else "person"
+    rows = connection.execute("SELECT username FROM users WHERE username >= ? AND username < ?", (base, f"{base}/"))
+    taken, number = {username for (username,) in rows}, 1
+    candidate = base if base == made else f"{base}.1"
+    while candidate in taken:
+        number += 1
+        candidate = f"{base}.{number}"
+    return candidate
+
+
+def add_caller(session: Session, name: str, email: Optional[str]) -> str:
+    """Create an account without a password for a person, and return its username. Raises InvalidInputError."""
+    with transaction(session.connection):
+        by = authorize(session, Action.ADD_CALLER)
+        return insert_caller(session.connection, by, name, email).username
+
+
+def insert_caller(
+    connection: Connection, by: User, name: str, email: Optional[str], username: Optional[str] = None
+) -> User:
+    """Create an account without a password as add_caller does, inside the caller's transaction."""
+    fit_name, fit_email = parse_person_name(name), parse_email(email or NONE)
+    user = _insert(connection, username or username_from_name(connection, name), None, Role.USER)
+    connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (fit_name, fit_email, user.id))
+    audit(connection, by.id, "user added", f"{user.username} without a password", user.id)
+    return user._replace(name=fit_name, email=fit_email)
 
 
 # One's own account
@@ -643,11 +600,16 @@ def change_email(session: Session, email: Optional[str]) -> None:
         audit(session.connection, user.id, "email changed", user.username, user.id)
 
 
-def change_password(session: Session, current: str, new: str) -> None:
-    """Give one's own account a new password; this session continues, the account's others end.
+def change_mail_wish(session: Session, wish: MailWish) -> None:
+    """Choose about which new work orders to get mail. Raises PermissionDeniedError to users."""
+    with transaction(session.connection):
+        user = authorize(session, Action.MAIL_WISH)
+        session.connection.execute("UPDATE users SET new_work_order_mail = ? WHERE id = ?", (wish, user.id))
+        audit(session.connection, user.id, "mail wish changed", f"{user.username}: {wish}", user.id)
 
-    Raises AuthenticationError if `current` is wrong, InvalidInputError if `new` is unfit or the same.
-    """
+
+def change_password(session: Session, current: str, new: str) -> None:
+    """Give one's own account a new password; its other sessions end. Raises AuthenticationError, InvalidInputError."""
     connection = session.connection
     user = authorize(session, Action.OWN_ACCOUNT)
     if _authenticated(connection, user.username, current) != user:
@@ -656,56 +618,69 @@ def change_password(session: Session, current: str, new: str) -> None:
     new_hash = _hash(parse_password(new, user.username, current))
     with transaction(connection):
         authorize(session, Action.OWN_ACCOUNT)
-        _set_password(connection, user, new_hash, must_change_password=False)
-        _clear_failures(connection, user.username, _client())
-        audit(connection, user.id, "password changed", user.username, user.id)
+        _set_password(connection, user, new_hash, user.id, "password changed")
     session.password_version = user.password_version + 1
 
 
 def set_password(connection: Connection, username: str, password: str) -> User:
-    """Give the account a new password from outside the menus, for whoever may write the database file; return it.
-
-    The account is unlocked, and its sessions end. Raises InvalidInputError.
-    """
+    """Set a password from outside the menus, as whoever may write the database file may. Raises InvalidInputError."""
     user = find(connection, username)
     password_hash = _hash(parse_password(password, user.username))
     with transaction(connection):
-        _set_password(connection, user, password_hash, must_change_password=False)
-        _clear_failures(connection, user.username)
-        audit(connection, None, "password set from outside", user.username, user.id)
+        _set_password(connection, user, password_hash, None, "password set from outside")
     return user
 
 
-# Managing users
+# Managing users. All but admins get a PermissionDeniedError, an unknown username is an UnknownPersonError.
 
 
-def list_users(session: Session, after: Optional[User] = None, limit: int = -1) -> List[User]:
-    """Return up to `limit` (-1: all) accounts that follow `after`, by username.
+class ListedUser(NamedTuple):
+    """An account in the list of users, and for how many seconds it is locked: 0 if it is not."""
 
-    Raises PermissionDeniedError to all but admins.
-    """
+    user: User
+    locked_seconds: int
+
+
+def list_users(session: Session, after: Optional[ListedUser] = None, limit: int = -1) -> List[ListedUser]:
+    """Return up to `limit` (-1: all) accounts after `after`: those who can log in, then the others, by username."""
+    connection = session.connection
+    key = (not (after.user.is_active and after.user.has_password), after.user.username) if after else (-1, "")
+    with snapshot(connection):
+        authorize(session, Action.MANAGE_USERS)
+        rows = connection.execute(
+            f"""
+            {_SELECT_USERS} WHERE (is_active = 0 OR password_hash IS NULL, username) > (?, ?)
+            ORDER BY is_active = 0 OR password_hash IS NULL, username LIMIT ?
+            """,
+            (*key, limit),
+        ).fetchall()
+        waits = [math.ceil(max(_waits(connection, row["username"]))) for row in rows]
+    return [ListedUser(_user(row), min(seconds, LONGEST_WAIT_SECONDS)) for row, seconds in zip(rows, waits)]
+
+
+def count_users(session: Session) -> int:
+    """Return how many accounts there are."""
     with snapshot(session.connection):
         authorize(session, Action.MANAGE_USERS)
-        rows = session.connection.execute(
-            _SELECT_USERS + "WHERE username > ? ORDER BY username LIMIT ?", (after.username if after else "", limit)
-        ).fetchall()
-    return list(map(_user, rows))
+        (count,) = session.connection.execute("SELECT count(*) FROM users").fetchone()
+    return int(count)
 
 
-def describe_state(user: User) -> str:
+def describe_state(listed: ListedUser) -> str:
     """Return in words whether the account can be used."""
+    user, locked_seconds = listed
     if not user.is_active:
         return "deactivated"
+    if not user.has_password:
+        return f"no password{': choose Reset password' if user.must_change_password else ''}"
+    if locked_seconds:
+        return f"locked for {math.ceil(locked_seconds / 60)}m"
     return "one-time password" if user.must_change_password else "active"
 
 
 def add_user(session: Session, username: str, role: Role) -> str:
-    """Create an account for somebody else and return its one-time password, which must be changed at the first login.
-
-    Raises InvalidInputError for the username, PermissionDeniedError to all but admins.
-    """
-    one_time_password = _one_time_password()
-    password_hash = _hash(one_time_password)
+    """Create an account for somebody else and return its one-time password. Raises InvalidInputError."""
+    one_time_password, password_hash = _one_time_password()
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = _insert(session.connection, username, password_hash, role, must_change_password=True)
@@ -713,77 +688,43 @@ def add_user(session: Session, username: str, role: Role) -> str:
     return one_time_password
 
 
-def change_role(session: Session, username: str, role: Role) -> int:
-    """Give the account another role; return how many unfinished work orders a new user was assigned and lost.
-
-    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
-    and for the role that the account already has.
-    """
+def change_person(session: Session, username: str, name: Optional[str], email: Optional[str]) -> None:
+    """Give the account another name and email address, or none. Raises InvalidInputError."""
+    name, email = parse_person_name(name or NONE), parse_email(email or NONE)
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
-        if user.role is role:
-            raise InvalidInputError(f"The role of {user.username} is already {role}.")
-        _refuse_losing_last_admin(session.connection, user)
-        session.connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
-        audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
-        return release_work_orders(session.connection, admin, user_id=user.id)
+        session.connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (name, email, user.id))
+        for event, has_changed in (("name changed", name != user.name), ("email changed", email != user.email)):
+            if has_changed:
+                audit(session.connection, admin.id, event, user.username, user.id)
 
 
 def reset_password(session: Session, username: str) -> str:
-    """Replace the account's password with a one-time password and return that; the account's sessions end.
-
-    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
-    """
-    one_time_password = _one_time_password()
-    password_hash = _hash(one_time_password)
+    """Give the account a one-time password instead of the one it has, if any, and return it; its sessions end."""
+    one_time_password, password_hash = _one_time_password()
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
-        _set_password(session.connection, user, password_hash, must_change_password=True)
-        _clear_failures(session.connection, user.username)
-        audit(session.connection, admin.id, "password reset", user.username, user.id)
+        _set_password(session.connection, user, password_hash, admin.id, "password reset", must_change=True)
     return one_time_password
 
 
-def deactivate(session: Session, username: str) -> int:
-    """Close the account: its sessions end and it cannot log in; return how many unfinished work orders it lost.
-
-    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError for an unknown name
-    and for an account that is already deactivated.
-    """
-    with transaction(session.connection):
-        admin = authorize(session, Action.MANAGE_USERS)
-        user = find(session.connection, username)
-        if not user.is_active:
-            raise InvalidInputError(f"User {user.username} is already deactivated.")
-        _refuse_losing_last_admin(session.connection, user)
-        session.connection.execute(
-            "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
-        )
-        audit(session.connection, admin.id, "deactivated", user.username, user.id)
-        return release_work_orders(session.connection, admin, user_id=user.id)
-
-
 def reactivate(session: Session, username: str) -> None:
-    """Open a deactivated account again, with the role and the password it had.
-
-    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name and for an active account.
-    """
+    """Open a deactivated account again, with the role and the password it had. Raises InvalidInputError."""
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
         if user.is_active:
             raise InvalidInputError(f"User {user.username} is already active.")
-        session.connection.execute("UPDATE users SET is_active = 1 WHERE id = ?", (user.id,))
+        # Without a password, the list of users then says how to let its person in.
+        changes = "is_active = 1, must_change_password = must_change_password OR password_hash IS NULL"
+        session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
         audit(session.connection, admin.id, "reactivated", user.username, user.id)
 
 
 def unlock(session: Session, username: str) -> int:
-    """Forget the failed password checks of the name, so that it need not wait, and return how many there were.
-
-    Raises PermissionDeniedError to all but admins, InvalidInputError for an unknown name.
-    """
+    """Forget the failed password checks of the name, so that it need not wait, and return how many there were."""
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
@@ -792,45 +733,39 @@ def unlock(session: Session, username: str) -> int:
     return failures
 
 
-def release_work_orders(
-    connection: Connection, by: User, user_id: Optional[int] = None, work_order_id: Optional[int] = None
-) -> int:
-    """Unassign the unfinished work orders of an account, or one work order, if the assignee can no longer be one.
+def change_role(session: Session, username: str, role: Role) -> User:
+    """Change the role, inside the transaction that hands over the account's work orders. Raises InvalidInputError."""
+    admin = authorize(session, Action.MANAGE_USERS)
+    user = find(session.connection, username)
+    if user.role is role:
+        raise InvalidInputError(f"The role of {user.username} is already {role}.")
+    if not user.has_password:
+        raise InvalidInputError(f"User {user.username} has no password; choose Reset password before another role.")
+    _refuse_losing_last_admin(session.connection, user)
+    session.connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
+    audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
+    return user._replace(role=role)
 
-    To be called inside the transaction that changes the account, or that reopens or restores the work order; each gets
-    a row in its history. Returns how many there are.
-    """
-    is_unfit = "SELECT 1 FROM users WHERE users.id = assignee_id AND (is_active = 0 OR role = 'user')"
-    condition, values = database.where(
-        (
-            (user_id, "assignee_id = ?", [user_id]),
-            (work_order_id, "work_orders.id = ?", [work_order_id]),
-            (True, f"urgency < 4 AND deleted_at IS NULL AND EXISTS ({is_unfit})", ()),
-        )
-    )
-    at = now()
-    connection.execute(
-        f"""
-        INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value)
-            SELECT work_orders.id, ?, ?, 'assignee', (SELECT username FROM users WHERE users.id = assignee_id), ?
-            FROM work_orders WHERE {condition}
-        """,
-        [by.id, at, NOBODY, *values],
-    )
-    return connection.execute(
-        f"UPDATE work_orders SET assignee_id = NULL, updated_at = ? WHERE {condition}", [at, *values]
-    ).rowcount
+
+def deactivate(session: Session, username: str) -> User:
+    """Close an account, inside the transaction that hands over its work orders. Raises InvalidInputError."""
+    admin = authorize(session, Action.MANAGE_USERS)
+    user = find(session.connection, username)
+    if not user.is_active:
+        raise InvalidInputError(f"User {user.username} is already deactivated.")
+    _refuse_losing_last_admin(session.connection, user)
+    changes = "is_active = 0, password_version = password_version + 1"
+    session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
+    audit(session.connection, admin.id, "deactivated", user.username, user.id)
+    return user._replace(is_active=False, password_version=user.password_version + 1)
 
 
 def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
-    (others,) = connection.execute(
-        "SELECT count(*) FROM users WHERE role = 'admin' AND is_active = 1 AND id <> ?", (user.id,)
-    ).fetchone()
-    if user.role is Role.ADMIN and user.is_active and others == 0:
+    if user.role is Role.ADMIN and user.is_active and _count_admins(connection, other_than=user.id) == 0:
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
-# Ledgers
+# Ledgers, backup and check
 
 
 class AuditEntry(NamedTuple):
@@ -855,37 +790,29 @@ class AuditFilter(NamedTuple):
 def audit(
     connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
 ) -> None:
-    """Add a row to the audit log: who, from where, what, on what, and on which account if on one.
-
-    To be called inside the transaction that does what the row says.
-    """
-    connection.execute(
-        """
-        INSERT INTO audit_log (recorded_at, user_id, os_user, ssh_client, event, subject, subject_id)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
-        """,
-        (now(), user_id, _os_user(), _ssh_client(), event, subject, subject_id),
-    )
+    """Add a row to the audit log, inside the transaction that does what it says: who, what, and to which account."""
+    columns = "recorded_at, user_id, os_user, ssh_client, event, subject, subject_id"
+    values = (now(), user_id, *_os_user_and_ssh_client(), event, subject, subject_id)
+    connection.execute(f"INSERT INTO audit_log ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def record_change(
     connection: Connection,
     work_order_id: int,
-    by: User,
+    user_id: int,
     at: str,
     field: str,
     old: Optional[str] = None,
     new: Optional[str] = None,
     note: str = "",
-) -> None:
-    """Add a row to the history of a work order, inside the transaction that changes it."""
-    connection.execute(
-        """
-        INSERT INTO work_order_history (work_order_id, user_id, changed_at, field, old_value, new_value, note)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
-        """,
-        (work_order_id, by.id, at, field, old, new, note),
-    )
+    is_imported: bool = False,
+) -> int:
+    """Add a row to the history of a work order, inside the transaction that changes it, and return the row's id."""
+    columns = "work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported"
+    values = (work_order_id, user_id, at, field, old, new, note, is_imported)
+    cursor = connection.execute(f"INSERT INTO work_order_history ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    assert cursor.lastrowid
+    return cursor.lastrowid
 
 
 def record_refusal(session: Session, subject: str) -> None:
@@ -896,62 +823,35 @@ def record_refusal(session: Session, subject: str) -> None:
 
 def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
     """Return the entry of the audit log. Raises InvalidInputError if there is none, PermissionDeniedError."""
-    with snapshot(session.connection):
-        authorize(session, Action.AUDIT)
-        row = session.connection.execute(_SELECT_AUDIT_LOG + "WHERE audit_log.id = ?", (entry_id,)).fetchone()
-    if row is None:
+    entries = _audit_entries(session, "audit_log.id = :id", id=entry_id, limit=1)
+    if not entries:
         raise InvalidInputError(f"There is no entry {entry_id}.")
-    return _audit_entry(row)
+    return entries[0]
 
 
 def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry], limit: int) -> List[AuditEntry]:
-    """Return up to `limit` entries older than `after` (None: the latest), newest first.
-
-    An entry is about the account that did it and the account that it was done to. Raises PermissionDeniedError to all
-    but admins.
-    """
-    condition, values = database.where(
-        (
-            (after, "audit_log.id < ?", [after and after.id]),
-            (filter.event, "event = ?", [filter.event]),
-        )
-    )
+    """Return up to `limit` entries older than `after`, newest first: by an account and about it. Only admins may."""
+    condition = "audit_log.id < :after"
+    if filter.event:
+        condition += " AND event = :event"
     if filter.username:
-        latest = (
-            f"""
-            SELECT * FROM (
-                SELECT audit_log.id FROM audit_log
-                WHERE {column} = (SELECT id FROM users WHERE username = ?) AND {condition}
-                ORDER BY audit_log.id DESC LIMIT ?
+        condition += """
+            AND audit_log.id IN (
+                SELECT audit_log.id FROM audit_log JOIN users ON users.id = user_id WHERE username = :username
+                UNION
+                SELECT audit_log.id FROM audit_log JOIN users ON users.id = subject_id WHERE username = :username
             )
-            """
-            for column in ("user_id", "subject_id")
-        )
-        condition = f"audit_log.id IN ({' UNION '.join(latest)})"
-        values = [filter.username, *values, limit] * 2
-    with snapshot(session.connection):
-        authorize(session, Action.AUDIT)
-        rows = session.connection.execute(
-            f"{_SELECT_AUDIT_LOG} WHERE {condition} ORDER BY audit_log.id DESC LIMIT ?", [*values, limit]
-        ).fetchall()
-    return list(map(_audit_entry, rows))
-
-
-_SELECT_AUDIT_LOG = """
-    SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
-    FROM audit_log LEFT JOIN users ON users.id = user_id
-"""
-
-
-def _audit_entry(row: sqlite3.Row) -> AuditEntry:
-    return AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])})
+        """
+    after_id = after.id if after else sys.maxsize
+    return _audit_entries(session, condition, **filter._asdict(), after=after_id, limit=limit)
 
 
 def audit_events(session: Session) -> List[str]:
     """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
-        return database.distinct(session.connection, "audit_log", "event")
+        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
+    return [row["event"] for row in rows]
 
 
 def describe_audit_filter(filter: AuditFilter) -> str:
@@ -959,60 +859,62 @@ def describe_audit_filter(filter: AuditFilter) -> str:
     return ", ".join(value for value in filter if value) or "everything"
 
 
+def _audit_entries(session: Session, condition: str, **values: object) -> List[AuditEntry]:
+    with snapshot(session.connection):
+        authorize(session, Action.AUDIT)
+        rows = session.connection.execute(
+            f"""
+            SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
+            FROM audit_log LEFT JOIN users ON users.id = user_id
+            WHERE {condition} ORDER BY audit_log.id DESC LIMIT :limit
+            """,
+            values,
+        ).fetchall()
+    with sound("The audit log"):
+        return [AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])}) for row in rows]
+
+
 def _client() -> str:
-    """Return where the person sits: the host's account and the SSH client's address."""
-    return f"{_os_user()} {_ssh_client()}"
+    """Return where the person sits."""
+    return " ".join(_os_user_and_ssh_client())
 
 
-def _ssh_client() -> str:
-    return ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1]
-
-
-def _os_user() -> str:
-    """Return the operating system's name for who runs the program, not what the environment claims it is."""
+def _os_user_and_ssh_client() -> Tuple[str, str]:
+    """Return the host's account, as the system and not the environment tells it, and the SSH client's address."""
     try:
         import pwd
 
-        return pwd.getpwuid(os.getuid()).pw_name
+        os_user = pwd.getpwuid(os.getuid()).pw_name
     except ImportError:  # Windows
-        return os.getlogin()
+        os_user = os.getlogin()
     except KeyError:
-        return str(os.getuid())
-
-
-# Backup and check
+        os_user = str(os.getuid())
+    return os_user, ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1]
 
 
 def back_up(session: Session) -> Path:
-    """Back the database up and return the path of the copy.
-
-    Raises PermissionDeniedError to all but admins, OutputError; ApplicationError, which names the copy, where only the
-    audit log could not be written.
-    """
+    """Back the database up and return the path of the copy. Raises OutputError, PermissionDeniedError."""
     with snapshot(session.connection):
         admin = authorize(session, Action.BACK_UP)
     path = database.back_up(session.connection, database.new_path(session.connection, "backup", ".db"))
     try:
         with transaction(session.connection):
             audit(session.connection, admin.id, "backed up", database.printable(path.name))
-    except sqlite3.Error as error:
-        reason = database.explain(error)
-        raise ApplicationError(f"The backup is in {path}, but the audit log has no row about it. {reason}") from error
+    except database.EXPECTED_FAULTS as fault:
+        reason = database.explain(fault)
+        raise ApplicationError(f"The backup is in {path}, but the audit log has no row about it. {reason}") from fault
     return path
 
 
 def check_database(session: Session) -> List[str]:
-    """Return what is wrong with the database, if anything.
-
-    Raises PermissionDeniedError to all but admins, OutputError where there is no room for the copy that is checked.
-    """
+    """Return what is wrong with the database, if anything. Raises OutputError, PermissionDeniedError."""
     with transaction(session.connection):
         admin = authorize(session, Action.BACK_UP)
         audit(session.connection, admin.id, "database checked", "")
     return database.check(session.connection)
 
 
-# Mail: the settings
+# Mail: the settings. All but admins get a PermissionDeniedError.
 
 
 class Security(str, Enum):
@@ -1022,8 +924,7 @@ class Security(str, Enum):
     TLS = "tls"
     NONE = "none"
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 class MailSettings(NamedTuple):
@@ -1037,24 +938,11 @@ class MailSettings(NamedTuple):
     password: Optional[str]
 
 
-class Stage(IntEnum):
-    """How far an attempt to send a message has come; the connection includes encryption, login and the sender."""
+class OutboxCount(NamedTuple):
+    """How many messages wait, and how many have failed for good."""
 
-    CONNECTION = 1
-    RECIPIENT = 2
-    CONTENT = 3
-
-
-class MailError(ApplicationError):
-    """A message was not sent; `stage` is how far the attempt came.
-
-    If it `is_final`, trying again is no use; if it `concerns_all`, neither is trying another message now.
-    """
-
-    def __init__(self, reason: str, stage: Stage, is_final: bool = False, is_late: bool = False) -> None:
-        self.reason, self.stage, self.is_final = reason[:LONGEST_REASON], stage, is_final
-        self.concerns_all = is_late or stage is Stage.CONNECTION
-        super().__init__(f"The message was not sent ({self.reason}).")
+    waiting: int
+    failed: int
 
 
 def parse_mail_host(text: str) -> Optional[str]:
@@ -1083,37 +971,43 @@ def parse_address(text: str) -> str:
 
 def parse_credential(text: str) -> Optional[str]:
     """Return a username or password for the mail server, or None for `none`. Raises InvalidInputError."""
-    if len(text) > LONGEST_CREDENTIAL:
-        raise InvalidInputError(f"A username or password has at most {LONGEST_CREDENTIAL} characters.")
+    if len(text) > LONGEST_CREDENTIAL or not (text.isascii() and text.isprintable()):
+        raise InvalidInputError(f"It has at most {LONGEST_CREDENTIAL:,} letters, digits and signs of ASCII; or none.")
     return None if text.lower() == NONE else text
 
 
-def change_mail_settings(session: Session, settings: MailSettings) -> None:
-    """Store the settings; if they turn mail on, messages that have waited for too long without it fail.
+def mail_state(session: Session) -> Tuple[MailSettings, OutboxCount]:
+    """Return the settings, with something that stands for the password, and how many messages there are."""
+    with snapshot(session.connection):
+        authorize(session, Action.MAIL)
+        return _without_password(_mail_settings(session.connection)), count_outbox(session.connection)
 
-    Raises PermissionDeniedError to all but admins, InvalidInputError without a sender.
+
+def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
+    """Store what differs between the settings that were shown and the new ones, and return what stands then.
+
+    What the admin has not touched stays as it is now. Another host, port or security forgets the password, unless one
+    was typed. Raises ConflictError if somebody has changed the same field since, InvalidInputError without a sender.
     """
-    if settings.host:
-        parse_address(settings.sender or NONE)
     with transaction(session.connection):
         admin = authorize(session, Action.MAIL)
-        if settings.host and not is_mail_on(session.connection):
-            session.connection.execute(
-                """
-                UPDATE outbox SET failed_at = ?, reason = 'mail was off for too long'
-                WHERE failed_at IS NULL AND created_at <= ?
-                """,
-                (now(), utc_text(datetime.now(timezone.utc) - RETRIED_FOR)),
-            )
-        session.connection.execute(
-            """
-            UPDATE mail_settings
-            SET host = :host, port = :port, security = :security, sender = :sender, username = :username,
-                password = :password
-            """,
-            settings._asdict(),
-        )
-        audit(session.connection, admin.id, "mail settings changed", describe_mail_settings(settings))
+        old = _mail_settings(session.connection)
+        current = _without_password(old)
+        for name, was, now_is, wanted in zip(MailSettings._fields, shown, current, new):
+            if was != now_is and wanted not in (was, now_is):
+                words = "another" if name == "password" else now_is or NONE
+                by = _last_to_change_mail_settings(session.connection)
+                raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
+        changed = (wanted if wanted != was else now_is for was, now_is, wanted in zip(shown, current, new))
+        stored = MailSettings._make(changed)
+        if stored.password == current.password:
+            stored = stored._replace(password=old.password if stored[:3] == old[:3] else None)
+        if stored.host:
+            parse_address(stored.sender or NONE)
+        columns = ", ".join(f"{name} = :{name}" for name in MailSettings._fields)
+        session.connection.execute(f"UPDATE mail_settings SET {columns}", stored._asdict())
+        audit(session.connection, admin.id, "mail settings changed", describe_mail_settings(stored))
+    return _without_password(stored)
 
 
 def describe_mail_settings(settings: MailSettings) -> str:
@@ -1124,6 +1018,12 @@ def describe_mail_settings(settings: MailSettings) -> str:
     return f"{settings.host}:{settings.port} ({settings.security}){account}, from {settings.sender}"
 
 
+def _last_to_change_mail_settings(connection: Connection) -> str:
+    entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
+    row = connection.execute(f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1").fetchone()
+    return row["username"] if row else "another program"
+
+
 def is_mail_on(connection: Connection) -> bool:
     """Return whether there is a mail server to send messages to."""
     return connection.execute("SELECT 1 FROM mail_settings WHERE host IS NOT NULL").fetchone() is not None
@@ -1131,122 +1031,74 @@ def is_mail_on(connection: Connection) -> bool:
 
 def _mail_settings(connection: Connection) -> MailSettings:
     row = connection.execute("SELECT host, port, security, sender, username, password FROM mail_settings").fetchone()
-    return MailSettings(**{**dict(row), "security": Security(row["security"])})
+    with sound("The row of the mail settings"):
+        return MailSettings(**{**dict(row), "security": Security(row["security"])})
+
+
+def _without_password(settings: MailSettings) -> MailSettings:
+    """Return the settings with what nobody can type for the password; it differs where the password does."""
+    password = settings.password
+    return settings._replace(password=f"\0{hashlib.sha256(password.encode()).hexdigest()}" if password else None)
 
 
 # Mail: the outbox
 
 
 class Message(NamedTuple):
-    """A message of the outbox: when it was written, to whom, about which work order, and what became of it (UTC).
-
-    It is being sent until `claimed_until`, and has failed for good at `failed_at`; `reason` is why the last attempt
-    failed.
-    """
+    """A message: written when (UTC), to whom, tried how often and next (None: it has failed for good), failed why."""
 
     id: int
     created_at: datetime
     username: str
-    work_order_id: int
+    subject: str
     attempts: int
-    next_attempt_at: datetime
-    claimed_until: Optional[datetime]
-    failed_at: Optional[datetime]
+    next_attempt_at: Optional[datetime]
     reason: str
 
 
-class Notice(NamedTuple):
-    """What somebody is told about a change: its work order, how the subject ends, whether in a status, and the text."""
+def put_in_outbox(
+    connection: Connection, user_id: int, subject: str, parts: Sequence[Tuple[int, str]], heading: str = ""
+) -> None:
+    """Write a message about work orders, inside the transaction that changes them.
 
-    work_order_id: int
-    title: str
-    ending: str
-    has_status: bool
-    text: str
-
-
-def put_in_outbox(connection: Connection, recipient: User, notice: Notice) -> None:
-    """Write a message about a change, inside the transaction that makes the change.
-
-    If there is one about the same work order from the last minute that was not transmitted yet, it is added to that;
-    the subject then ends in the latest status, if there is one.
+    A part is the id of a work order and what the message says of it; it is left out if the recipient may not see the
+    work order when the message is sent. Nothing is written where mail is off, or for an account that gets none.
     """
-    at = datetime.now(timezone.utc)
-    values = {**notice._asdict(), "user_id": recipient.id, "at": utc_text(at)}
-    merged = connection.execute(
+    cursor = connection.execute(
         """
-        UPDATE outbox
-        SET title = :title, text = text || char(10, 10) || :text, has_status = has_status OR :has_status,
-            ending = CASE WHEN has_status AND NOT :has_status THEN ending ELSE :ending END
-        WHERE work_order_id = :work_order_id AND user_id = :user_id AND created_at > :since
-            AND failed_at IS NULL AND claimed_until IS NULL AND was_transmitted = 0
+        INSERT INTO outbox (user_id, message_id, subject, text, created_at, next_attempt_at)
+        SELECT users.id, '<' || :random || substr(sender, instr(sender, '@')) || '>', :subject, :heading, :now, :now
+        FROM users, mail_settings WHERE users.id = :id AND is_active = 1 AND email IS NOT NULL AND host IS NOT NULL
         """,
-        {**values, "since": utc_text(at - timedelta(seconds=MERGED_SECONDS))},
+        {"id": user_id, "random": os.urandom(16).hex(), "subject": subject, "heading": heading, "now": now()},
     )
-    if not merged.rowcount:
-        domain = _domain(_mail_settings(connection).sender)
-        message_id = f"<work-order-{notice.work_order_id}.{os.urandom(8).hex()}@{domain}>"
-        connection.execute(
-            """
-            INSERT INTO outbox
-                (work_order_id, user_id, message_id, title, ending, has_status, text, created_at, next_attempt_at)
-            VALUES (:work_order_id, :user_id, :message_id, :title, :ending, :has_status, :text, :at, :at)
-            """,
-            {**values, "message_id": message_id},
+    if cursor.rowcount:
+        connection.executemany(
+            "INSERT INTO outbox_parts (outbox_id, work_order_id, text) VALUES (?, ?, ?)",
+            [(cursor.lastrowid, work_order_id, text) for work_order_id, text in parts],
         )
 
 
 def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -> List[Message]:
-    """Return up to `limit` (-1: all) messages older than `after`, newest first: those that wait, and those that failed.
-
-    Raises PermissionDeniedError to all but admins.
-    """
-    condition, values = database.where(((after, "outbox.id < ?", [after and after.id]),))
+    """Return up to `limit` (-1: all) messages that wait or have failed, older than `after`, newest first."""
     with snapshot(session.connection):
         authorize(session, Action.MAIL)
         rows = session.connection.execute(
-            f"""
-            SELECT outbox.id, outbox.created_at, username, work_order_id, attempts, next_attempt_at, claimed_until,
-                failed_at, reason
-            FROM outbox JOIN users ON users.id = user_id
-            WHERE {condition} ORDER BY outbox.id DESC LIMIT ?
+            """
+            SELECT outbox.id, outbox.created_at, username, subject, attempts, next_attempt_at, reason
+            FROM outbox JOIN users ON users.id = user_id WHERE outbox.id < ? ORDER BY outbox.id DESC LIMIT ?
             """,
-            [*values, limit],
+            (after.id if after else sys.maxsize, limit),
         ).fetchall()
-    return list(map(_message, rows))
-
-
-def _message(row: sqlite3.Row) -> Message:
-    moments = {
-        name: datetime.fromisoformat(row[name]) if row[name] else None
-        for name in ("created_at", "next_attempt_at", "claimed_until", "failed_at")
-    }
-    return Message(**{**dict(row), **moments})
-
-
-class OutboxCount(NamedTuple):
-    """How many messages wait, and how many have failed for good."""
-
-    waiting: int
-    failed: int
-
-
-def mail_state(session: Session) -> Tuple[MailSettings, OutboxCount]:
-    """Return the settings, with the password, which is not to be shown, and how many messages there are.
-
-    Raises PermissionDeniedError to all but admins.
-    """
-    with snapshot(session.connection):
-        authorize(session, Action.MAIL)
-        return _mail_settings(session.connection), count_outbox(session.connection)
+    with sound("The outbox"):
+        moments = [{name: moment(row[name]) for name in ("created_at", "next_attempt_at")} for row in rows]
+        return [Message(**{**dict(row), **own}) for row, own in zip(rows, moments)]
 
 
 def count_outbox(connection: Connection) -> OutboxCount:
     """Return how many messages the outbox has."""
-    row = connection.execute(
-        "SELECT count(*) - count(failed_at) AS waiting, count(failed_at) AS failed FROM outbox"
-    ).fetchone()
-    return OutboxCount(**dict(row))
+    row = connection.execute("SELECT count(next_attempt_at), count(*) - count(next_attempt_at) FROM outbox").fetchone()
+    return OutboxCount(*row)
 
 
 def describe_outbox(count: OutboxCount) -> str:
@@ -1262,335 +1114,323 @@ def describe_sent(count: int) -> str:
 
 def describe_attempt(message: Message) -> str:
     """Return in words what will become of the message next; a moment is local time."""
-    if message.failed_at:
+    if message.next_attempt_at is None:
         return "failed"
-    if message.claimed_until and message.claimed_until > datetime.now(timezone.utc):
-        return "being sent"
+    if message.reason == BEING_SENT and message.next_attempt_at > datetime.now(timezone.utc):
+        return BEING_SENT
     return f"{message.next_attempt_at.astimezone():%Y-%m-%d %H:%M}"
 
 
 # Mail: sending
 
 
-def is_mail_due(connection: Connection) -> bool:
-    """Return whether mail is on and the pause of a message that waits is over."""
-    (is_due,) = connection.execute(
-        """
-        SELECT EXISTS (SELECT 1 FROM outbox WHERE failed_at IS NULL AND next_attempt_at <= ?)
-            AND (SELECT host IS NOT NULL FROM mail_settings)
-        """,
-        (now(),),
-    ).fetchone()
-    return bool(is_due)
-
-
-class Stop:
-    """When sending is to stop: at `moment`, in seconds of the monotonic clock."""
-
-    moment = math.inf
-
-    def seconds_left(self) -> float:
-        """Return for how many seconds sending may go on."""
-        return self.moment - time.monotonic()
-
-    def interrupt(self) -> None:
-        """Stop now, as Ctrl-C asks for."""
-        self.moment = 0
-
-
 class Mailer:
-    """Sends due messages in the background, on a connection of its own, once mail is on for the first time.
-
-    It prints nothing; an unexpected error goes to `log`.
-    """
+    """Sends due messages in the background, on a connection of its own; an unexpected error goes to `log`."""
 
     def __init__(self, connection: Connection, log: Callable[[], object]) -> None:
         self._connection, self._log = connection, log
-        self._thread: Optional[threading.Thread] = None
-        self._stop = Stop()
+        self._running: Optional[Future[None]] = None
+        self._deadline = math.inf
 
     def wake(self) -> None:
         """Have the due messages sent in the background; this takes no time and raises nothing."""
         with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: then at the next call
-            if not self._thread:
-                if not self._is_mail_on():
-                    return
-                import threading
+            if not self._running and is_mail_on(self._connection):
+                from threading import Event
 
-                self._woken = threading.Event()
-                thread = threading.Thread(target=self._run, daemon=True)
-                thread.start()
-                self._thread = thread
-            self._woken.set()
+                self._woken = Event()
+                self._running = _in_background(self._run)
+            if self._running:
+                self._woken.set()
 
     def finish(self) -> None:
         """Try to send what was saved last, and wait for what is being sent, but no longer than a person should."""
-        self._stop.moment = time.monotonic() + PROMPT_SECONDS
-        if self._thread:
-            self._woken.set()
-            self._thread.join(PROMPT_SECONDS + LAST_SECONDS)  # the rest is for writing down what became of it
+        if self._running:
+            from concurrent.futures import wait
 
-    def _is_mail_on(self) -> bool:
-        self._connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            return is_mail_on(self._connection)
-        finally:
-            self._connection.execute(f"PRAGMA busy_timeout = {database.BUSY_SECONDS * 1000}")
+            self._deadline = time.monotonic() + FINISH_SECONDS / 2
+            self._woken.set()
+            wait([self._running], FINISH_SECONDS)
 
     def _run(self) -> None:
-        import signal
-
-        if hasattr(signal, "pthread_sigmask"):  # signals are for the main thread, which may be waiting for an answer
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        while self._stop.moment == math.inf:
+        while self._deadline == math.inf or self._woken.is_set():
             self._woken.wait(MAILER_SECONDS)
             self._woken.clear()
             try:
-                _send_from(self._connection.path, due_only=True, stop=self._stop)
-            except sqlite3.Error:
+                _send_from(self._connection.path, due_only=True, is_over=lambda: time.monotonic() > self._deadline)
+            except database.EXPECTED_FAULTS:
                 pass  # busy, full, or gone: the next time may be better
             except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to fix
                 self._log()
 
 
 def send_now(session: Session) -> Optional[int]:
-    """Try each waiting message, even if its pause is not over; return how many were sent, or None if that takes long.
+    """Try each waiting message; return how many were sent, None if that takes long and goes on in the background."""
+    from concurrent import futures
 
-    It then goes on in the background. Raises PermissionDeniedError to all but admins, ApplicationError without a mail
-    server.
-    """
     with snapshot(session.connection):
         authorize(session, Action.MAIL)
-        _check_mail_is_on(_mail_settings(session.connection))
-    return _within(PROMPT_SECONDS, lambda: _send_from(session.connection.path))
+        _settings_in_use(session.connection)
+    with suppress(futures.TimeoutError):
+        return _in_background(lambda: _send_from(session.connection.path)).result(WAITED_SECONDS)
+    return None
 
 
-def send_test_message(session: Session, to: str, stop: Stop) -> str:
-    """Send a message at once and return the mail server's answer.
+def send_test_message(session: Session, to: str) -> str:
+    """Send a message and return the mail server's answer. Raises ApplicationError if that fails or takes too long."""
+    from concurrent import futures
 
-    Raises MailError where that fails, is stopped or takes longer than 10 seconds, PermissionDeniedError to all but
-    admins, ApplicationError without a mail server.
-    """
     with transaction(session.connection):
         admin = authorize(session, Action.MAIL)
-        settings = _mail_settings(session.connection)
-        _check_mail_is_on(settings)
+        settings = _settings_in_use(session.connection)
         audit(session.connection, admin.id, "test message sent", to)
-    message_id = f"<test.{os.urandom(8).hex()}@{_domain(settings.sender)}>"
     text = f"This is a test message that {admin.username} sent."
-    message = _compose(settings, to, "Test message", text, datetime.now(timezone.utc), message_id)
-    return Attempt(settings, to, message).answer(TEST_SECONDS, stop)
+    message_id = f"<test.{os.urandom(16).hex()}@{(settings.sender or '').rpartition('@')[2]}>"
+    letter = _Letter((0, ""), to, "Test message", text, message_id)
+
+    def send() -> str:
+        try:
+            with _server(settings) as server:
+                return _transmit(server, settings, letter)
+        except _MAIL_FAULTS as fault:
+            raise ApplicationError(f"The message was not sent ({_reason(fault)}).") from fault
+
+    try:
+        return _in_background(send).result(WAITED_SECONDS)
+    except futures.TimeoutError:
+        raise ApplicationError(f"No answer within {WAITED_SECONDS:g} seconds; the message may still arrive.") from None
 
 
-def send_waiting(connection: Connection, due_only: bool = False, stop: Optional[Stop] = None) -> int:
-    """Try each message that waits, or each that is due, once; return how many were sent.
+def send_waiting(connection: Connection, due_only: bool = False, is_over: Callable[[], bool] = lambda: False) -> int:
+    """Try each message that waits, or each that is due, once, until `is_over`; return how many were sent.
 
-    Each is claimed first, so that nobody else sends it too. No transaction is open while talking to the mail server. A
-    failure that concerns all messages, such as no connection, ends this.
+    Each is claimed before it is sent, so that nobody else sends it too; if this program is killed, another one sends
+    it when the claim has run out. No transaction is open while talking to the mail server.
     """
-    settings, sent, last_id, stop = _mail_settings(connection), 0, 0, stop or Stop()
-    while settings.host and stop.seconds_left() > LAST_SECONDS:
-        claim = _claim_next(connection, last_id, due_only)
-        if claim is None:
-            break
-        error, last_id = _attempt(connection, settings, claim, stop), claim.id
-        sent += error is None
-        if error and error.concerns_all and stop.seconds_left() > 0:  # else it was we who gave up
-            _postpone_rest(connection, last_id, due_only, error)
-            break
+    settings, sent = _mail_settings(connection), 0
+    waiting = _waiting(connection, due_only) if settings.host else []
+    for number, message in enumerate(waiting, 1):
+        letter = None if is_over() else _claim(connection, message)
+        if letter is None:
+            continue
+        others = waiting[number:]  # which wait, too, unless there is a connection
+        try:
+            with _server(settings) as server:
+                others = []
+                _transmit(server, settings, letter)
+        except _MAIL_FAULTS as fault:
+            _postpone(connection, [letter.claim, *others], fault)
+            if others:
+                break
+        else:
+            with transaction(connection):
+                connection.execute("DELETE FROM outbox WHERE id = ?", message[:1])
+            sent += 1
     return sent
 
 
-class Claim(NamedTuple):
-    """A message that is this session's to send until `claimed_until`, and the address that it goes to.
-
-    Its texts are bytes, since what other tools write need not be UTF-8, which sqlite3 refuses to read.
-    """
-
-    id: int
-    address: str
-    work_order_id: int
-    opened_at: str
-    message_id: bytes
-    title: bytes
-    ending: bytes
-    text: bytes
-    created_at: str
-    claimed_until: str
+BEING_SENT = "being sent"  # the reason of a message that is claimed
+_MAIL_FAULTS = (OSError, ValueError, ImportError, InvalidInputError)  # of smtplib, of ssl, a Python without it, ours
 
 
-def _claim_next(connection: Connection, after_id: int, due_only: bool) -> Optional[Claim]:
-    """Claim the next waiting message that nobody else is sending, and remove those that nobody may get any more."""
-    while True:
-        with transaction(connection):
-            moment = datetime.now(timezone.utc)
-            claimed_until = utc_text(moment + timedelta(seconds=CLAIM_SECONDS))
-            row = connection.execute(
-                f"""
-                SELECT outbox.id, user_id, work_order_id, requester_id, deleted_at,
-                    work_orders.created_at AS opened_at, CAST(message_id AS BLOB) AS message_id,
-                    CAST(outbox.title AS BLOB) AS title, CAST(ending AS BLOB) AS ending, CAST(text AS BLOB) AS text,
-                    outbox.created_at
-                FROM outbox NOT INDEXED JOIN work_orders ON work_orders.id = work_order_id
-                WHERE {_IS_WAITING} ORDER BY outbox.id LIMIT 1
-                """,
-                _waiting(moment, after_id, due_only),
-            ).fetchone()
-            if row is None:
-                return None
-            address = _address(connection, row)
-            if address:
-                # An expired claim is that of a session that was killed: the message may have been transmitted.
-                connection.execute(
-                    """
-                    UPDATE outbox SET was_transmitted = was_transmitted OR claimed_until IS NOT NULL, claimed_until = ?
-                    WHERE id = ?
-                    """,
-                    (claimed_until, row["id"]),
-                )
-                values = {**dict(row), "address": address, "claimed_until": claimed_until}
-                return Claim(*(values[name] for name in Claim._fields))
-            connection.execute("DELETE FROM outbox WHERE id = ?", (row["id"],))
+_Waiting = Tuple[int, str]  # the id of a message, and its next attempt, as long as it is the one that is known
 
 
-_IS_WAITING = """
-    outbox.id > :after_id AND failed_at IS NULL AND next_attempt_at <= :due
-    AND coalesce(claimed_until, '') NOT BETWEEN :at AND :latest_claim
-"""
+class _Letter(NamedTuple):
+    """What goes to the mail server; `thread` is what all messages about one work order refer to."""
+
+    claim: _Waiting
+    to: str
+    subject: str
+    text: str
+    message_id: str
+    thread: Optional[str] = None
 
 
-def _waiting(moment: datetime, after_id: int, due_only: bool) -> Dict[str, object]:
-    """Return what _IS_WAITING compares with."""
-    at, latest_claim = utc_text(moment), utc_text(moment + timedelta(seconds=CLAIM_SECONDS))
-    return {"after_id": after_id, "due": at if due_only else "9999", "at": at, "latest_claim": latest_claim}
+def _waiting(connection: Connection, due_only: bool) -> List[_Waiting]:
+    """Return the messages that are due, or all but those being sent; what a wrong clock put too far ahead is due."""
+    rows = connection.execute(
+        """
+        SELECT id, next_attempt_at FROM outbox
+        WHERE next_attempt_at <= :now OR next_attempt_at > :latest
+            OR :all AND next_attempt_at IS NOT NULL AND reason <> :being_sent
+        ORDER BY id
+        """,
+        {"now": now(), "latest": _later(LONGEST_PAUSE_SECONDS), "all": not due_only, "being_sent": BEING_SENT},
+    ).fetchall()
+    return [(row["id"], row["next_attempt_at"]) for row in rows]
 
 
-def _address(connection: Connection, row: sqlite3.Row) -> Optional[str]:
-    """Return the recipient's address, or None if they have none, are deactivated, or cannot see the work order now."""
-    user = _user(connection.execute(_SELECT_USERS + "WHERE id = ?", (row["user_id"],)).fetchone())
-    may_see = scope(user, Action.VIEW) is Scope.ALL or row["requester_id"] == user.id
-    return user.email if user.is_active and may_see and row["deleted_at"] is None else None
-
-
-def _attempt(connection: Connection, settings: MailSettings, claim: Claim, stop: Stop) -> Optional[MailError]:
-    """Try to send a message and write down what became of it; return what went wrong, if anything."""
-    try:
-        message = _notification(settings, claim)
-        Attempt(settings, claim.address, message).answer(ATTEMPT_SECONDS, stop)
-    except MailError as error:
-        was_transmitted = error.stage is Stage.CONTENT
-        condition, values = "id = :id AND claimed_until = :claimed_until", claim._asdict()
-        _postpone(connection, error, condition, {**values, "was_transmitted": was_transmitted})
-        return error
-    _remove_sent(connection, claim)
-    return None
-
-
-def _postpone_rest(connection: Connection, after_id: int, due_only: bool, error: MailError) -> None:
-    values = _waiting(datetime.now(timezone.utc), after_id, due_only)
-    _postpone(connection, error, _IS_WAITING, {**values, "was_transmitted": False, "claimed_until": None})
-
-
-def _postpone(connection: Connection, error: MailError, condition: str, values: Mapping[str, object]) -> None:
-    """Record why messages were not sent; each pauses, longer each time, until it has failed for good."""
-    moment = datetime.now(timezone.utc)
+def _claim(connection: Connection, message: _Waiting) -> Optional[_Letter]:
+    """Move the next attempt ahead, unless others have, and return what to send; remove what nobody may get any more."""
+    claim = (message[0], _later(CLAIM_SECONDS))
     with transaction(connection):
-        connection.execute(
+        is_ours = connection.execute(
+            """
+            UPDATE outbox SET next_attempt_at = ?, reason = ?, created_at = min(created_at, ?)
+            WHERE id = ? AND next_attempt_at = ?
+            """,
+            (claim[1], BEING_SENT, now(), *message),
+        ).rowcount
+        letter = _letter(connection, claim) if is_ours else None
+        if is_ours and not letter:
+            connection.execute("DELETE FROM outbox WHERE id = ?", message[:1])
+    return letter
+
+
+def _letter(connection: Connection, claim: _Waiting) -> Optional[_Letter]:
+    """Return what the message says now, or None if its recipient gets no mail or may see nothing of it any more."""
+    parts = connection.execute(
+        """
+        SELECT email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading, message_id,
+            work_order_id, work_orders.created_at, outbox_parts.text, (
+                SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active = 1 ORDER BY id LIMIT 1
+            ) AS admin
+        FROM outbox JOIN users ON users.id = user_id
+            JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
+        WHERE outbox.id = ? AND is_active = 1 AND email IS NOT NULL
+            AND deleted_at IS NULL AND (role <> 'user' OR requester_id = user_id)
+        ORDER BY outbox_parts.id
+        """,
+        claim[:1],
+    ).fetchall()
+    if not parts:
+        return None
+    first, thread, message_id = parts[0], None, re.sub("[^!-~]", "", parts[0]["message_id"])
+    if len(parts) == 1:
+        created = re.sub("[^0-9]", "", first["created_at"])[:14]
+        thread = f"<work-order-{first['work_order_id']}.{created}@{message_id.rpartition('@')[2]}"
+    own_way = "choose My account > Change email and answer none"
+    way = own_way if first["has_password"] else f"ask an admin, such as {first['admin']}"
+    footer = f"-- \nTo stop getting these messages, {way}."
+    text = "\n\n".join(filter(None, [first["heading"], *(part["text"] for part in parts), footer]))
+    return _Letter(claim, first["email"], first["subject"], text, message_id, thread)
+
+
+def _postpone(connection: Connection, messages: Sequence[_Waiting], fault: Exception) -> None:
+    """Record why messages were not sent; each pauses, longer each time, until it has failed for good."""
+    from smtplib import SMTPDataError
+
+    is_refused = isinstance(fault, SMTPDataError) and fault.smtp_code // 100 == 5
+    is_final = is_refused or isinstance(fault, InvalidInputError)
+    values = {"reason": _reason(fault), "is_final": is_final, "now": now(), "old": _later(-RETRIED_SECONDS)}
+    with transaction(connection):
+        connection.executemany(
             f"""
             UPDATE outbox
             SET attempts = attempts + 1,
-                next_attempt_at = strftime(
-                    '%Y-%m-%dT%H:%M:%S+00:00', :now, min(:pause << min(attempts, 30), :longest_pause) || ' seconds'
-                ),
-                failed_at = CASE WHEN :is_final OR created_at <= :oldest THEN :now END,
                 reason = :reason,
-                was_transmitted = was_transmitted OR :was_transmitted OR claimed_until IS NOT :claimed_until,
-                claimed_until = NULL
-            WHERE {condition}
+                next_attempt_at = CASE
+                    WHEN :is_final OR created_at <= :old AND attempts >= {RETRIED_AT_LEAST} THEN NULL
+                    ELSE strftime(
+                        '%Y-%m-%dT%H:%M:%S+00:00', :now,
+                        min({FIRST_PAUSE_SECONDS} << min(attempts, 30), {LONGEST_PAUSE_SECONDS}) || ' seconds'
+                    )
+                END
+            WHERE id = :id AND next_attempt_at = :known
             """,
-            {
-                **values,
-                "now": utc_text(moment),
-                "oldest": utc_text(moment - RETRIED_FOR),
-                "pause": FIRST_PAUSE_SECONDS,
-                "longest_pause": LONGEST_PAUSE_SECONDS,
-                "is_final": error.is_final,
-                "reason": error.reason,
-            },
+            [{**values, "id": message_id, "known": known} for message_id, known in messages],
         )
 
 
-def _remove_sent(connection: Connection, claim: Claim) -> None:
-    """Remove a message that was sent, trying longer than for a person who waits: otherwise it would be sent again."""
-    for _ in range(RECORDING_ATTEMPTS):
-        with suppress(sqlite3.OperationalError):
-            with transaction(connection):
-                connection.execute("DELETE FROM outbox WHERE id = ?", (claim.id,))
-            return
+def _later(seconds: int) -> str:
+    return utc_text(datetime.now(timezone.utc) + timedelta(seconds=seconds))
 
 
-def _send_from(path: Path, due_only: bool = False, stop: Optional[Stop] = None) -> int:
+def _send_from(path: Path, due_only: bool = False, is_over: Callable[[], bool] = lambda: False) -> int:
     # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
     # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     with closing(database.open_file(path)) as connection:
-        is_needed = not due_only or is_mail_due(connection)
-        return send_waiting(connection, due_only, stop) if is_needed else 0
+        connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged message holds up no other
+        return send_waiting(connection, due_only, is_over)
 
 
-def _within(seconds: float, run: Callable[[], T], stop: Optional[Stop] = None) -> Optional[T]:
-    """Return what the function returns, or None if that takes longer; it then goes on in the background."""
-    from concurrent import futures
-
-    future, deadline = futures.ThreadPoolExecutor(1).submit(run), time.monotonic() + seconds
-    while time.monotonic() < deadline and not (stop and stop.seconds_left() <= 0):
-        with suppress(futures.TimeoutError):
-            return future.result(POLL_SECONDS)
-    return None
-
-
-def _check_mail_is_on(settings: MailSettings) -> None:
+def _settings_in_use(connection: Connection) -> MailSettings:
+    settings = _mail_settings(connection)
     if not settings.host:
         raise ApplicationError("No mail is sent: there is no SMTP host in the settings.")
+    return settings
 
 
-# Mail: a message on its way
+def _in_background(run: Callable[[], T]) -> "Future[T]":
+    """Run the function in a daemon thread that gets no signals: they are for whoever waits for an answer."""
+    import signal
+    from concurrent.futures import Future
+    from threading import Thread
+
+    future: Future[T] = Future()
+
+    def complete() -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            future.set_result(run())
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
+            future.set_exception(error)
+
+    Thread(target=complete, daemon=True).start()
+    return future
 
 
-def _notification(settings: MailSettings, claim: Claim) -> bytes:
-    """Return the message about a work order; those about one work order refer to the same one, as replies do.
+# Mail: the server, and a message on its way
 
-    Raises a final MailError for what cannot be a message or an address, which only other tools can have written.
-    """
-    from email.errors import MessageError
 
-    message_id, title, ending, text = (
-        each.decode(errors="replace") for each in (claim.message_id, claim.title, claim.ending, claim.text)
-    )
-    heading = re.sub("[\r\n]+", " ", title)
-    number, opened_at = f"#{claim.work_order_id}", datetime.fromisoformat(claim.opened_at)
+@contextmanager
+def _server(settings: MailSettings) -> Iterator["smtplib.SMTP"]:
+    """Connect to the mail server, encrypt and log in as the settings say, and hang up at the end."""
+    import smtplib
+
+    host, port, context = settings.host or "", settings.port, None
+    if settings.security is not Security.NONE:
+        import ssl
+
+        context = ssl.create_default_context()  # which verifies certificates
+    # Given a name for us, smtplib does not ask the DNS for one.
+    if settings.security is Security.TLS:
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, "localhost", timeout=ANSWER_SECONDS, context=context)
+    else:
+        server = smtplib.SMTP(host, port, "localhost", timeout=ANSWER_SECONDS)
     try:
-        return _compose(
-            settings,
-            parse_address(claim.address),
-            f"[{number}] {title}: {ending}",
-            f"Work order {number}: {heading}\n\n{text}",
-            datetime.fromisoformat(claim.created_at),
-            message_id,
-            f"<work-order-{claim.work_order_id}.{opened_at:%Y%m%d%H%M%S}@{_domain(message_id.rstrip('>'))}>",
-        )
-    except (InvalidInputError, MessageError, ValueError) as error:
-        raise MailError(str(error), Stage.RECIPIENT, is_final=True) from None
+        address = server.sock.getsockname()[0] if server.sock else ""
+        server.local_hostname = f"[IPv6:{address}]" if ":" in address else f"[{address}]"  # RFC 5321, section 4.1.3
+        if settings.security is Security.STARTTLS:
+            server.starttls(context=context)
+        server.ehlo_or_helo_if_needed()
+        if settings.username:
+            server.login(settings.username, settings.password or "")
+        yield server
+    finally:
+        with suppress(OSError):  # of which kind are all errors of smtplib
+            server.putcmd("QUIT")
+        server.close()
 
 
-def _compose(
-    settings: MailSettings,
-    to: str,
-    subject: str,
-    text: str,
-    moment: datetime,
-    message_id: str,
-    thread: Optional[str] = None,
-) -> bytes:
+def _transmit(server: "smtplib.SMTP", settings: MailSettings, letter: _Letter) -> str:
+    """Hand a message over and return the answer. SMTPDataError means that this recipient or message was refused."""
+    from smtplib import SMTPDataError, SMTPResponseException
+
+    to, message = parse_address(letter.to), _compose(settings, letter)
+    code, words = server.mail(settings.sender or "")
+    if code // 100 != 2:
+        raise SMTPResponseException(code, words)
+    code, words = server.rcpt(to)
+    if code // 100 == 2:
+        code, words = server.data(message)
+    if code // 100 != 2:
+        raise SMTPDataError(code, words)
+    return _reason(SMTPResponseException(code, words))
+
+
+def _reason(fault: Exception) -> str:
+    """Return in words what went wrong, or what the mail server answered."""
+    words = getattr(fault, "smtp_error", None)
+    if words is None:
+        return (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__)[:LONGEST_REASON]
+    text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
+    return f"{getattr(fault, 'smtp_code', '')} {' '.join(text.split())}"[:LONGEST_REASON]
+
+
+def _compose(settings: MailSettings, letter: _Letter) -> bytes:
     """Return a message as it goes over the wire: ASCII, in lines that are not too long and end in CR LF."""
     from email.contentmanager import raw_data_manager
     from email.message import EmailMessage
@@ -1599,18 +1439,16 @@ def _compose(
 
     # The newer policies take what looks like an encoded word for one.
     message = EmailMessage(compat32.clone(linesep="\r\n", cte_type="7bit"))
-    message["From"], message["To"] = settings.sender, to
-    message["Subject"] = _encoded_words(subject)
-    message["Date"] = format_datetime(moment)
-    message["Message-ID"] = message_id
-    if thread:
-        message["In-Reply-To"] = message["References"] = thread
+    message["From"], message["To"] = settings.sender, letter.to
+    message["Subject"] = _encoded_words(letter.subject)
+    message["Date"] = format_datetime(datetime.now(timezone.utc))
+    message["Message-ID"] = letter.message_id
+    if letter.thread:
+        message["In-Reply-To"] = message["References"] = letter.thread
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834, section 5
-    message.set_content(f"{text}\n{_FOOTER}", content_manager=raw_data_manager)
+    message["X-Auto-Response-Suppress"] = "All"  # what Exchange looks at
+    message.set_content(f"{letter.text}\n", content_manager=raw_data_manager)
     return message.as_bytes(policy=message.policy.clone(max_line_length=998))  # RFC 5322, section 2.1.1
-
-
-_FOOTER = "\n-- \nTo stop getting these messages, choose My account > Change email and answer none.\n"
 
 
 def _encoded_words(text: str) -> str:
@@ -1621,316 +1459,94 @@ def _encoded_words(text: str) -> str:
     return "\n ".join(f"=?utf-8?b?{base64.b64encode(piece.encode()).decode()}?=" for piece in pieces)
 
 
-def _domain(address: Optional[str]) -> str:
-    return (address or "").rpartition("@")[2]
-
-
-class Attempt:
-    """An attempt to hand a message to the mail server; `stage` is how far it has come.
-
-    It runs in a thread of its own, so that it can be given up at any moment.
-    """
-
-    def __init__(self, settings: MailSettings, to: str, message: bytes) -> None:
-        self.stage = Stage.CONNECTION
-        self._settings, self._to, self._message = settings, to, message
-        self._line: Optional[socket.socket] = None
-        self._is_over = False
-
-    def answer(self, seconds: float, stop: Stop) -> str:
-        """Return the mail server's answer. Raises MailError, also if told to stop or after `seconds`."""
-        try:
-            answer = _within(seconds, self._transmit, stop)
-        finally:
-            self._cut()
-        if answer is None:
-            is_stopped = stop.seconds_left() <= 0
-            reason = "interrupted before the mail server answered" if is_stopped else "no answer in time"
-            raise MailError(reason, self.stage, is_late=True)
-        return answer
-
-    def _cut(self) -> None:
-        """Shut the connection down: a server that trickles would never run into its timeout."""
-        from socket import SHUT_RDWR
-
-        self._is_over = True
-        with suppress(OSError):  # it may be closed already
-            if self._line:
-                self._line.shutdown(SHUT_RDWR)
-
-    def _transmit(self) -> str:
-        import smtplib
-
-        try:
-            with self._connected() as client:
-                _accepted(client.mail(self._settings.sender or ""))
-                self.stage = Stage.RECIPIENT
-                _accepted(client.rcpt(self._to))
-                self.stage = Stage.CONTENT
-                return _accepted(client.data(self._message))
-        except smtplib.SMTPResponseException as error:
-            words = error.smtp_error
-            # What smtplib says itself, of a line that is too long, is a str.
-            is_final = self.stage >= Stage.RECIPIENT and error.smtp_code // 100 == 5 and isinstance(words, bytes)
-            raise MailError(_answer(error.smtp_code, words), self.stage, is_final) from None
-        except (OSError, ValueError, ImportError) as error:  # no server, TLS, a malformed answer, a Python without ssl
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise MailError(reason, self.stage) from None
-
-    @contextmanager
-    def _connected(self) -> Iterator["smtplib.SMTP"]:
-        """Connect to the mail server, encrypt and log in as the settings say."""
-        import socket
-
-        host, port, security, _, username, password = self._settings
-        context = None
-        if security is not Security.NONE:
-            import ssl
-
-            context = ssl.create_default_context()  # which verifies certificates
-        # answer() gives up sooner.
-        with socket.create_connection((host or "", port), CLAIM_SECONDS) as plain, plain.dup() as self._line:
-            if self._is_over:  # the name or the connection took too long
-                raise TimeoutError
-            is_tls = context and security is Security.TLS
-            connection = context.wrap_socket(plain, server_hostname=host) if context and is_tls else plain
-            with _mail_client(host or "", connection) as client:
-                if security is Security.STARTTLS:
-                    client.starttls(context=context)
-                client.ehlo_or_helo_if_needed()
-                if username:
-                    _log_in(client, username, password or "")
-                yield client
-
-
-def _accepted(answer: Tuple[int, bytes]) -> str:
-    """Return the mail server's answer in words. Raises SMTPResponseException unless it is a yes."""
-    import smtplib
-
-    if answer[0] // 100 != 2:
-        raise smtplib.SMTPResponseException(*answer)
-    return _answer(*answer)
-
-
-def _answer(code: int, words: Union[bytes, str]) -> str:
-    text = words.decode(errors="replace") if isinstance(words, bytes) else words
-    return f"{code} {' '.join(text.split())}"[:LONGEST_REASON]
-
-
-@contextmanager
-def _mail_client(host: str, connection: "socket.socket") -> Iterator["smtplib.SMTP"]:
-    """Speak SMTP on the connection, and quit without waiting for an answer."""
-    import smtplib
-
-    class Client(smtplib.SMTP):
-        def _get_socket(self, *_: object) -> "socket.socket":
-            return connection
-
-        def getreply(self) -> Tuple[int, bytes]:
-            if self.file is None and self.sock:
-                self.file = _Answers(self.sock.makefile("rb"))
-            return super().getreply()
-
-    # Without a name, smtplib would ask the DNS for our own. An address will do (RFC 5321, section 4.1.3).
-    address = connection.getsockname()[0]
-    client = Client(host, local_hostname=f"[IPv6:{address}]" if ":" in address else f"[{address}]")
-    try:
-        yield client
-    finally:
-        with suppress(OSError):  # all errors of smtplib are OSErrors
-            client.putcmd("QUIT")
-        client.close()
-
-
-class _Answers:
-    """The lines that a mail server sends, up to LONGEST_DIALOGUE: it might never stop."""
-
-    def __init__(self, lines: BinaryIO) -> None:
-        self._lines, self._left = lines, LONGEST_DIALOGUE
-
-    def readline(self, limit: int) -> bytes:
-        """Return the next line, or none if the server has sent too many."""
-        self._left -= 1
-        return self._lines.readline(limit) if self._left >= 0 else b""
-
-    def close(self) -> None:
-        """Read no more."""
-        self._lines.close()
-
-
-def _log_in(client: "smtplib.SMTP", username: str, password: str) -> None:
-    try:
-        client.login(username, password)
-    except UnicodeEncodeError:
-        raise ValueError("only ASCII can be sent as username and password") from None
-
-
-# Choosing a password
 # Choosing a password
 
 
 def parse_password(password: str, username: str, current: Optional[str] = None) -> str:
-    """Return the password if it is fit to guard the account.
-
-    Raises InvalidInputError for the current one, a length outside 8 to 1,024 bytes of UTF-8, unprintable characters and
-    what is easily guessed (NIST SP 800-63B-4, section 3.1.1.2: common, sequential, or built on the username or the
-    service's name).
-    """
-    if current is not None and unicodedata.normalize("NFC", password) == unicodedata.normalize("NFC", current):
+    """Return the password if it is new and PASSWORD_RULE lets it guard the account. Raises InvalidInputError."""
+    composed = unicodedata.normalize("NFC", password)
+    lowered = composed.lower()
+    if current is not None and composed == unicodedata.normalize("NFC", current):
         raise InvalidInputError("The new password is the current one; choose another.")
     if not password.isprintable():
         raise InvalidInputError("A password may contain only printable characters.")
-    if not 8 <= len(password.encode()) <= 1024:
-        raise InvalidInputError("A password has 8 to 1,024 bytes.")
-    forms = _forms(password.lower())
-    if any(username in form for form in forms):
+    if len(composed) < 12 or len(password.encode()) > 1024:
+        raise InvalidInputError("A password has at least 12 characters, and at most 1,024 bytes.")
+    if len(set(composed)) < 5:
+        raise InvalidInputError("A password has at least five different characters.")
+    if len(username) >= 4 and username in lowered:
         raise InvalidInputError("A password must not contain the username.")
-    if not _COMMON_PASSWORDS.isdisjoint(forms) or any("workorder" in re.sub(r"[\W_]", "", form) for form in forms):
+    if "workorder" in re.sub(r"[\W_]", "", lowered):
+        raise InvalidInputError("A password must not contain the name of this program.")
+    around = string.digits + string.punctuation + " "
+    cores = {lowered, lowered.strip(around), lowered.lstrip(around), lowered.rstrip(around)}
+    if not _COMMON_PASSWORDS.isdisjoint(cores):
         raise InvalidInputError("This password is too common; choose one that nobody would guess.")
-    if any(_is_predictable(password.lower().translate(substitutions)) for substitutions in _SUBSTITUTIONS):
-        raise InvalidInputError("A password must not be a repeated pattern or a run such as 12345678 or 1qaz2wsx.")
     return password
 
 
-def _forms(password: str) -> Set[str]:
-    """Return the password as it is, and without digits and punctuation at its ends, each without substitutions."""
-    stripped = (
-        password,
-        password.strip(_NOT_LETTERS),
-        password.lstrip(_NOT_LETTERS),
-        password.rstrip(_NOT_LETTERS),
-    )
-    return {form.translate(substitutions) for form in stripped for substitutions in _SUBSTITUTIONS}
+def _one_time_password() -> Tuple[str, str]:
+    """Return 80 random bits in letters and digits that cannot be taken for one another, and their hash."""
+    password = base64.b32encode(os.urandom(10)).decode().lower()
+    return password, _hash(password)
 
 
-def _is_predictable(text: str) -> bool:
-    """Return whether a password is one pattern repeated, two runs interleaved, or little more than runs and words."""
-    if text in (text + text)[1:-1] or len(set(text)) < 4:
-        return True
-    parts = _parts(text)
-    halves = max(len(_parts(text[::2])), len(_parts(text[1::2])))
-    is_mostly_runs = 2 * parts.count(_SINGLE) < len(text)
-    return halves == 1 or (is_mostly_runs and sum(guesses for _, guesses in parts) < 8)
-
-
-def _parts(text: str) -> List[Tuple[int, int]]:
-    """Return the parts of which a guesser would make the text, each with its length and how many guesses it counts."""
-    parts: List[Tuple[int, int]] = []
-    position = 0
-    while position < len(text):
-        possible = (
-            (_length_of_run(text, position), 2),
-            (_length_of_word(text, position), 3),
-            (_length_of_repetition(text, position), 1),
-            _SINGLE,
-        )
-        parts.append(max(possible, key=lambda part: (part[0], -part[1])))
-        position += parts[-1][0]
-    return parts
-
-
-def _length_of_run(text: str, start: int) -> int:
-    """Return the length of the straight walk on a keyboard, keypad or the alphabet that starts there; 0 if under 3."""
-    longest = 0
-    for keys in _KEYS:
-        end, step = start + 1, None
-        while end < len(text) and text[end - 1] in keys and text[end] in keys:
-            (row, column), (next_row, next_column) = keys[text[end - 1]], keys[text[end]]
-            move = (next_row - row, next_column - column)
-            if max(map(abs, move)) > 1 or step not in (None, move):
-                break
-            end, step = end + 1, move
-        longest = max(longest, end - start)
-    return longest if longest >= 3 else 0
-
-
-def _length_of_word(text: str, start: int) -> int:
-    return max((len(word) for word in _COMMON_PASSWORDS if len(word) > 3 and text.startswith(word, start)), default=0)
-
-
-def _length_of_repetition(text: str, start: int) -> int:
-    end = start + 3
-    while end <= len(text) and text[start:end] in text[:start]:
-        end += 1
-    return end - 1 - start if end > start + 3 else 0
-
-
-def _one_time_password() -> str:
-    """Return 80 random bits in letters and digits that cannot be taken for one another."""
-    return base64.b32encode(os.urandom(10)).decode().lower()
-
-
-# The cores of the passwords that lists of leaked ones are full of; digits and punctuation around them do not count.
+# What lists of leaked passwords are full of, with digits and punctuation around it or without.
 _COMMON_PASSWORDS = frozenset(
     """
-    abc abcd abcdef access account admin administrator amanda andrew angel apple asdf asdfgh asdfghjkl asdfjkl
-    ashley azerty babygirl bailey banana baseball basketball batman biteme buster butterfly changeit changeme
-    charlie cheese chelsea chocolate computer cookie corvette cowboy dallas daniel default diamond dragon eagles
-    falcon ferrari flower football freedom friends fuckyou george ginger google guest hannah harley hello helpdesk
-    hockey hunter iloveu iloveyou infinity internet jasmine jennifer jessica jordan joshua justin killer letmein
-    liverpool login london love lovely maggie manager martin master matrix matthew mercedes merlin michael michelle
-    microsoft monkey mustang mypassword network newpassword nicole ninja nothing orange pass passport password
-    passwort patrick peanut pepper pokemon princess purple qazwsx qazwsxedc qwaszx qwerasdf qwert qwerty qwertyui
-    qwertyuiop qwertz ranger robert root samsung scooter secret service shadow silver snoopy soccer spring starwars
-    steelers summer sunshine superman support supervisor sysadmin system taylor tech temp temporary test tester
-    testing thomas thunder tigger trustno1 user username victoria welcome welcometo whatever william winter work
-    workorders yamaha yankees yellow zaq zaqxsw zxcv zxcvbn zxcvbnm
-    qwer wasd management ithelpdesk
-    1q2w3e 1q2w3e4r 1q2w3e4r5t 1q2w3e4r5t6y q2w3e4r5 zaq1xsw2
-    1qaz2wsx 1qazxsw2 123qwe q1w2e3 q1w2e3r4 q1w2e3r4t5 qwe123 zaq12wsx
+    abc abcd abcdef abcdefgh abcdefghij abcdefghijkl access account admin administrator adminadmin amanda andrew angel
+    apple asdf asdfgh asdfghjkl ashley azerty azertyuiop babygirl bailey banana baseball basketball batman buster
+    butterfly changeit changeme charlie cheese chelsea chocolate computer cookie correcthorsebatterystaple dallas daniel
+    default diamond dragon falcon ferrari flower football freedom friends fuckyou george ginger google guest hannah
+    hello hellohello helloworld helpdesk hockey hunter iloveyou iloveyouiloveyou internet jasmine jennifer jessica
+    jordan joshua justin killer letmein letmeinletmein letmeinnow liverpool login london lovely maggie management
+    manager martin master matrix matthew mercedes merlin michael michelle microsoft monkey mustang mypassword network
+    newpassword nicole ninja orange p@$$w0rd p@ssw0rd p@ssword pa$$w0rd pa$$word pass passport passw0rd password
+    passwordpassword passwort patrick peanut pepper pokemon princess purple qazwsx qazwsxedc qwaszx qwer qwerasdf
+    qwerasdfzxcv qwert qwerty qwertyqwerty qwertyuiop qwertyuiop[] qwertyuiopas qwertyuiopasdf qwertz qwertzuiop robert
+    root samsung secret secretsecret service shadow silver snoopy soccer spring starwars summer sunshine superman
+    support supervisor sysadmin system temp test tester testing thomas thunder tigger trustno1 user username victoria
+    welcome welcomewelcome whatever william winter work yamaha yellow zaqxsw zxcvbn zxcvbnm 1q2w3e 1q2w3e4r 1q2w3e4r5t
+    1q2w3e4r5t6y 1qaz2wsx 1qaz2wsx3edc 1qazxsw2 123qwe 123qweasd 123qweasdzxc a1b2c3d4 a1b2c3d4e5f6 abc123abc123
+    q1w2e3r4 q1w2e3r4t5y6 qwe123qwe123 qwerty12345qwerty zaq12wsx zaq12wsxcde3 zaq1xsw2 !qaz2wsx !qaz@wsx 012345678901
+    098765432109 112233445566 123456123456 123456789000 123456789012 1234567890123 12345678901234 123456789012345
+    1234567890123456 1234567891011 123456789123 123456789123456 147258369147 159753159753 987654321098 987654321987
     """.split()
 )
-_SUBSTITUTIONS = (
-    str.maketrans("", ""),
-    str.maketrans("@4301!5$7", "aaeoiisst"),
-    str.maketrans("@4301!5$7", "aaeollsst"),
-    str.maketrans("!@#$%^&*()", "1234567890"),  # the digits with the shift key held
-)
-_NOT_LETTERS = string.digits + string.punctuation + " "
 
 
-def _places(*rows: str) -> Mapping[str, Tuple[int, int]]:
-    return {key: (row, column) for row, keys in enumerate(rows) for column, key in enumerate(keys)}
-
-
-_KEYS = (
-    _places("1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm"),
-    _places("1234567890", "qwertzuiop", "asdfghjkl", "yxcvbnm"),
-    _places("1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"),
-    _places("789", "456", "123", "0"),
-    _places(string.ascii_lowercase),
-)
-_SINGLE = (1, 1)  # a character that is part of no run, word or repetition
-
-
-# Checking a password
+# Checking and storing a password
 
 
 def wait_seconds(failures: int, free: int = FREE_FAILURES) -> int:
-    """Return how many seconds a name has to wait after the last of so many failures, of which some are free."""
+    """Return for how many seconds a name has to wait after the last of its failures, of which some are free."""
     if failures < free:
         return 0
     return min(FIRST_WAIT_SECONDS << min(failures - free, 30), LONGEST_WAIT_SECONDS)
 
 
 def _authenticated(connection: Connection, username: str, password: str) -> Optional[User]:
-    """Return the account, active or not, if name and password match and the name need not wait.
+    """Return the active account of that name and password, if the name need not wait.
 
     The failure is recorded before the hash is computed, so that parallel attempts gain nothing, and undone if the
-    password is right; earlier failures stay until they are cleared. An unknown name, and one that has to wait,
-    cost as much as a wrong password.
+    password is right; earlier failures stay until they are cleared. An unknown name, one that has to wait, and the
+    right password of a deactivated account cost as much as a wrong password, and count as one.
     """
     may_try = _record_failure(connection, username)
-    row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
+    row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
+    user = _user(row) if row and may_try else None  # before its hash: a password changed in between fits neither
+    password_hash = (
+        user and connection.execute("SELECT password_hash FROM users WHERE id = ?", (user.id,)).fetchone()[0]
+    )
     try:
-        is_right = _matches(password, row["password_hash"] if row and may_try else _hash_of_nobody())
+        is_right = _matches(password, password_hash or _encoded(bytes(16), bytes(32)))
     except (MemoryError, ValueError) as error:
         _undo_failure(connection, username)
         raise ApplicationError("There is not enough memory to check a password now; try again later.") from error
-    if not (is_right and row and may_try):
+    if not (is_right and user and user.is_active and password_hash):
         return None
     _undo_failure(connection, username)
-    return _user(row)
+    return user
 
 
 def _record_failure(connection: Connection, username: str) -> bool:
@@ -1939,31 +1555,43 @@ def _record_failure(connection: Connection, username: str) -> bool:
     A client from which the account has logged in lately waits only for its own failures, so that nobody else can keep
     the account's owner out.
     """
+    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": now()}
+    values["oldest_client"] = utc_text(datetime.now(timezone.utc) - CLIENTS_COUNT_FOR)
     with transaction(connection):
         _remove_old_failures(connection, username)
-        own_failures, own_wait = _failures(connection, username, _client(), FREE_FAILURES)
-        _, wait = _failures(connection, username, None, FREE_FAILURES_OF_ALL)
-        may_try = own_wait <= 0 and (wait <= 0 or _is_known_client(connection, username))
+        is_known = connection.execute(
+            """
+            SELECT 1 FROM login_clients JOIN users ON users.id = user_id
+            WHERE username = :username AND client = :client AND last_login_at >= :oldest_client
+            """,
+            values,
+        ).fetchone()
+        here, elsewhere, _ = _waits(connection, username)
+        may_try = here <= 0 and bool(is_known or elsewhere <= 0)
         if may_try:
-            _write_failures(connection, username, own_failures + 1, now())
+            connection.execute(
+                """
+                INSERT INTO password_failures (name_hash, client, failures, last_failed_at)
+                VALUES (:name, :client, 1, :now)
+                ON CONFLICT (name_hash, client) DO UPDATE SET failures = failures + 1, last_failed_at = :now
+                """,
+                values,
+            )
     return may_try
 
 
 def _undo_failure(connection: Connection, username: str) -> None:
+    values = (_name_hash(username), _client())
     with transaction(connection):
+        connection.execute("DELETE FROM password_failures WHERE name_hash = ? AND client = ? AND failures = 1", values)
         connection.execute(
-            "DELETE FROM password_failures WHERE name_hash = ? AND client = ? AND failures = 1",
-            (_name_hash(username), _client()),
-        )
-        connection.execute(
-            "UPDATE password_failures SET failures = failures - 1 WHERE name_hash = ? AND client = ?",
-            (_name_hash(username), _client()),
+            "UPDATE password_failures SET failures = failures - 1 WHERE name_hash = ? AND client = ?", values
         )
 
 
 def _clear_failures(connection: Connection, username: str, client: Optional[str] = None) -> int:
-    """Forget the failures of the name, from one client or from all, and return how many there were."""
-    condition, values = _failures_of(username, client)
+    """Forget the failures of the name, from one client or from all (None), and return how many there were."""
+    condition, values = "name_hash = ? AND client = coalesce(?, client)", (_name_hash(username), client)
     (failures,) = connection.execute(
         f"SELECT coalesce(sum(failures), 0) FROM password_failures WHERE {condition}", values
     ).fetchone()
@@ -1971,126 +1599,58 @@ def _clear_failures(connection: Connection, username: str, client: Optional[str]
     return int(failures)
 
 
-def _failures(connection: Connection, username: str, client: Optional[str], free: int) -> Tuple[int, float]:
-    """Return the failures of the name, from one client or from all, and the seconds that it still has to wait."""
-    condition, values = _failures_of(username, client)
-    row = connection.execute(
-        f"""
-        SELECT coalesce(sum(failures), 0) AS failures, max(last_failed_at) AS last_failed_at
-        FROM password_failures WHERE {condition}
-        """,
-        values,
-    ).fetchone()
-    if not row["failures"]:
-        return 0, 0
-    waited = (datetime.now(timezone.utc) - datetime.fromisoformat(row["last_failed_at"])).total_seconds()
-    return row["failures"], wait_seconds(row["failures"], free) - waited
-
-
-def _failures_of(username: str, client: Optional[str]) -> Tuple[str, List[object]]:
-    return database.where(((True, "name_hash = ?", [_name_hash(username)]), (client, "client = ?", [client])))
-
-
-def _write_failures(connection: Connection, username: str, failures: int, last_failed_at: str) -> None:
-    connection.execute(
-        """
-        INSERT INTO password_failures (name_hash, client, failures, last_failed_at) VALUES (?, ?, ?, ?)
-            ON CONFLICT (name_hash, client)
-            DO UPDATE SET failures = excluded.failures, last_failed_at = excluded.last_failed_at
-        """,
-        (_name_hash(username), _client(), failures, last_failed_at),
-    )
+def _waits(connection: Connection, username: str) -> Tuple[float, float, float]:
+    """Return for how many seconds the name has to wait here, wherever nobody has logged in, and at any client."""
+    query = "SELECT client, failures, last_failed_at FROM password_failures WHERE name_hash = ?"
+    rows = connection.execute(query, (_name_hash(username),)).fetchall()
+    passed = [(datetime.now(timezone.utc) - datetime.fromisoformat(row[2])).total_seconds() for row in rows]
+    own = {row["client"]: wait_seconds(row["failures"]) - seconds for row, seconds in zip(rows, passed)}
+    failures = sum(row["failures"] for row in rows)
+    elsewhere = wait_seconds(failures, FREE_FAILURES_ALL_CLIENTS) - min(passed, default=0)
+    return own.get(_client(), 0), elsewhere, max(0, elsewhere, *own.values())
 
 
 def _remove_old_failures(connection: Connection, username: str) -> None:
-    oldest = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
-    connection.execute(
-        "DELETE FROM password_failures WHERE name_hash = ? AND last_failed_at < ?", (_name_hash(username), oldest)
-    )
-    # Only a limited number of the others, so that nobody has to wait; the next login continues.
-    connection.execute(
-        """
-        DELETE FROM password_failures WHERE (name_hash, client) IN (
-            SELECT name_hash, client FROM password_failures WHERE last_failed_at < ? ORDER BY last_failed_at LIMIT 1000
-        )
-        """,
-        (oldest,),
-    )
+    """Forget failures that count no more: the name's own, and up to 1,000 others, so that nobody has to wait."""
+    old = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
+    values = {"name": _name_hash(username), "now": now(), "old": old}
+    connection.execute("DELETE FROM password_failures WHERE name_hash = :name AND last_failed_at < :old", values)
+    others = "SELECT name_hash, client FROM password_failures WHERE last_failed_at < :old LIMIT 1000"
+    connection.execute(f"DELETE FROM password_failures WHERE (name_hash, client) IN ({others})", values)
     # If the clock was set back, the wait starts again now, so that it does end.
     connection.execute(
-        "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now",
-        {"now": now(), "name": _name_hash(username)},
+        "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now", values
     )
-
-
-def _remember_client(connection: Connection, user: User) -> None:
-    connection.execute(
-        """
-        INSERT INTO login_clients (user_id, client, last_login_at) VALUES (?, ?, ?)
-            ON CONFLICT (user_id, client) DO UPDATE SET last_login_at = excluded.last_login_at
-        """,
-        (user.id, _client(), now()),
-    )
-
-
-def _is_known_client(connection: Connection, username: str) -> bool:
-    oldest = utc_text(datetime.now(timezone.utc) - CLIENTS_COUNT_FOR)
-    (is_known,) = connection.execute(
-        """
-        SELECT EXISTS (
-            SELECT 1 FROM login_clients
-            WHERE user_id = (SELECT id FROM users WHERE username = ?) AND client = ? AND last_login_at >= ?
-        )
-        """,
-        (username.lower(), _client(), oldest),
-    ).fetchone()
-    return bool(is_known)
 
 
 def _name_hash(username: str) -> str:
     return hashlib.sha256(username.lower().encode()).hexdigest()
 
 
-# Storing a password
-
-
-def _password_hash(connection: Connection, user: User) -> str:
-    (password_hash,) = connection.execute("SELECT password_hash FROM users WHERE id = ?", (user.id,)).fetchone()
-    return str(password_hash)
-
-
-def _set_password(connection: Connection, user: User, password_hash: str, must_change_password: bool) -> None:
-    connection.execute(
-        """
-        UPDATE users SET password_hash = ?, must_change_password = ?, password_version = password_version + 1
-        WHERE id = ?
-        """,
-        (password_hash, must_change_password, user.id),
-    )
+def _set_password(
+    connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str, must_change: bool = False
+) -> None:
+    """Store and audit a new password. Failures are forgotten: after one's own change, only those from here."""
+    changes = "password_hash = ?, must_change_password = ?, password_version = password_version + 1"
+    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, must_change, user.id))
+    _clear_failures(connection, user.username, _client() if by_id == user.id else None)
+    audit(connection, by_id, event, user.username, user.id)
 
 
 def _hash(password: str) -> str:
     salt = os.urandom(16)
     try:
-        return _encoded(_parameters(), salt, _derived(password, _parameters(), salt))
+        return _encoded(salt, _derived(password, _parameters(), salt))
     except (MemoryError, ValueError) as error:
         raise ApplicationError("There is not enough memory to store a password now; try again later.") from error
-
-
-def _hash_of_nobody() -> str:
-    return _encoded(_parameters(), bytes(16), bytes(32))
 
 
 def _matches(password: str, password_hash: str) -> bool:
     stored = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})", password_hash)
     if not stored:
         raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
-    parameters, salt, digest = stored.groups()
-    return hmac.compare_digest(_derived(password, parameters, _from_base64(salt)), _from_base64(digest))
-
-
-def _is_outdated(password_hash: str) -> bool:
-    return not password_hash.startswith(f"${_parameters()}$")
+    salt, digest = base64.b64decode(f"{stored[2]}=="), base64.b64decode(f"{stored[3]}=")
+    return hmac.compare_digest(_derived(password, stored[1], salt), digest)
 
 
 def _parameters() -> str:
@@ -2115,16 +1675,9 @@ def _derived(password: str, parameters: str, salt: bytes) -> bytes:
     raise AuthenticationError("This Python cannot check the stored password; an admin can reset it.")
 
 
-def _encoded(parameters: str, salt: bytes, digest: bytes) -> str:
-    return f"${parameters}${_to_base64(salt)}${_to_base64(digest)}"
-
-
-def _to_base64(data: bytes) -> str:
-    return base64.b64encode(data).decode().rstrip("=")
-
-
-def _from_base64(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4))
+def _encoded(salt: bytes, digest: bytes) -> str:
+    """Return what is stored of a new hash, in the form of a PHC string."""
+    return "$".join(["", _parameters(), *(base64.b64encode(data).decode().rstrip("=") for data in (salt, digest))])
 
 
 # Command line

@@ -3,25 +3,29 @@
 `python work_order.py` sends the waiting messages about them.
 """
 
+import hashlib
+import itertools
+import json
 import os
 import re
 import sqlite3
 import sys
+import time
 import unicodedata
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from contextlib import ExitStack, closing, contextmanager
-from datetime import date, datetime, timedelta, timezone
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
 from enum import Enum, IntEnum
-from functools import lru_cache
-from itertools import chain, islice
+from functools import cache, partial
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import (
-    AbstractSet,
     Any,
     BinaryIO,
     Callable,
+    DefaultDict,
     Dict,
     FrozenSet,
     Generic,
@@ -31,35 +35,59 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
-    Protocol,
+    Pattern,
     Sequence,
+    Set,
     TextIO,
     Tuple,
     TypeVar,
     Union,
+    cast,
 )
 
 import database
 import users
-from database import ApplicationError, Connection, distinct, limited, now, snapshot, transaction, utc_text, where
-from users import COUNTED_AT_MOST, NOBODY, NONE, Action, InvalidInputError, Scope, Session, User
+from database import (
+    NEVER,
+    ApplicationError,
+    Connection,
+    DamageError,
+    fold,
+    moment,
+    now,
+    snapshot,
+    sound,
+    transaction,
+    utc_text,
+)
+from users import (
+    ANY,
+    COUNTED_AT_MOST,
+    NOBODY,
+    NONE,
+    Action,
+    ConflictError,
+    InvalidInputError,
+    People,
+    Scope,
+    Session,
+    User,
+)
 
 UNFINISHED = "unfinished"
+ALL = "(all)"  # in a report; which no username and no category can be
 MAXIMUM_TITLE = 120
 MAXIMUM_TEXT = 10_000
 MAXIMUM_CATEGORY = 40
 LATEST_NOTES = 20  # that a work order's screen can show
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MAXIMUM_NOTES = 200_000  # of a work order, comments and notes together: what each new one has to index again
-LEAST_NOTE = 100  # that a note counts as
-MAXIMUM_SEARCH = 200  # which also bounds how many words the index is asked for
-# How much a report reads at once, so that nobody who saves has to wait for all of it: rows of an index, rows that need
-# others looked up, weeks.
-SLICE, SLICE_WITH_LOOKUPS, WEEKS_AT_ONCE = 25_000, 500, 13
-SEARCH_SECONDS = 2  # for as long as somebody reads, nobody else can save
-SORTED_AT_MOST = 15_000  # hits of a search; if there are more, each row is looked up in the list's order instead
-TERMS_AT_MOST = 100  # words that a beginning may stand for in a search
+# Of a work order's comments and notes together, each of which has to be indexed again with the next one.
+MAXIMUM_NOTE_CHARACTERS, NOTE_OVERHEAD = 200_000, 100
+MAXIMUM_SEARCH = 200  # characters, which also bounds how many words are looked up
+CHANGED_AT_ONCE = 1_000
+LISTED_IN_MESSAGE = 50
 
+T = TypeVar("T")
 V = TypeVar("V")
 
 
@@ -68,10 +96,6 @@ V = TypeVar("V")
 
 class NotFoundError(ApplicationError):
     """There is no such work order for this account: never given, deleted, or somebody else's."""
-
-
-class ConflictError(ApplicationError):
-    """Somebody else changed the same field after it was shown."""
 
 
 # Vocabulary
@@ -87,7 +111,7 @@ class Status(str, Enum):
     @property
     def is_finished(self) -> bool:
         """Whether no more work is expected."""
-        return self in (Status.RESOLVED, Status.CANCELLED)
+        return self.value in database.FINISHED
 
     def __str__(self) -> str:
         return self.value
@@ -101,6 +125,55 @@ class Priority(IntEnum):
 
     def __str__(self) -> str:
         return self.name.capitalize()
+
+
+# What other systems and people say for our words, in English, German, French, Spanish and Portuguese; capitals, accents
+# and punctuation don't matter. Bare numbers are not here: what they mean differs.
+USUAL_WORDS: Mapping[object, str] = {
+    Status.OPEN: """new, reopened, re-opened, to do, todo, backlog, submitted, registered, logged, received,
+        acknowledged, unassigned, neu, offen, wiedereröffnet, eingegangen, nouveau, nouvelle, ouvert, ouverte, à
+        faire, à traiter, réouvert, nuevo, nueva, abierto, abierta, reabierto, por hacer, novo, nova, aberto, aberta,
+        reaberto, a fazer""",
+    Status.IN_PROGRESS: """assigned, started, active, work in progress, wip, processing, processing (assigned),
+        processing (planned), accepted, confirmed, investigating, under investigation, being worked on, in
+        bearbeitung, in arbeit, zugewiesen, in bearbeitung (zugewiesen), in bearbeitung (geplant), begonnen, en cours,
+        en cours (attribué), attribué, en cours (planifié), en traitement, assigné, en progreso, en curso, en proceso,
+        en curso (asignada), asignado, en curso (planificada), asignada, em andamento, em progresso, em atendimento,
+        em atendimento (atribuído), atribuído""",
+    Status.ON_HOLD: """pending, waiting, awaiting, hold, onhold, feedback, blocked, suspended, deferred, paused,
+        stalled, postponed, awaiting user info, awaiting problem, awaiting vendor, awaiting evidence, awaiting caller,
+        awaiting change, awaiting parts, awaiting approval, waiting for customer, waiting on customer, waiting for
+        user, waiting for parts, waiting for vendor, waiting for approval, wartend, wartet, zurückgestellt,
+        angehalten, pausiert, blockiert, en attente, suspendu, bloqué, en espera, pendiente, suspendido, bloqueado,
+        pendente, em espera, aguardando, suspenso""",
+    Status.RESOLVED: """closed, done, fixed, completed, complete, solved, finished, closed complete, closed
+        successful, closed - completed, gelöst, geschlossen, erledigt, abgeschlossen, behoben, fertig, résolu,
+        résolue, clos, close, fermé, fermée, terminé, terminée, traité, clôturé, cerrado, cerrada, resuelto, resuelta,
+        completado, terminado, finalizado, solucionado, fechado, fechada, resolvido, resolvida, concluído, concluída,
+        encerrado, finalizada, solucionada""",
+    Status.CANCELLED: """canceled, rejected, duplicate, won't fix, won't do, declined, withdrawn, invalid, abandoned,
+        closed - cancelled, closed incomplete, closed - duplicate, closed skipped, obsolete, not a bug, abgebrochen,
+        abgelehnt, storniert, verworfen, duplikat, annulé, annulée, rejeté, refusé, abandonné, doublon, cancelado,
+        cancelada, rechazado, anulado, duplicado, rejeitado, recusado""",
+    Priority.CRITICAL: """urgent, blocker, p1, highest, immediate, emergency, very high, top, kritisch, dringend,
+        sofort, sehr hoch, notfall, critique, urgente, très haute, immédiate, crítico, crítica, muy alta, inmediata,
+        muito alta, imediata, emergência""",
+    Priority.HIGH: "major, p2, important, severe, hoch, wichtig, haute, élevée, élevé, majeure, alta, alto, importante",
+    Priority.MEDIUM: """normal, moderate, p3, average, standard, regular, routine, mittel, moyenne, moyen, normale,
+        media, medio, moderada, média, médio""",
+    Priority.LOW: """minor, trivial, p4, p5, lowest, very low, planning, cosmetic, niedrig, gering, sehr niedrig,
+        basse, faible, bas, très basse, mineure, baja, bajo, muy baja, menor, baixa, baixo, muito baixa, leve""",
+}
+
+
+def _matching(text: str) -> str:
+    """Return what names and words of other systems are compared by: letters and digits without accents, and #."""
+    return re.sub(r"[^\w#]|_", "", fold(text))
+
+
+@cache
+def _names(table: str) -> List[str]:
+    return [_matching(name) for name in table.split(",")]
 
 
 class Sort(str, Enum):
@@ -128,10 +201,14 @@ class Sort(str, Enum):
 
 
 class Due(str, Enum):
-    """When work orders are due, to filter by; a week runs from Monday to Sunday in local time."""
+    """When work orders are due, to filter by, in local time; a week runs from Monday to Sunday."""
 
     OVERDUE = "overdue"
+    TODAY = "today"
+    TOMORROW = "tomorrow"
     THIS_WEEK = "this week"
+    NEXT_7_DAYS = "next 7 days"
+    NONE = "none"
 
     def __str__(self) -> str:
         return self.value
@@ -147,14 +224,22 @@ class DueBy(str, Enum):
         return self.value
 
 
+class AtLeast(NamedTuple):
+    """A priority and those above it, to filter by."""
+
+    priority: Priority
+
+    def __str__(self) -> str:
+        return f"{self.priority} or above"
+
+
 # Rows
 
 
 class WorkOrder(NamedTuple):
-    """A row of work_orders with the usernames of its people; times are UTC.
+    """A row of work_orders with the usernames and names of its people; times are UTC.
 
-    `due_by` is what set the due time, even to none, and `held_since` when the present hold began. `urgency`,
-    `is_finished` and `due_rank` are what lists are sorted by, lowest first: those without a due date come last.
+    `due_by` is what set the due time, even to none. For what is derived, see database.Derived.
     """
 
     id: int
@@ -165,41 +250,44 @@ class WorkOrder(NamedTuple):
     status: Status
     requester_id: int
     requester: str
+    requester_name: Optional[str]
+    assignee_id: Optional[int]
     assignee: Optional[str]
+    assignee_name: Optional[str]
     created_at: datetime
     updated_at: datetime
     resolved_at: Optional[datetime]
     due_at: Optional[datetime]
     deleted_at: Optional[datetime]
     due_by: Optional[DueBy]
-    held_since: Optional[datetime]
+    response_hours: Optional[int]
+    source: Optional[str]
+    source_id: Optional[str]
     urgency: int
-    is_finished: int
     due_rank: str
-
-    @property
-    def created_second(self) -> int:
-        """When it was created, in seconds since 1970."""
-        return int(self.created_at.timestamp())
+    overdue_at: str
+    stopped_since: Optional[str]
+    stopped_seconds: int
+    responded_at: Optional[str]
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it should have been finished by now; a due time that came from a target does not run out On Hold."""
-        stopped_at = self.held_since if self.due_by is DueBy.TARGET else None
-        moment = stopped_at or datetime.now(timezone.utc)
-        return self.due_at is not None and not self.status.is_finished and self.due_at < moment
+        """Whether it should have been finished by now."""
+        return self.overdue_at < now()
 
 
 class HistoryEntry(NamedTuple):
     """One change of a work order, or a comment: when (UTC), by whom, which field, from what, to what, and its note."""
 
     id: int
+    work_order_id: int
     changed_at: datetime
     username: str
     field: str
     old_value: Optional[str]
     new_value: Optional[str]
     note: str
+    is_imported: bool
 
 
 class Details(NamedTuple):
@@ -211,77 +299,48 @@ class Details(NamedTuple):
     is_mine: bool
 
 
+_SELECT = """
+    SELECT work_orders.*, requesters.username AS requester, requesters.name AS requester_name,
+        assignees.username AS assignee, assignees.name AS assignee_name
+    FROM work_orders
+    LEFT JOIN users AS requesters ON requesters.id = requester_id
+    LEFT JOIN users AS assignees ON assignees.id = assignee_id
+"""
 _SELECT_HISTORY = """
-    SELECT work_order_history.id, work_order_id, changed_at, username, field, old_value, new_value, note
-    FROM work_order_history JOIN users ON users.id = user_id
+    SELECT history.id, work_order_id, changed_at, username, field, old_value, new_value, note, is_imported
+    FROM work_order_history AS history JOIN users ON users.id = user_id
 """
 
 
-def _select(source: str = "work_orders") -> str:
-    return f"""
-        SELECT work_orders.id, work_orders.title, work_orders.description, priority, category, status,
-            requester_id,
-            requesters.username AS requester, assignees.username AS assignee, work_orders.created_at, updated_at,
-            resolved_at, due_at, deleted_at, due_by, held_since, urgency, is_finished, due_rank
-        FROM {source}
-        LEFT JOIN users AS requesters ON requesters.id = requester_id
-        LEFT JOIN users AS assignees ON assignees.id = assignee_id
-    """
-
-
 def _work_order(row: sqlite3.Row) -> WorkOrder:
-    return WorkOrder(
-        id=row["id"],
-        title=row["title"],
-        description=row["description"],
-        priority=Priority(row["priority"]),
-        category=row["category"],
-        status=Status(row["status"]),
-        requester_id=row["requester_id"],
-        requester=row["requester"],
-        assignee=row["assignee"],
-        created_at=datetime.fromisoformat(row["created_at"]),
-        updated_at=datetime.fromisoformat(row["updated_at"]),
-        resolved_at=_moment(row["resolved_at"]),
-        due_at=_moment(row["due_at"]),
-        deleted_at=_moment(row["deleted_at"]),
-        due_by=_due_by(row["due_by"], row["due_at"]),
-        held_since=_moment(row["held_since"]),
-        urgency=row["urgency"],
-        is_finished=row["is_finished"],
-        due_rank=row["due_rank"],
-    )
-
-
-def _moment(text: Optional[str]) -> Optional[datetime]:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _due_by(text: Optional[str], due_at: Optional[str]) -> Optional[DueBy]:
-    """Return what set the due time; if there is one and nothing says what set it, it was set by hand."""
-    return DueBy(text) if text else DueBy.HAND if due_at else None
+    with sound(f"Work order #{row['id']}"):
+        stored = {name: row[name] for name in WorkOrder._fields}
+        moments = {name: moment(row[name]) for name in ("resolved_at", "due_at", "deleted_at")}
+        stored.update(
+            moments,
+            priority=Priority(row["priority"]),
+            status=Status(row["status"]),
+            created_at=datetime.fromisoformat(row["created_at"]),
+            updated_at=datetime.fromisoformat(row["updated_at"]),
+            due_by=DueBy(row["due_by"]) if row["due_by"] else None,
+        )
+        return WorkOrder(**stored)
 
 
 def _history_entry(row: sqlite3.Row) -> HistoryEntry:
-    return HistoryEntry(
-        id=row["id"],
-        changed_at=datetime.fromisoformat(row["changed_at"]),
-        username=row["username"],
-        field=row["field"],
-        old_value=row["old_value"],
-        new_value=row["new_value"],
-        note=row["note"],
-    )
+    with sound(f"The history of work order #{row['work_order_id']}"):
+        values = {**dict(row), "changed_at": datetime.fromisoformat(row["changed_at"])}
+        return HistoryEntry(**{**values, "is_imported": bool(row["is_imported"])})
 
 
 # Input
 
 
 def parse_id(text: str) -> int:
-    """Return the id of a work order written as 12 or #12. Raises InvalidInputError."""
-    if not re.fullmatch("#?[0-9]{1,18}", text):
+    """Return the id of a work order written as 12, #12 or # 12. Raises InvalidInputError."""
+    if not re.fullmatch("# ?[0-9]{1,18}|[0-9]{1,18}", text):
         raise InvalidInputError("A work order ID is a number such as 12.")
-    return int(text.lstrip("#"))
+    return int(text.lstrip("# "))
 
 
 def parse_title(text: str) -> str:
@@ -311,6 +370,23 @@ def parse_optional_text(text: str) -> str:
     return "" if text.lower() == NONE else parse_text(text)
 
 
+def parse_word(words: Sequence[T], text: str) -> T:
+    """Return the status, priority or other word that the text means. Raises InvalidInputError.
+
+    That is its number, its name, the beginning of its name or of a word in it, or what other systems call it.
+    """
+    beginning = text.lower()
+    names = {word: str(word).lower() for word in words}
+    possible = (
+        [word for word, name in names.items() if name == beginning or beginning.isdigit()],
+        [word for word, name in names.items() if name.startswith(beginning)],
+        [word for word, name in names.items() if any(part.startswith(beginning) for part in name.split())],
+        [word for word in words if _matching(text) in _names(USUAL_WORDS.get(word, ""))],
+    )
+    found = next(filter(None, possible), [])
+    return found[0] if len(found) == 1 else users.parse_choice(words, text)
+
+
 def parse_category(session: Session, text: str) -> Optional[str]:
     """Return the category that the text means: one in use by its name or the beginning of one; `none` is None.
 
@@ -332,23 +408,55 @@ def categories(session: Session) -> List[str]:
         return _categories(session.connection)
 
 
-def parse_due_date(text: str) -> Optional[datetime]:
+def _categories(connection: Connection) -> List[str]:
+    rows = connection.execute(
+        "SELECT DISTINCT category FROM work_orders WHERE category IS NOT NULL AND deleted_at IS NULL"
+    ).fetchall()
+    return sorted((row["category"] for row in rows), key=str.casefold)
+
+
+def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
+    """Return the category as it is spelt already, or a new one if the person may name it."""
+    if name is None:
+        return None
+    name = users.plain_text(name).replace("\n", " ")
+    for known in _categories(session.connection):
+        if known.casefold() == name.casefold():
+            return known
+    if not users.may(users.current_user(session), Action.NAME_CATEGORY):
+        raise InvalidInputError(f"There is no category {name[:MAXIMUM_CATEGORY]}.")
+    return parse_new_category(name)
+
+
+def parse_new_category(name: str) -> str:
+    """Return the name if a category can have it. Raises InvalidInputError."""
+    if name.lower() in (NONE, ANY, ALL) or not name.isprintable():
+        raise InvalidInputError(f"A category has printable characters and cannot be named {NONE}, {ANY} or {ALL}.")
+    if not 1 <= len(name) <= MAXIMUM_CATEGORY:
+        raise InvalidInputError(f"A category has 1 to {MAXIMUM_CATEGORY} characters; this one has {len(name):,}.")
+    return name
+
+
+_END_OF_DAY = time_of_day(23, 59, 59)
+
+
+def parse_due_date(text: str, time_of_bare_day: time_of_day = _END_OF_DAY) -> Optional[datetime]:
     """Return the moment, in UTC, that the text means, or None for `none`.
 
     It is a local day (its last second), a day and a time, a time today, a number of days from today (+3d) or of hours
     from now (+4h). A day is a date, today, tomorrow, or the beginning of a weekday, which is the next such day. Raises
     InvalidInputError.
     """
-    if text.lower() == NONE:
-        return None
     text = " ".join(text.lower().split())
+    if text == NONE:
+        return None
     hours = re.fullmatch(r"\+([0-9]{1,4})h", text)
     if hours:
         return (datetime.now(timezone.utc) + timedelta(hours=int(hours[1]))).replace(second=0, microsecond=0)
     form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|\+[0-9]{1,4}d|[a-z]+)? ?([0-9]{1,2}:[0-9]{2})?", text)
     try:
         day = _parse_day(form[1]) if form and text else None
-        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else _END_OF_DAY
+        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else time_of_bare_day
     except ValueError:
         day = None
     if not (day and 2000 <= day.year <= 2999):
@@ -361,9 +469,6 @@ def parse_due_date(text: str) -> Optional[datetime]:
     if moment.astimezone().replace(tzinfo=None) != local:
         raise InvalidInputError(f"There is no {local:%Y-%m-%d %H:%M} here: the clocks are set forward over it.")
     return moment
-
-
-_END_OF_DAY = time_of_day(23, 59, 59)
 
 
 def _parse_day(text: Optional[str]) -> Optional[date]:
@@ -385,26 +490,47 @@ def _parse_day(text: Optional[str]) -> Optional[date]:
 
 
 class Field(Generic[V]):
-    """What can be changed of a work order, declared once.
+    """What can be changed of a work order, declared once: its prompt, its rights, its history and its columns.
 
-    Its name in the history, the right that a change takes, how it is read, the SQL that assigns `:new` to it, how a new
-    value is checked inside the transaction, how the history's text is shown, the history's word for None, and what
-    follows from a change: it gets the connection, who acts, the work order as it was, the new value and the time.
+    Its name in the history, the right that a change takes, its column in the database and in CSV files; how it is read
+    from a work order, parsed from what somebody types, and checked inside the transaction; how its value is shown, the
+    word for None, and what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is
+    asked for, `is_text` whether it may have several lines, `starts_from_current` whether a prompt starts from the
+    current value; `done` is what is said once it is saved.
     """
 
     def __init__(
         self,
         name: str,
         action: Action,
+        column: str,
         read: Callable[[WorkOrder], V],
-        assignment: str,
+        parse: Callable[[Session, str], V],
         check: Callable[[Session, V], V] = lambda _, value: value,
-        describe: Callable[[str], str] = str,
+        show: Callable[[V], str] = str,
         none: str = NONE,
-        follow_up: Callable[[Connection, User, WorkOrder, V, str], None] = lambda *_: None,
+        choices: Callable[[Session], Sequence[Tuple[V, str]]] = lambda _: (),
+        hint: str = "",
+        takes_note: bool = False,
+        is_text: bool = False,
+        starts_from_current: bool = False,
+        done: str = "{label} of work order #{id} is now {value}.",
     ) -> None:
-        self.name, self.action, self.read, self.assignment = name, action, read, assignment
-        self.check, self.describe, self.none, self.follow_up = check, describe, none, follow_up
+        self.name, self.action, self.column, self.read, self.parse, self.check = (
+            name,
+            action,
+            column,
+            read,
+            parse,
+            check,
+        )
+        self._show, self.none, self.choices, self.hint, self.takes_note = show, none, choices, hint, takes_note
+        self.is_text, self.starts_from_current, self.done = is_text, starts_from_current, done
+
+    @property
+    def label(self) -> str:
+        """Its name, as a prompt has it."""
+        return self.name.capitalize()
 
     def as_text(self, value: V) -> str:
         """Return a value as the history stores it; a moment is UTC, ISO 8601."""
@@ -412,505 +538,219 @@ class Field(Generic[V]):
             return self.none
         return utc_text(value) if isinstance(value, datetime) else str(value)
 
+    def show(self, value: V) -> str:
+        """Return a value as a person sees it; a moment is local time."""
+        return self.none if value is None else self._show(value)
+
 
 TITLE = Field(
     "title",
     Action.EDIT,
+    "title",
     lambda work_order: work_order.title,
-    "title = :new",
+    lambda _, text: parse_title(text),
     lambda _, title: parse_title(title),
+    starts_from_current=True,
+    done="{label} of work order #{id} saved.",
 )
 DESCRIPTION = Field(
     "description",
     Action.EDIT,
+    "description",
     lambda work_order: work_order.description,
-    "description = :new",
+    lambda _, text: parse_optional_text(text),
     lambda _, description: parse_text(description),
+    is_text=True,
+    starts_from_current=True,
+    done="{label} of work order #{id} saved.",
 )
-PRIORITY = Field(
+PRIORITY: Field[Priority] = Field(
     "priority",
     Action.EDIT,
+    "priority",
     lambda work_order: work_order.priority,
-    "priority = :new",
-    follow_up=lambda *change: _follow_priority(*change),
+    lambda _, text: parse_word(tuple(Priority), text),
+    choices=lambda _: [(priority, str(priority)) for priority in Priority],
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
+    "category",
     lambda work_order: work_order.category,
-    "category = :new",
-    lambda session, category: _check_category(session, category),
+    parse_category,
+    _check_category,
+    choices=lambda session: [*((name, name) for name in categories(session)), (None, NONE)],
 )
-_STATUS = Field(
+STATUS: Field[Status] = Field(
     "status",
     Action.CHANGE_STATUS,
+    "status",
     lambda work_order: work_order.status,
-    "status = :new, resolved_at = CASE WHEN :new = 'Resolved' THEN :now END",
-    follow_up=lambda *change: _follow_hold(*change),
+    lambda _, text: parse_word(tuple(Status), text),
+    choices=lambda _: [(status, str(status)) for status in Status],
+    takes_note=True,
+    done="Work order #{id} is now {value}.",
 )
-DUE_DATE = Field(
+DUE_DATE: Field[Optional[datetime]] = Field(
     "due date",
     Action.SET_DUE_DATE,
+    "due_at",
     lambda work_order: work_order.due_at,
-    "due_at = :new, due_by = 'hand'",
-    describe=lambda text: local_time(datetime.fromisoformat(text)),
+    lambda _, text: parse_due_date(text),
+    show=lambda due_at: local_time(due_at) if due_at else NONE,
+    hint="(2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)",
 )
 ASSIGNEE: Field[Optional[str]] = Field(
     "assignee",
     Action.ASSIGN,
+    "assignee",
     lambda work_order: work_order.assignee,
-    "assignee_id = (SELECT id FROM users WHERE username = :new)",
-    lambda session, username: None if username is None else users.find_assignee(session.connection, username).username,
+    lambda session, text: _parse_assignee(session, text),
+    lambda session, username: username and users.find_assignee(session.connection, username).username,
     none=NOBODY,
+    choices=lambda session: _assignee_choices(session),
+    takes_note=True,
+    done="Work order #{id} is now assigned to {value}.",
 )
-REQUESTER = Field(
+REQUESTER: Field[str] = Field(
     "requester",
     Action.CHANGE_REQUESTER,
+    "requester",
     lambda work_order: work_order.requester,
-    "requester_id = (SELECT id FROM users WHERE username = :new)",
+    lambda session, text: users.parse_person(session, text, People.REQUESTERS),
     lambda session, username: users.find_requester(session.connection, username).username,
+    takes_note=True,
 )
-
-
 FIELDS: Mapping[str, Field[Any]] = {
-    field.name: field for field in (TITLE, DESCRIPTION, PRIORITY, CATEGORY, _STATUS, DUE_DATE, ASSIGNEE, REQUESTER)
+    field.name: field for field in (TITLE, DESCRIPTION, PRIORITY, CATEGORY, STATUS, DUE_DATE, ASSIGNEE, REQUESTER)
 }
 
 
-def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
-    """Return the category as it is spelt already, or a new one if the person may name it."""
-    if name is None:
-        return None
-    name = users.plain_text(name).replace("\n", " ")
-    for known in _categories(session.connection):
-        if known.casefold() == name.casefold():
-            return known
-    if not users.may(users.current_user(session), Action.NAME_CATEGORY):
-        raise InvalidInputError(f"There is no category {name[:MAXIMUM_CATEGORY]}.")
-    return _parse_new_category(name)
+def _parse_assignee(session: Session, text: str) -> Optional[str]:
+    """Return the username that the text means, None for `nobody` or a beginning of it that no assignee has."""
+    return None if _is_nobody(session, text) else users.parse_person(session, text, People.ASSIGNEES)
 
 
-def _parse_new_category(name: str) -> str:
-    if name.lower() in (NONE, users.ANY, ALL) or not name.isprintable():
-        raise InvalidInputError(
-            f"A category has printable characters and cannot be named {NONE}, {users.ANY} or {ALL}."
-        )
-    if not 1 <= len(name) <= MAXIMUM_CATEGORY:
-        raise InvalidInputError(f"A category has 1 to {MAXIMUM_CATEGORY} characters; this one has {len(name):,}.")
-    return name
+def _is_nobody(session: Session, text: str) -> bool:
+    """Return whether the text means nobody, and not an assignee whose username begins with it."""
+    assigns = users.may(users.current_user(session), Action.ASSIGN)
+    people = users.list_assignees(session) if assigns and text.lower() != NOBODY else ()
+    return NOBODY.startswith(text.lower()) and not any(each.username.startswith(text.lower()) for each in people)
 
 
-def _categories(connection: Connection) -> List[str]:
-    return sorted(distinct(connection, "work_orders", "category", "deleted_at IS NULL"), key=str.casefold)
+def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
+    people = users.list_assignees(session)
+    named: List[Tuple[Optional[str], str]] = [
+        (person.username, f"{person.label} ({number_of(person.unfinished)} unfinished)") for person in people
+    ]
+    return [*named, (None, NOBODY)]
 
 
-# Creating and opening
+def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
+    """Return the sentence that says that a field of the work order has another value now."""
+    if field is DUE_DATE and value == shown.due_at:
+        return f"The due date of work order #{shown.id}, {field.show(value)}, is now set by hand."
+    past = isinstance(value, datetime) and value < datetime.now(timezone.utc)
+    text = f"{field.show(value)}{', which is in the past' if past else ''}"
+    return field.done.format(label=field.label, id=shown.id, value=text)
 
 
-def create(
-    session: Session,
-    title: str,
-    description: str,
-    priority: Priority,
-    category: Optional[str] = None,
-    requester: Optional[str] = None,
-) -> int:
-    """Create a work order of the person's own, or of the requester whom a manager or admin names; return its id.
+# Periods
 
-    Raises InvalidInputError, PermissionDeniedError.
+
+class Period(NamedTuple):
+    """A name that parse_period takes, a beginning (None: before everything) and an end, in UTC.
+
+    A period contains its beginning and not its end.
     """
-    title, description = parse_title(title), parse_text(description)
-    with transaction(session.connection):
-        user = owner = users.authorize(session, Action.CREATE)
-        category = _check_category(session, category)
-        if requester and requester != user.username:
-            users.authorize(session, Action.CHANGE_REQUESTER)
-            owner = users.find_requester(session.connection, requester)
-        at, target = now(), _service_target(session.connection, priority)
-        due_at = _due_at(datetime.fromisoformat(at), target.resolution_hours)
-        cursor = session.connection.execute(
-            """
-            INSERT INTO work_orders (
-                title, description, priority, category, requester_id, created_at, updated_at,
-                due_at, due_by, response_hours
-            )
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            (
-                *(title, description, priority, category, owner.id, at, at),
-                *(due_at and utc_text(due_at), due_at and DueBy.TARGET, target.response_hours),
-            ),
-        )
-        assert cursor.lastrowid is not None
-        _record(session.connection, cursor.lastrowid, user, at, "created")
-    return cursor.lastrowid
+
+    name: str
+    begin: Optional[datetime]
+    end: datetime
+
+    @property
+    def bounds(self) -> Tuple[str, str]:
+        """The beginning and the end as the database stores moments; "" is before all of them."""
+        return utc_text(self.begin) if self.begin else "", utc_text(self.end)
 
 
-def get(session: Session, work_order_id: int) -> Details:
-    """Return the work order with its latest comments and notes and what the person may do with it.
-
-    Raises NotFoundError, in the same words for somebody else's work order and for one never given.
-    """
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
-        work_order = _visible(session, user, work_order_id)
-        notes = session.connection.execute(
-            f"""
-            {_SELECT_HISTORY}
-            WHERE work_order_id = ? AND note <> '' ORDER BY work_order_history.id DESC LIMIT {LATEST_NOTES}
-            """,
-            (work_order_id,),
-        ).fetchall()
-    actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
-    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee == user.username)
-
-
-def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
-    """Return whether the user may take the action on this work order, as things stood when both were read."""
-    scope = users.scope(user, action)
-    if scope is Scope.OWN_UNFINISHED and work_order.status.is_finished:
-        return False
-    return scope is Scope.ALL or (scope is not Scope.NONE and work_order.requester_id == user.id)
-
-
-def _find(connection: Connection, work_order_id: int) -> Optional[WorkOrder]:
-    row = connection.execute(_select() + "WHERE work_orders.id = ?", (work_order_id,)).fetchone()
-    return _work_order(row) if row else None
-
-
-def _visible(session: Session, user: User, work_order_id: int, include_deleted: bool = False) -> WorkOrder:
-    found = _find(session.connection, work_order_id)
-    if found is None or not is_permitted(user, Action.VIEW, found) or (found.deleted_at and not include_deleted):
-        raise NotFoundError(f"There is no work order #{work_order_id}.")
-    return found
-
-
-# Changing
-
-
-def change(session: Session, shown: WorkOrder, field: Field[V], new: V) -> bool:
-    """Give a field of the work order another value; return False if it was that already.
-
-    Raises NotFoundError, PermissionDeniedError, InvalidInputError, and ConflictError if somebody else changed the field
-    since the work order was `shown`; changes of other fields don't matter.
-    """
-    with transaction(session.connection):
-        return _change(session, shown, field, new)
-
-
-def change_status(session: Session, shown: WorkOrder, status: Status, note: str = "") -> None:
-    """Give the work order another status; resolved_at holds the time of the Resolved that stands.
-
-    Raises as change does, and InvalidInputError for the note and for a status that already stands.
-    """
-    note = parse_text(note)
-    with transaction(session.connection):
-        if not _change(session, shown, _STATUS, status, note):
-            raise InvalidInputError(f"The status of work order #{shown.id} is already {status}.")
-        if shown.status.is_finished and not status.is_finished:
-            users.release_work_orders(session.connection, users.current_user(session), work_order_id=shown.id)
-
-
-def take(session: Session, shown: WorkOrder) -> bool:
-    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed.
-
-    Raises as change does.
-    """
-    with transaction(session.connection):
-        user, current = _changeable(session, Action.ASSIGN, shown.id)
-        is_assigned = current.assignee != user.username and _change(session, shown, ASSIGNEE, user.username)
-        is_started = current.status is Status.OPEN and _change(session, shown, _STATUS, Status.IN_PROGRESS)
-    return is_assigned or is_started
-
-
-def comment(session: Session, work_order_id: int, text: str) -> None:
-    """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
-    text = parse_text(text)
-    if not text:
-        raise InvalidInputError("A comment has at least 1 character.")
-    with transaction(session.connection):
-        user, current = _changeable(session, Action.COMMENT, work_order_id)
-        _refuse_too_many_notes(session.connection, current.id, text)
-        at = now()
-        session.connection.execute("UPDATE work_orders SET updated_at = ? WHERE id = ?", (at, current.id))
-        _record(session.connection, current.id, user, at, "comment", note=text)
-
-
-def delete(session: Session, work_order_id: int) -> None:
-    """Hide the work order from everybody; nothing of it is lost. Raises NotFoundError, PermissionDeniedError."""
-    with transaction(session.connection):
-        user, current = _changeable(session, Action.DELETE, work_order_id)
-        at = now()
-        session.connection.execute(
-            "UPDATE work_orders SET deleted_at = ?, updated_at = ? WHERE id = ?", (at, at, current.id)
-        )
-        users.record_change(session.connection, current.id, user, at, "deleted")
-        users.audit(session.connection, user.id, "work order deleted", f"#{current.id}")
-
-
-def _changeable(session: Session, action: Action, work_order_id: int) -> Tuple[User, WorkOrder]:
-    """Return who acts and the work order as both stand now, if the action is permitted."""
-    user = users.authorize(session, Action.VIEW)
-    current = _visible(session, user, work_order_id)
-    if not is_permitted(user, action, current):
-        if users.scope(user, action) is Scope.OWN_UNFINISHED:
-            raise users.PermissionDeniedError(
-                f"Work order #{current.id} is finished ({current.status}); reopen it first."
-            )
-        users.deny(user, action)
-    return user, current
-
-
-def _change(session: Session, shown: WorkOrder, field: Field[V], new: V, note: str = "") -> bool:
-    user, current = _changeable(session, field.action, shown.id)
-    new, old = field.check(session, new), field.read(current)
-    if old != field.read(shown):
-        raise _conflict(session.connection, current.id, field, old)
-    becomes_by_hand = field.name == DUE_DATE.name and current.due_by is not DueBy.HAND
-    if old == new and not becomes_by_hand:
-        return False
-    _refuse_too_many_notes(session.connection, current.id, note)
-    at = now()
-    session.connection.execute(
-        f"UPDATE work_orders SET {field.assignment}, updated_at = :now WHERE id = :id",
-        {"new": utc_text(new) if isinstance(new, datetime) else new, "now": at, "id": current.id},
-    )
-    old_text, new_text = field.as_text(old), field.as_text(new)
-    _record(session.connection, current.id, user, at, field.name, old_text, new_text, note)
-    field.follow_up(session.connection, user, current, new, at)
-    return True
-
-
-def _refuse_too_many_notes(connection: Connection, work_order_id: int, note: str) -> None:
-    (length,) = connection.execute(
-        """
-        SELECT coalesce(sum(max(length(note), :least)), 0) FROM work_order_history
-        WHERE work_order_id = :id AND note <> ''
-        """,
-        {"id": work_order_id, "least": LEAST_NOTE},
-    ).fetchone()
-    if note and length + max(len(note), LEAST_NOTE) > MAXIMUM_NOTES:
-        raise InvalidInputError(
-            f"The comments and notes of work order #{work_order_id} would have more than {MAXIMUM_NOTES:,} characters; "
-            "continue in a new work order."
-        )
-
-
-def _conflict(connection: Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
-    row = connection.execute(
-        """
-        SELECT username FROM work_order_history JOIN users ON users.id = user_id
-        WHERE work_order_id = ? AND field = ? ORDER BY work_order_history.id DESC LIMIT 1
-        """,
-        (work_order_id, field.name),
-    ).fetchone()
-    username = row["username"] if row else "another program"
-    text = describe_value(field.name, field.as_text(value))
-    short = text if len(text) <= 200 else f"{text[:200]}..."
-    return ConflictError(
-        f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
-    )
-
-
-# Service targets
-
-
-class ServiceTarget(NamedTuple):
-    """What is promised for a priority: the hours to the first response and to the resolution, None for nothing."""
-
-    priority: Priority
-    response_hours: Optional[int] = None
-    resolution_hours: Optional[int] = None
-
-
-SERVICE_TARGETS = (
-    "A work order gets its due date from the target for its priority when it is created, and again when its priority "
-    "changes; time On Hold postpones it by the same amount. A due date set by hand stays. Changing a target does not "
-    "affect existing due dates."
+PERIODS = (
+    *(f"last {days} days" for days in (7, 30, 90, 365)),
+    *("this week", "this month", "last month", "last quarter", "this year", "all"),
 )
 
 
-def parse_hours(text: str) -> Optional[int]:
-    """Return a whole number of hours from 1 to 9,999, or None for `none`. Raises InvalidInputError."""
-    if text.lower() == NONE:
-        return None
-    if not re.fullmatch("[0-9]{1,4}", text) or int(text) == 0:
-        raise InvalidInputError(f"A target is a whole number of hours from 1 to 9,999, or {NONE}.")
-    return int(text)
+def parse_period(text: str) -> Period:
+    """Return the period that the text means: one of PERIODS, a number of days of one, a month, or two days.
 
-
-def service_targets(session: Session) -> List[ServiceTarget]:
-    """Return what is promised, highest priority first. Raises PermissionDeniedError to users."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
-        return [_service_target(session.connection, priority) for priority in reversed(Priority)]
-
-
-def set_service_target(session: Session, target: ServiceTarget) -> bool:
-    """Promise this from now on; return False if it is promised already. Existing due times stay as they are.
-
-    Raises PermissionDeniedError to all but admins.
+    It consists of whole local days, or lasts until now and then includes the present second. Raises InvalidInputError.
     """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.SERVICE_TARGETS)
-        old = _service_target(session.connection, target.priority)
-        if target == old:
-            return False
-        session.connection.execute(
-            "UPDATE service_targets SET response_hours = ?, resolution_hours = ? WHERE priority = ?",
-            (target.response_hours, target.resolution_hours, target.priority),
-        )
-        change = f"{target.priority}: {describe_target(old)} -> {describe_target(target)}"
-        users.audit(session.connection, user.id, "service target changed", change)
-    return True
+    present = datetime.fromisoformat(now())
+    today = present.astimezone().date()
+    try:
+        name, first, after = _parse_days(" ".join(text.lower().split()), today)
+    except ValueError:
+        accepted = f"{', '.join(PERIODS)}; a month such as 2026-10; or 2026-11-01 to 2026-11-15"
+        raise InvalidInputError(f"A period is one of: {accepted}.") from None
+    if first and not (first.year >= 2000 and first <= today and first < after):
+        raise InvalidInputError("A period begins in 2000 or later but not in the future, and does not end before that.")
+    end = _midnight(after) if after <= today else present + timedelta(seconds=1)
+    return Period(name, _midnight(first) if first else None, end)
 
 
-def _service_target(connection: Connection, priority: Priority) -> ServiceTarget:
-    row = connection.execute(
-        "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
-    ).fetchone()
-    return ServiceTarget(priority, row["response_hours"], row["resolution_hours"])
+def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
+    """Return the name of a period, its first day, and the first day after it. Raises ValueError."""
+    if re.fullmatch("[0-9]{4}-[0-9]{2}", words):
+        first = date.fromisoformat(f"{words}-01")
+        return words, first, _add_months(first, 1)
+    days = re.fullmatch("([0-9]{4}-[0-9]{2}-[0-9]{2}) ?(?:to|-) ?([0-9]{4}-[0-9]{2}-[0-9]{2})", words)
+    if days:
+        first, last = map(date.fromisoformat, days.groups())
+        return f"{first} to {last}", first, date.fromordinal(last.toordinal() + 1)
+    try:
+        name = users.parse_name(PERIODS, f"last {words} days" if words.isdigit() else words)
+    except InvalidInputError as error:
+        raise ValueError(words) from error
+    month, tomorrow = today.replace(day=1), date.fromordinal(today.toordinal() + 1)
+    quarter = _add_months(month, -((today.month - 1) % 3))
+    named = {
+        "this week": (today - timedelta(days=today.weekday()), tomorrow),
+        "this month": (month, tomorrow),
+        "last month": (_add_months(month, -1), month),
+        "last quarter": (_add_months(quarter, -3), quarter),
+        "this year": (today.replace(month=1, day=1), tomorrow),
+        "all": (None, tomorrow),
+        **{f"last {days} days": (today - timedelta(days=days), tomorrow) for days in (7, 30, 90, 365)},
+    }
+    return (name, *named[name])
 
 
-def _due_at(created_at: datetime, hours: Optional[int], held_seconds: float = 0) -> Optional[datetime]:
-    return created_at + timedelta(hours=hours, seconds=held_seconds) if hours else None
+def _add_months(first: date, months: int) -> date:
+    number = first.year * 12 + first.month - 1 + months
+    return date(number // 12, number % 12 + 1, 1)
 
 
-def _follow_priority(connection: Connection, user: User, old: WorkOrder, priority: Priority, at: str) -> None:
-    """Replace the old priority's targets with the new one's; a due time that was set by hand stays."""
-    target = _service_target(connection, priority)
-    connection.execute("UPDATE work_orders SET response_hours = ? WHERE id = ?", (target.response_hours, old.id))
-    if old.due_by is not DueBy.HAND:
-        due_at = _due_at(old.created_at, target.resolution_hours, _held_seconds(connection, old))
-        _move_due_date(connection, user, old, due_at, at)
+def _midnight(day: date) -> datetime:
+    """Return the first moment of a local day, in UTC."""
+    return datetime.combine(day, time_of_day()).astimezone(timezone.utc)
 
 
-def _follow_hold(connection: Connection, user: User, old: WorkOrder, _: Status, at: str) -> None:
-    """Move a due time that came from a target by the time On Hold that has just ended, if one has."""
-    if old.status is Status.ON_HOLD and old.held_since and old.due_at and old.due_by is DueBy.TARGET:
-        _move_due_date(connection, user, old, old.due_at + (datetime.fromisoformat(at) - old.held_since), at)
+def describe_period(period: Period) -> str:
+    """Return the period's name and its bounds in local time; the bounds alone where they are the name."""
+    bounds = describe_bounds(period.begin, period.end)
+    return bounds if " to " in period.name else f"{period.name}: {bounds}"
 
 
-def _move_due_date(connection: Connection, user: User, old: WorkOrder, due_at: Optional[datetime], at: str) -> None:
-    if due_at != old.due_at:
-        connection.execute(
-            "UPDATE work_orders SET due_at = ?, due_by = ? WHERE id = ?",
-            (due_at and utc_text(due_at), due_at and DueBy.TARGET, old.id),
-        )
-        texts = DUE_DATE.as_text(old.due_at), DUE_DATE.as_text(due_at)
-        users.record_change(connection, old.id, user, at, DUE_DATE.name, *texts)
+def describe_bounds(begin: Optional[datetime], end: Optional[datetime]) -> str:
+    """Return from when until when, in local time; None is no bound. Whole days are named without the time."""
+    last = local_time(end - timedelta(seconds=1)) if end else ""
+    if begin is None:
+        return f"until {last}"
+    first = f"{begin.astimezone():%Y-%m-%d %H:%M}".replace(" 00:00", "")
+    return f"from {first} to {last}" if last else f"since {first}"
 
 
-def _held_seconds(connection: Connection, work_order: WorkOrder) -> int:
-    """Return for how long the work order was On Hold, not counting a hold that has not ended."""
-    (seconds,) = connection.execute(
-        """
-        SELECT coalesce(sum(strftime('%s', ended_at) - strftime('%s', began_at)), 0) FROM (
-            SELECT old_value, changed_at AS ended_at, lag(changed_at, 1, :created) OVER (ORDER BY id) AS began_at
-            FROM work_order_history WHERE work_order_id = :id AND field = 'status'
-        ) WHERE old_value = 'On Hold'
-        """,
-        {"created": utc_text(work_order.created_at), "id": work_order.id},
-    ).fetchone()
-    return int(seconds)
-
-
-# Telling those whom a change concerns
-
-
-def _record(
-    connection: Connection,
-    work_order_id: int,
-    by: User,
-    at: str,
-    field: str,
-    old: Optional[str] = None,
-    new: Optional[str] = None,
-    note: str = "",
-) -> None:
-    """Record a change in the history, inside its transaction, and put the messages about it in the outbox."""
-    users.record_change(connection, work_order_id, by, at, field, old, new, note)
-    changed = _find(connection, work_order_id) if field in _SUBJECTS and users.is_mail_on(connection) else None
-    if changed:
-        entry = HistoryEntry(0, datetime.fromisoformat(at), by.username, field, old, new, note)
-        ending, text = _SUBJECTS[field].format(new), describe_message(entry, changed)
-        notice = users.Notice(changed.id, changed.title, ending, field == _STATUS.name, text)
-        for recipient in _concerned(connection, entry, changed):
-            if recipient.id != by.id and recipient.is_active and is_permitted(recipient, Action.VIEW, changed):
-                users.put_in_outbox(connection, recipient, notice)
-
-
-# How the subject of a message ends, by the field of the change; nobody hears of other fields.
-_SUBJECTS: Mapping[str, str] = {
-    "created": "created",
-    REQUESTER.name: "created",
-    _STATUS.name: "{}",
-    ASSIGNEE.name: "assigned to {}",
-    "comment": "comment",
-}
-
-
-def _concerned(connection: Connection, entry: HistoryEntry, changed: WorkOrder) -> List[User]:
-    """Return the requester and, unless the work order is new to the requester, its assignee and the former one."""
-    usernames = {changed.requester}
-    if entry.field not in ("created", REQUESTER.name):
-        usernames.add(changed.assignee or NOBODY)
-    if entry.field == ASSIGNEE.name:
-        usernames.add(entry.old_value or NOBODY)
-    return [users.find(connection, username) for username in sorted(usernames - {NOBODY})]
-
-
-# Deleted work orders
-
-
-def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
-    """Return up to `limit` deleted work orders that follow `after` (None: from the start), latest deletion first.
-
-    Raises PermissionDeniedError to all but admins.
-    """
-    condition, values = where(
-        (
-            (True, "deleted_at IS NOT NULL", ()),
-            (after, "(deleted_at, work_orders.id) < (?, ?)", _key(after, ("deleted_at", "id")) if after else ()),
-        )
-    )
-    with snapshot(session.connection):
-        users.authorize(session, Action.RESTORE)
-        rows = session.connection.execute(
-            f"{_select()} WHERE {condition} ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?", [*values, limit]
-        ).fetchall()
-    return list(map(_work_order, rows))
-
-
-def get_deleted(session: Session, work_order_id: int) -> WorkOrder:
-    """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.RESTORE)
-        return _deleted(session.connection, work_order_id)
-
-
-def restore(session: Session, work_order_id: int) -> None:
-    """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
-    with transaction(session.connection):
-        user = users.authorize(session, Action.RESTORE)
-        deleted = _deleted(session.connection, work_order_id)
-        at = now()
-        session.connection.execute(
-            "UPDATE work_orders SET deleted_at = NULL, updated_at = ? WHERE id = ?", (at, deleted.id)
-        )
-        users.record_change(session.connection, deleted.id, user, at, "restored")
-        users.release_work_orders(session.connection, user, work_order_id=deleted.id)
-        users.audit(session.connection, user.id, "work order restored", f"#{deleted.id}")
-
-
-def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
-    found = _find(connection, work_order_id)
-    if found is None or found.deleted_at is None:
-        raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
-    return found
-
-
-# Finding
+# What reports count
 
 
 class Count(str, Enum):
@@ -934,45 +774,90 @@ class Counted(NamedTuple):
     end: str
 
 
+_IS_FINISHING = "old_value NOT IN ('Resolved', 'Cancelled') AND new_value IN ('Resolved', 'Cancelled')"
+_IS_REOPENING = "old_value IN ('Resolved', 'Cancelled') AND new_value NOT IN ('Resolved', 'Cancelled')"
+
+# The condition on a row of work_orders; a number and the list behind it use the same one.
+COUNTED: Mapping[Count, str] = {
+    Count.CREATED: "work_orders.created_at >= :begin AND work_orders.created_at < :end",
+    Count.RESOLVED: "work_orders.resolved_at >= :begin AND work_orders.resolved_at < :end",
+    Count.CHANGED_TO_RESOLVED: """
+        work_orders.id IN (
+            SELECT work_order_id FROM work_order_history
+            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
+        )
+    """,
+    Count.REOPENED: f"""
+        work_orders.id IN (
+            SELECT work_order_id FROM work_order_history
+            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND {_IS_REOPENING}
+        )
+    """,
+    # It is unfinished now or was finished after the moment, and was not reopened before that, but after the moment.
+    Count.UNFINISHED: f"""
+        work_orders.created_at < :end
+        AND (work_orders.urgency < 4 OR work_orders.id IN (
+            SELECT work_order_id FROM work_order_history
+            WHERE field = 'status' AND changed_at >= :end AND {_IS_FINISHING}
+        ))
+        AND work_orders.id NOT IN (
+            SELECT work_order_id FROM work_order_history AS reopening
+            WHERE field = 'status' AND changed_at >= :end AND {_IS_REOPENING} AND NOT EXISTS (
+                SELECT 1 FROM work_order_history
+                WHERE work_order_id = reopening.work_order_id AND id < reopening.id
+                    AND field = 'status' AND changed_at >= :end AND {_IS_FINISHING}
+            )
+        )
+    """,
+}
+
+
+def describe_counted(counted: Counted) -> str:
+    """Return in words what a number of a report counts, with its period in local time."""
+    end = None if counted.end == NEVER else moment(counted.end)
+    if counted.what is not Count.UNFINISHED:
+        return f"{counted.what} {describe_bounds(moment(counted.begin), end)}"
+    last = describe_bounds(None, end).replace("until ", "")
+    return f"unfinished at {last if ' ' in last else f'the end of {last}'}"
+
+
+# Finding
+
+
+class Changes(NamedTuple):
+    """What others have changed of somebody's work orders: the history rows after one and up to another."""
+
+    user_id: int
+    after: int
+    upto: int
+
+
 class Filter(NamedTuple):
     """Which work orders a list shows, None standing for any.
 
-    The status may be UNFINISHED, the assignee NOBODY, the category NONE; `changed` stands for what others have changed
-    since the person's last login, `counted` for what a report has counted.
+    The status may be UNFINISHED, the assignee NOBODY, the category NONE; `changed` stands for what others have
+    changed, `counted` for what a report has counted.
     """
 
     status: Optional[str] = None
-    priority: Optional[Priority] = None
+    priority: Union[Priority, AtLeast, None] = None
     category: Optional[str] = None
     requester: Optional[str] = None
     assignee: Optional[str] = None
     due: Optional[Due] = None
-    changed: bool = False
+    created: Optional[Period] = None
+    resolved: Optional[Period] = None
+    changed: Optional[Changes] = None
     counted: Optional[Counted] = None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it lets only finished work orders through."""
-        return self.status not in (None, UNFINISHED) and Status(self.status).is_finished
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether it lets only unfinished work orders through."""
-        return bool(self.status or self.due is Due.OVERDUE) and not self.is_finished
 
 
 class Query(NamedTuple):
-    """What a list asks for: a filter, an order, and a text; with `as_substring`, it may be inside words too."""
+    """What a list asks for: a filter, an order, and a text, whose words may stand inside others if `is_inside`."""
 
     filter: Filter = Filter()
     sort: Sort = Sort.URGENCY
     text: str = ""
-    as_substring: bool = False
-
-    @property
-    def is_by_word(self) -> bool:
-        """Whether the full-text index answers it."""
-        return bool(self.text) and not self.as_substring
+    is_inside: bool = False
 
 
 class Page(NamedTuple):
@@ -990,75 +875,339 @@ class Page(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of the list: its columns, their direction, and what to read from where many rows match.
+    """An order of lists: its index, the columns that it sorts by, and their direction."""
 
-    An order by id, which is how tables and full-text indexes have their rows, also has the condition that an id is
-    among those that come soon after another one.
-    """
-
+    index_name: str
     columns: Tuple[str, ...]
     direction: str = ""
-    source: str = "work_orders"
-    soon: str = ""
 
 
-# In the order of urgency, and of changes, SQLite finds the index of a filter by itself.
 _ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order(("urgency", "created_second", "id")),
-    Sort.NEWEST: Order(
-        ("id",),
-        "DESC",
-        "work_orders NOT INDEXED",
-        soon="work_orders.id > coalesce(?, (SELECT max(id) FROM work_orders)) - 2000",
-    ),
-    Sort.OLDEST: Order(("id",), source="work_orders NOT INDEXED", soon="work_orders.id < coalesce(?, 0) + 2000"),
-    Sort.CHANGED: Order(("updated_at", "id"), "DESC", "work_orders INDEXED BY work_orders_by_change"),
-    Sort.DUE: Order(("is_finished", "due_rank", "id"), source="work_orders INDEXED BY work_orders_by_due"),
+    Sort.URGENCY: Order("work_orders_by_urgency", ("urgency", "created_at", "id")),
+    Sort.NEWEST: Order("work_orders_by_id", ("id",), "DESC"),
+    Sort.OLDEST: Order("work_orders_by_id", ("id",)),
+    Sort.CHANGED: Order("work_orders_by_change", ("updated_at", "id"), "DESC"),
+    Sort.DUE: Order("work_orders_by_due", ("due_rank", "id")),
 }
+
+
+def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int) -> Page:
+    """Return a page of the list: up to `limit` work orders that the person may see and that follow `after`."""
+    order = _ORDERS[query.sort]
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        selection = _selection(session.connection, user, query)
+        condition, values = selection.condition, selection.values
+        total = _count(session.connection, selection)
+        overdue = _count(session.connection, selection, "urgency < 4 AND overdue_at < :now")
+        if after:
+            sign = "<" if order.direction else ">"
+            condition += (
+                f" AND ({', '.join(selection.keys)}) {sign} ({', '.join(map(':after_{}'.format, order.columns))})"
+            )
+            values = {**values, **{f"after_{column}": _stored(getattr(after, column)) for column in order.columns}}
+        rows = session.connection.execute(
+            f"""
+            {_SELECT} WHERE work_orders.id IN (
+                SELECT id FROM {selection.source} WHERE {condition}
+                ORDER BY {_directed(selection.keys, order)} LIMIT {limit}
+            ) ORDER BY {_directed([f"work_orders.{column}" for column in order.columns], order)}
+            """,
+            values,
+        ).fetchall()
+        found = list(map(_work_order, rows))
+        return Page(found, total, overdue, _below(session.connection, query, found))
 
 
 def search(session: Session, text: str) -> Query:
     """Return the query for the work orders that contain all words of the text, whole or as beginnings.
 
-    If there are none, it is the query for those that contain the text anywhere. Raises InvalidInputError above 200
+    If there are none, it is the query for those that contain each word anywhere. Raises InvalidInputError above 200
     characters.
     """
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
-    with _searching(session, text):
-        selection = _selection(session, users.authorize(session, Action.VIEW), query)
-        has_words = any(map(str.isalnum, query.text)) and _count_all(session.connection, selection, 0)
-    return query if has_words else query._replace(as_substring=True)
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        has_words = _find_ids(session.connection, user, query, 1)
+    return query if has_words else query._replace(is_inside=True)
 
 
-def read_page(session: Session, query: Query, seen: Sequence[WorkOrder], limit: int) -> Page:
-    """Return the next page: up to `limit` of the work orders that the person may see and has not `seen` yet.
+class _Selection(NamedTuple):
+    """What a query asks for and somebody may see, in SQL: its source, condition, values, and what it is sorted by."""
 
-    It begins where the last one seen stood when it was read, and ends with those that have moved ahead of that since.
+    source: str
+    condition: str
+    values: Dict[str, object]
+    keys: List[str]
+
+
+def _selection(connection: Connection, user: User, query: Query) -> _Selection:
+    """Return the SQL of a query. Each order is walked in its own index, and a person's list in that of the person."""
+    order = _ORDERS[query.sort]
+    own = None if users.scope(user, Action.VIEW) is Scope.ALL else user.id
+    condition, values = _condition(query.filter, own)
+    keys = [f"work_orders.{column}" for column in order.columns]
+    if own or query.filter.requester:
+        source = "work_orders INDEXED BY work_orders_by_requester"
+    elif query.filter.assignee and (query.filter.assignee != NOBODY or query.sort is Sort.URGENCY):
+        source = "work_orders INDEXED BY work_orders_by_assignee"
+    elif query.filter.changed or query.filter.counted:
+        source = "work_orders"
+    elif query.text and order.columns == ("id",):
+        # The index of the search has its rows in the order of the ids.
+        hits, hit_values = _hits(connection, query)
+        source = "work_order_search CROSS JOIN work_orders INDEXED BY work_orders_by_id ON id = work_order_search.rowid"
+        return _Selection(source, f"{hits} AND {condition}", {**values, **hit_values}, ["work_order_search.rowid"])
+    else:
+        source = f"work_orders INDEXED BY {order.index_name}"
+    if query.text:
+        hits, hit_values = _hits(connection, query)
+        condition += f" AND work_orders.id IN (SELECT rowid FROM work_order_search WHERE {hits})"
+        values.update(hit_values)
+    return _Selection(source, condition, values, keys)
+
+
+def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, object]]:
+    """Return the condition that a filter stands for, with `own` for a requester's own work orders, and its values."""
+    is_finished = filter.status not in (None, UNFINISHED) and Status(filter.status).is_finished
+    is_named = filter.assignee not in (None, NOBODY)
+    due_begin, due_end = _due_bounds(filter.due)
+    conditions = (
+        (True, "work_orders.deleted_at IS NULL"),
+        (own, "requester_id = :own"),
+        (filter.status, "urgency >= 4" if is_finished else "urgency < 4"),
+        (filter.status not in (None, UNFINISHED), "status = :status"),
+        (isinstance(filter.priority, Priority), "urgency IN (4 - :priority, 8 - :priority)"),
+        (isinstance(filter.priority, AtLeast), "urgency % 4 <= 4 - :priority"),
+        (filter.category == NONE, "category IS NULL"),
+        (filter.category not in (None, NONE), "category = :category"),
+        (filter.requester, "requester_id = (SELECT id FROM users WHERE username = :requester)"),
+        (filter.assignee == NOBODY, "assignee_id IS NULL"),
+        (is_named, "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
+        (filter.due is Due.OVERDUE, "urgency < 4 AND overdue_at < :now"),
+        (filter.due is Due.NONE, "due_at IS NULL"),
+        (due_begin, "due_at >= :due_begin AND due_at < :due_end"),
+        (filter.created, "work_orders.created_at >= :created_begin AND work_orders.created_at < :created_end"),
+        (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
+        (filter.changed, _CHANGED_BY_OTHERS),
+        (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
+    )
+    values: Dict[str, object] = {
+        "own": own,
+        "now": now(),
+        "due_begin": due_begin,
+        "due_end": due_end,
+        **{name: getattr(filter, name) for name in ("status", "category", "requester", "assignee")},
+        "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
+        **_bounds_of("created_", filter.created),
+        **_bounds_of("resolved_", filter.resolved),
+        **(filter.changed._asdict() if filter.changed else {}),
+        "recently": utc_text(datetime.now(timezone.utc) - RECENTLY),
+        **(filter.counted._asdict() if filter.counted else {}),
+    }
+    return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
+
+
+def _bounds_of(prefix: str, period: Optional[Period]) -> Dict[str, object]:
+    return dict(zip((f"{prefix}begin", f"{prefix}end"), period.bounds)) if period else {}
+
+
+RECENTLY = timedelta(days=90)  # for as long as changes of finished work orders are listed
+_CHANGED_BY_OTHERS = """
+    work_orders.id IN (
+        SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
+        UNION SELECT id FROM work_orders WHERE assignee_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
+        UNION SELECT work_order_id FROM work_order_history
+        WHERE field = 'assignee' AND old_value = (SELECT username FROM users WHERE id = :user_id)
+            AND id > :after AND id <= :upto AND user_id <> :user_id
+    ) AND EXISTS (
+        SELECT 1 FROM work_order_history AS history
+        WHERE work_order_id = work_orders.id AND history.id > :after AND history.id <= :upto
+            AND user_id <> :user_id AND is_imported = 0 AND (urgency < 4 OR changed_at >= :recently)
+    )
+"""
+
+
+def _due_bounds(due: Optional[Due]) -> Tuple[str, str]:
+    """Return the beginning and the end of the local days that are meant, or nothing where none are."""
+    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    days = {
+        Due.TODAY: (0, 1),
+        Due.TOMORROW: (1, 2),
+        Due.THIS_WEEK: (-today.weekday(), 7 - today.weekday()),
+        Due.NEXT_7_DAYS: (0, 7),
+    }.get(due or Due.NONE)
+    first, end = (utc_text(today + timedelta(days=day)) for day in days) if days else ("", "")
+    return first, end
+
+
+def _stored(value: object) -> object:
+    return utc_text(value) if isinstance(value, datetime) else value
+
+
+def _directed(columns: Iterable[str], order: Order) -> str:
+    return ", ".join(f"{column} {order.direction}" for column in columns)
+
+
+def _count(connection: Connection, selection: _Selection, condition: str = "1") -> int:
+    """Return how many work orders match, up to one above COUNTED_AT_MOST."""
+    (count,) = connection.execute(
+        f"""
+        SELECT count(*) FROM (
+            SELECT 1 FROM {selection.source} WHERE {selection.condition} AND {condition} LIMIT {COUNTED_AT_MOST + 1}
+        )
+        """,
+        selection.values,
+    ).fetchone()
+    return int(count)
+
+
+def _find_ids(connection: Connection, user: User, query: Query, limit: int, span: Optional[range] = None) -> List[int]:
+    """Return the ids of what the query finds, in its order; of those in the span if there is one."""
+    selection = _selection(connection, user, query)
+    condition = "1" if span is None else "work_orders.id BETWEEN :first AND :last"
+    rows = connection.execute(
+        f"""
+        SELECT id FROM {selection.source} WHERE {selection.condition} AND {condition}
+        ORDER BY {_directed(selection.keys, _ORDERS[query.sort])} LIMIT {limit}
+        """,
+        {**selection.values, "first": span.start if span else 1, "last": span.stop - 1 if span else 0},
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+# Searching text
+
+
+WORDS_AT_MOST = 500  # of which a search may find a part inside; if there are more, the texts are read
+
+
+def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]:
+    """Return the condition on work_order_search that a query's text stands for, and its values."""
+    matches: List[str] = []
+    conditions: List[str] = []
+    values: Dict[str, object] = {}
+    for number, word in enumerate(filter(None, (fold(word).strip() for word in query.text.split()))):
+        match, is_enough = _words_with(connection, word) if query.is_inside else _words_from(word)
+        matches += [match] if match else []
+        if not is_enough:
+            conditions.append(f"instr(text, :word_{number}) > 0")
+            values[f"word_{number}"] = word
+    if matches:
+        conditions.append("work_order_search MATCH :match")
+        values["match"] = " AND ".join(matches)
+    return " AND ".join(conditions) or "0", values
+
+
+def _words_from(word: str) -> Tuple[str, bool]:
+    """Return what matches the word as a beginning, and whether that is all; else the text has to contain it literally.
+
+    Letters that are younger than SQLite's tables are looked for in the text alone.
     """
-    with _searching(session, query.text):
-        selection = _selection(session, users.authorize(session, Action.VIEW), query)
-        total, overdue = _count(session.connection, selection)
-        found = _read_following(session.connection, selection, total, seen, limit) if total else []
-        rows = _rows_below(session, query, found)
-    return Page(found, total, overdue, _below(query, found, rows))
+    categories = [unicodedata.ucd_3_2_0.category(character) for character in word]
+    if "Cn" in categories:
+        return "", False
+    is_in_word = [category[0] in "LNM" or category == "Co" for category in categories]
+    parts = "".join(character if is_in else " " for character, is_in in zip(word, is_in_word)).split()
+    phrase = f'"{" ".join(parts)}"{" *" if is_in_word[-1] else ""}' if parts else ""
+    return phrase, " ".join(parts) == word
 
 
-def reread_page(session: Session, query: Query, shown: Sequence[WorkOrder]) -> Page:
-    """Return a page that was read before with its work orders as they are now, without those that left the list."""
-    ids = [work_order.id for work_order in shown]
-    with _searching(session, query.text):
-        selection = _selection(session, users.authorize(session, Action.VIEW), query)
-        total, overdue = _count(session.connection, selection)
-        plan = _by_row(selection, "work_orders NOT INDEXED")  # they are looked up by their ids
-        rows = session.connection.execute(
-            f"{_select(plan.source)} WHERE {plan.condition} AND work_orders.id IN ({', '.join('?' * len(ids))})",
-            [*plan.values, *ids],
-        ).fetchall()
-        found = sorted(map(_work_order, rows), key=lambda work_order: ids.index(work_order.id))
-        below = _rows_below(session, query, found)
-    return Page(found, total, overdue, _below(query, found, below))
+def _words_with(connection: Connection, word: str) -> Tuple[str, bool]:
+    """Return what matches the words of the index that contain a word, and whether that is all of them."""
+    phrase, is_word = _words_from(word)
+    if not is_word or " " in word:
+        return (phrase if is_word else ""), is_word
+    rows = connection.execute(
+        f"SELECT term FROM work_order_words WHERE instr(term, ?) > 0 LIMIT {WORDS_AT_MOST + 1}", (word,)
+    ).fetchall()
+    if len(rows) > WORDS_AT_MOST:
+        return "", False
+    terms = [f'"{row["term"]}"' for row in rows] or [phrase]  # which then is in no text
+    return f"({' OR '.join(terms)})", True
+
+
+# How much of a work order's text is looked through for the place of a match, and how much of it at a time.
+EXCERPT_CHARACTERS, WINDOW = 30_000, 200
+
+
+def _below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
+    """Return by work order what others have changed or, for a search, the place that matched, in square brackets."""
+    if not found or not (query.text or query.filter.changed):
+        return {}
+    changes = query.filter.changed or Changes(0, 0, sys.maxsize)
+    rows = connection.execute(
+        f"""
+        {_SELECT_HISTORY} WHERE work_order_id IN ({", ".join(str(row.id) for row in found)})
+            AND history.id > :after AND history.id <= :upto
+            AND CASE WHEN :user_id THEN user_id <> :user_id AND is_imported = 0 ELSE note <> '' END
+        ORDER BY history.id DESC
+        """,
+        changes._asdict(),
+    ).fetchall()
+    entries: Dict[int, List[HistoryEntry]] = {row.id: [] for row in found}
+    for row in rows:
+        entries[row["work_order_id"]].append(_history_entry(row))
+    if query.filter.changed:
+        return {work_order_id: _first_three(changed) for work_order_id, changed in entries.items()}
+    words = [fold(word).strip() for word in query.text.split()]
+    return {row.id: _excerpt(row, entries[row.id], words) for row in found}
+
+
+def _first_three(entries: Sequence[HistoryEntry]) -> List[str]:
+    more = len(entries) - 3
+    return [*map(describe_entry, entries[:3]), *([f"and {more:,} more: Show history"] if more > 0 else [])]
+
+
+def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequence[str]) -> List[str]:
+    """Return the place where a word stands, a note or comment before the title, which the list shows anyway."""
+    texts = [("comment" if entry.field == "comment" else "note", entry.note) for entry in notes]
+    left = EXCERPT_CHARACTERS
+    for place, text in (*texts, ("description", work_order.description), ("title", work_order.title)):
+        span = _find_words(text[:left], words)
+        if span:
+            before, after = text[: span.start], text[span.stop :]
+            before = f"...{before[-30:]}" if len(before) > 33 else before
+            after = f"{after[:30]}..." if len(after) > 33 else after
+            return [f"{place}: {before}[{text[span.start : span.stop]}]{after}".replace("\n", " ")]
+        left = max(MAXIMUM_TITLE, left - len(text))
+    return []
+
+
+def _find_words(text: str, words: Sequence[str]) -> Optional[range]:
+    """Return where one of the folded words stands first in the text, the beginning of a word before its middle.
+
+    Folding changes lengths, so windows of the text are folded, and the first that has a match is narrowed down.
+    """
+    either = "|".join("'?".join(map(re.escape, word)) for word in words if word)  # O'Reilly is found as oreilly, too
+    for pattern in (re.compile(rf"(?<![^\W_])(?:{either})"), re.compile(either)):
+        for start in range(0, len(text), WINDOW // 2):
+            window = text[start : start + WINDOW + MAXIMUM_SEARCH]
+            if pattern.search(fold(window)):
+                span = _narrowed(window, pattern, re.compile(either))
+                return range(start + span.start, start + span.stop)
+    return None
+
+
+def _narrowed(window: str, pattern: Pattern[str], words: Pattern[str]) -> range:
+    """Return the shortest part of the text, as early as can be, that matches once it is folded."""
+    end = _first(len(window), lambda end: bool(pattern.search(fold(window[:end]))))
+    length = _first(end, lambda length: bool(words.search(fold(window[end - length : end]))))
+    return range(end - length, end)
+
+
+def _first(limit: int, is_enough: Callable[[int], bool]) -> int:
+    """Return the first number up to the limit that is enough; all after it are, too."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle + 1, high)
+    return low
+
+
+# My work
 
 
 class MyWork(NamedTuple):
@@ -1074,20 +1223,9 @@ class MyWork(NamedTuple):
     changed: int
 
 
-def my_work(session: Session) -> MyWork:
-    """Return how many work orders wait for the person, among those that they may see."""
-    with _searching(session, ""):
-        user = users.authorize(session, Action.VIEW)
-        total, overdue = _count(session.connection, _selection(session, user, Query(assigned_to(user.username))))
-        filters = (UNASSIGNED, OVERDUE, DUE_THIS_WEEK, requested_by(user.username), CHANGED)
-        totals = [_count_all(session.connection, _selection(session, user, Query(each))) for each in filters]
-    return MyWork(users.may(user, Action.ASSIGN), total, overdue, *totals)
-
-
 UNASSIGNED = Filter(status=UNFINISHED, assignee=NOBODY)
 OVERDUE = Filter(due=Due.OVERDUE)
 DUE_THIS_WEEK = Filter(status=UNFINISHED, due=Due.THIS_WEEK)
-CHANGED = Filter(changed=True)
 
 
 def assigned_to(username: str) -> Filter:
@@ -1100,482 +1238,114 @@ def requested_by(username: str) -> Filter:
     return Filter(status=UNFINISHED, requester=username)
 
 
-@contextmanager
-def _searching(session: Session, text: str) -> Iterator[None]:
-    """Read what is inside in one snapshot; where it takes too long, stop it with an ApplicationError."""
-    advice = "search for more or longer words" if text else "try again in a moment"
-    sentence = f"Reading was stopped after {SEARCH_SECONDS} seconds, so that others can save; {advice}."
-    with limited(session.connection, SEARCH_SECONDS, sentence), snapshot(session.connection):
-        yield
-
-
-# What a query asks for, in SQL
-
-
-class _Selection(NamedTuple):
-    """What a query asks for and somebody may see.
-
-    The condition that the rows have to meet, with the values bound in it; the column by whose index they are found, if
-    a filter has one; what the full-text indexes have to match; and how many rows the first of these has, up to one
-    above SORTED_AT_MOST, where that matters.
-    """
-
-    query: Query
-    condition: str
-    values: List[object]
-    leading: str
-    texts: Mapping[str, str]
-    hits: int
-
-    @property
-    def order(self) -> Order:
-        return _ORDERS[self.query.sort]
-
-
-class _Plan(NamedTuple):
-    """Where to read a selection from, what its id is called there, the condition, and the values to bind."""
-
-    source: str
-    row_id: str
-    condition: str
-    values: List[object]
-
-
-def _selection(session: Session, user: User, query: Query) -> _Selection:
-    own = None if users.scope(user, Action.VIEW) is Scope.ALL else user.id
-    equalities = [condition for condition in _equalities(query.filter, own) if condition[0]]
-    condition, values = where(
-        (
-            (True, "work_orders.deleted_at IS NULL", ()),
-            *equalities[:1],
-            # A plus sign keeps SQLite from using the index of a condition that rules out less.
-            *((True, f"+{sql}", values) for _, sql, values in equalities[1:]),
-            *_filter_conditions(query.filter),
-            (query.filter.changed, *_changed_by_others(session, user)),
-            *((True, *_contains(literal)) for literal in _literals(query)),
+def my_work(session: Session) -> MyWork:
+    """Return how many work orders wait for the person, among those that they may see."""
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        assigned = assigned_to(user.username)
+        filters = (
+            *(assigned, assigned._replace(due=Due.OVERDUE), UNASSIGNED, OVERDUE, DUE_THIS_WEEK),
+            *(requested_by(user.username), Filter(changed=_changes(session.connection, user))),
         )
-    )
-    leading = equalities[0][1].split()[0] if equalities else ""
-    texts = _text_indexes(session.connection, query)
-    hits = 0 if _ORDERS[query.sort].soon else _count_hits(session.connection, texts)
-    return _Selection(query, condition, values, leading, texts, hits)
+        counts = [_count(session.connection, _selection(session.connection, user, Query(each))) for each in filters]
+    return MyWork(users.may(user, Action.ASSIGN), *counts)
 
 
-def _equalities(filter: Filter, own: Optional[int]) -> Sequence[Tuple[object, str, Sequence[object]]]:
-    """Return the conditions that an index answers, from what rules out most to what rules out least."""
-    person = "(SELECT id FROM users WHERE username = ?)"
-    return (
-        (own, "requester_id = ?", [own]),
-        (filter.requester, f"requester_id = {person}", [filter.requester]),
-        (filter.assignee == NOBODY, "assignee_id IS NULL", ()),
-        (filter.assignee not in (None, NOBODY), f"assignee_id = {person}", [filter.assignee]),
-        (filter.category == NONE, "category IS NULL", ()),
-        (filter.category not in (None, NONE), "category = ?", [filter.category]),
-        (filter.status not in (None, UNFINISHED), "status = ?", [filter.status]),
-    )
+def open_changes(session: Session) -> Query:
+    """Return the query for what others have changed since the person last looked, and mark it as seen.
 
-
-def _filter_conditions(filter: Filter) -> Sequence[Tuple[object, str, Sequence[object]]]:
-    this_week = "due_at >= ? AND due_at < ?"
-    if not filter.is_unfinished:  # the index of due dates that includes the finished ones
-        this_week = "is_finished IN (0, 1) AND due_rank >= ? AND due_rank < ?"
-    return (
-        (filter.is_unfinished or filter.due is Due.OVERDUE, "urgency < 4", ()),
-        (filter.is_finished, "urgency >= 4", ()),
-        (filter.priority, "urgency IN (4 - ?, 8 - ?)", [filter.priority] * 2),
-        (filter.due, "due_at IS NOT NULL", ()),
-        (filter.due is Due.OVERDUE, f"due_at < ? AND {_RUNS_OUT}", [now()]),
-        (filter.due is Due.THIS_WEEK, this_week, _this_week()),
-        *((True, *_counted_condition(counted)) for counted in (filter.counted,) if counted),
-    )
-
-
-# As in WorkOrder.is_overdue. The few excluded ids have an index of their own, so that others need no more columns.
-_RUNS_OUT = """
-    work_orders.id NOT IN (
-        SELECT id FROM work_orders INDEXED BY work_orders_stopped
-        WHERE deleted_at IS NULL AND status = 'On Hold' AND due_by = 'target' AND due_at >= held_since
-    )
-"""
-_OVERDUE = f"urgency < 4 AND due_at < ? AND {_RUNS_OUT}"
-
-
-def _changed_by_others(session: Session, user: User) -> Tuple[str, List[object]]:
-    """Return the condition that others have changed the work order since the last login, and its values.
-
-    Those are the work orders that concern the person now, and those that were taken from them; of each kind, the
-    latest that can be counted. What was changed while the clock was set back before the last login is left out.
+    The list keeps its rows: it is about the history rows that there are now.
     """
-    changed = """
-        SELECT id FROM work_orders
-        WHERE {person} = ? AND deleted_at IS NULL
-            AND updated_at >= coalesce((SELECT changed_at FROM work_order_history WHERE id = ?), '')
-            AND EXISTS (
-                SELECT 1 FROM work_order_history
-                WHERE work_order_id = work_orders.id AND work_order_history.id > ? AND user_id <> ?
-            )
-        ORDER BY updated_at DESC LIMIT {limit}
-    """
-    taken = """
-        SELECT work_order_id FROM work_order_history
-        WHERE field = 'assignee' AND old_value = ? AND id > ? AND user_id <> ? ORDER BY id DESC LIMIT {limit}
-    """
-    seen, limit = session.seen_history_id, COUNTED_AT_MOST + 1
-    arms = [changed.format(person="requester_id", limit=limit)]
-    values: List[object] = [user.id, seen, seen, user.id]
-    if users.scope(user, Action.VIEW) is Scope.ALL:
-        arms += [changed.format(person="assignee_id", limit=limit), taken.format(limit=limit)]
-        values += [*values, user.username, seen, user.id]
-    union = " UNION ALL ".join(f"SELECT * FROM ({arm})" for arm in arms)
-    return f"work_orders.id IN ({union})", values
+    with transaction(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        changes = _changes(session.connection, user)
+        session.connection.execute("UPDATE users SET seen_history_id = ? WHERE id = ?", (changes.upto, user.id))
+    return Query(Filter(changed=changes), Sort.CHANGED)
 
 
-def _this_week() -> Tuple[str, str]:
-    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    monday = today - timedelta(days=today.weekday())
-    return utc_text(monday), utc_text(monday + timedelta(days=7))
-
-
-def _plan(selection: _Selection, total: int = 0) -> _Plan:
-    """Return where to read from, given how many rows match; without that hint, SQLite would sort or read too much.
-
-    If many rows match, walking the order's index soon finds enough of them; fewer are faster to sort.
-    """
-    query, order = selection.query, selection.order
-    if selection.texts:
-        is_walked = total and not order.soon and selection.hits > SORTED_AT_MOST
-        return _by_row(selection, order.source) if is_walked else _by_text(selection)
-    if query.filter.changed:
-        return _by_row(selection, "work_orders NOT INDEXED")
-    if total > COUNTED_AT_MOST and query.sort is Sort.URGENCY and query.filter.counted and not selection.leading:
-        return _by_row(selection, "work_orders INDEXED BY work_orders_by_urgency")
-    return _by_row(selection, order.source if total > COUNTED_AT_MOST else "work_orders")
-
-
-def _by_text(selection: _Selection) -> _Plan:
-    """Return the plan that goes through the full-text indexes, which have their rows in the order of the ids."""
-    first, *others = selection.texts
-    joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = {first}.rowid" for index in others)
-    source = f"{first}{joined} CROSS JOIN work_orders ON work_orders.id = {first}.rowid"
-    return _Plan(source, f"{first}.rowid", *_with_texts(selection, selection.texts))
-
-
-def _by_row(selection: _Selection, source: str) -> _Plan:
-    """Return the plan that goes through the work orders and looks up the words of each."""
-    # The condition by itself finds out what the index of trigrams would answer.
-    texts = {index: match for index, match in selection.texts.items() if index == _WORDS}
-    joined = "".join(f" CROSS JOIN {index} ON {index}.rowid = work_orders.id" for index in texts)
-    return _Plan(source + joined, "work_orders.id", *_with_texts(selection, texts))
-
-
-def _with_texts(selection: _Selection, texts: Mapping[str, str]) -> Tuple[str, List[object]]:
-    matches = [(True, f"{index} MATCH ?", [expression]) for index, expression in texts.items()]
-    return where(((True, selection.condition, selection.values), *matches))
-
-
-# Counting and reading
-
-
-def _count(connection: Connection, selection: _Selection) -> Tuple[int, int]:
-    """Return how many work orders match, and how many of them are overdue; each stops one above COUNTED_AT_MOST.
-
-    If more match, the overdue ones are not counted in a search, among what others have changed, or behind a report:
-    finding them would mean reading every match.
-    """
-    plan, limit = _plan(selection), COUNTED_AT_MOST + 1
-    row = connection.execute(
-        f"""
-        SELECT count(*) AS total, coalesce(sum(is_overdue), 0) AS overdue
-        FROM (SELECT {_OVERDUE} AS is_overdue FROM {plan.source} WHERE {plan.condition} LIMIT {limit})
-        """,
-        [now(), *plan.values],
+def _changes(connection: Connection, user: User) -> Changes:
+    after, upto = connection.execute(
+        "SELECT seen_history_id, (SELECT coalesce(max(id), 0) FROM work_order_history) FROM users WHERE id = ?",
+        (user.id,),
     ).fetchone()
-    if row["total"] < limit:
-        return row["total"], row["overdue"]
-    if selection.query.text or selection.query.filter.changed or selection.query.filter.counted:
-        return limit, 0
-    indexes = {
-        "requester_id": "work_orders_by_requester_urgency",
-        "assignee_id": "work_orders_by_assignee_urgency",
+    return Changes(user.id, after, upto)
+
+
+# Filters by name
+
+
+FILTER_NAMES = ("status", "priority", "category", "requester", "assignee", "due", "created", "resolved")
+
+
+def filter_choices(session: Session, name: str) -> Sequence[object]:
+    """Return the values of a filter that a person can choose from; none where it is typed."""
+    choices: Mapping[str, Callable[[], Sequence[object]]] = {
+        "status": lambda: (*Status, UNFINISHED),
+        "priority": lambda: (*Priority, *(AtLeast(priority) for priority in (Priority.MEDIUM, Priority.HIGH))),
+        "category": lambda: (*categories(session), NONE),
+        "due": lambda: tuple(Due),
+        "created": lambda: PERIODS,
+        "resolved": lambda: PERIODS,
     }
-    index = indexes.get(selection.leading, "work_orders_unfinished_by_due")
-    (overdue,) = connection.execute(
-        f"""
-        SELECT count(*) FROM (
-            SELECT 1 FROM work_orders INDEXED BY {index} WHERE {plan.condition} AND {_OVERDUE} LIMIT {limit}
-        )
-        """,
-        [*plan.values, now()],
-    ).fetchone()
-    return limit, overdue
+    return choices[name]() if name in choices else ()
 
 
-def _count_all(connection: Connection, selection: _Selection, most: int = COUNTED_AT_MOST) -> int:
-    """Return how many work orders match, up to one above `most`."""
-    plan = _plan(selection)
-    (total,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {plan.source} WHERE {plan.condition} LIMIT {most + 1})", plan.values
-    ).fetchone()
-    return int(total)
+def parse_filter_value(session: Session, name: str, text: str) -> object:
+    """Return what a text means as the value of a filter, None for `any`. Raises InvalidInputError."""
+    if text.lower() == ANY:
+        return None
+    if name in ("created", "resolved"):
+        return parse_period(text)
+    if name == "requester":
+        return users.parse_person(session, text, People.EVERYBODY)
+    if name == "assignee":
+        return NOBODY if _is_nobody(session, text) else users.parse_person(session, text, People.EVERYBODY)
+    if name == "priority" and re.fullmatch(r".*\w ?\+", text):
+        return AtLeast(parse_word(tuple(Priority), text.rstrip("+ ")))
+    return parse_word(filter_choices(session, name), text)
 
 
-def _read_following(
-    connection: Connection, selection: _Selection, total: int, seen: Sequence[WorkOrder], limit: int
-) -> List[WorkOrder]:
-    """Return up to `limit` that follow the last one seen and, after them, those that have moved ahead of it."""
-    found: List[WorkOrder] = []
-    for after in (seen[-1], None) if seen else (None,):
-        ids = {work_order.id for work_order in (*seen, *found)}
-        if len(found) < limit:
-            found += _read(connection, selection, total, limit - len(found), after, ids)
-    return found
+def parse_filters(session: Session, text: str, filter: Filter) -> Filter:
+    """Return the filter narrowed by what the text says: values such as `high+, overdue, assignee lena`.
 
-
-def _read(
-    connection: Connection,
-    selection: _Selection,
-    total: int,
-    limit: int,
-    after: Optional[WorkOrder] = None,
-    seen: AbstractSet[int] = frozenset(),
-) -> List[WorkOrder]:
-    """Return up to `limit` of the rows in the selection's order that follow `after`, without the ids in `seen`."""
-    order, plan = selection.order, _plan(selection, total)
-    columns = _columns(selection, plan)
-    # If few match, a plus sign keeps SQLite from walking the whole order to find them.
-    is_of_filter = selection.query.sort is Sort.URGENCY and not selection.query.filter.due
-    if total <= COUNTED_AT_MOST and not selection.texts and not is_of_filter:
-        columns = [f"+{column}" for column in columns]
-    comparison = "<" if order.direction else ">"
-    following = f"({', '.join(columns)}) {comparison} ({', '.join('?' * len(columns))})"
-    condition, values = where(
-        (
-            (True, plan.condition, plan.values),
-            (after, following, _key(after, order.columns) if after else ()),
-            (selection.query.filter.is_finished and selection.query.sort is Sort.DUE, "is_finished = 1", ()),
-        )
-    )
-    order_by = ", ".join(f"{column} {order.direction}" for column in columns)
-
-    ordered = f"{_select(plan.source)} WHERE {{}} ORDER BY {order_by}"
-    if not order.soon or selection.texts or total <= COUNTED_AT_MOST:
-        return _fetch(connection, ordered.format(condition), values, limit, seen)
-    soon = [*values, after and after.id]
-    found = _fetch(connection, ordered.format(f"{condition} AND {order.soon}"), soon, limit, seen)
-    if len(found) == limit:
-        return found
-    # If too few of many come soon, as with the unfinished ones when sorted by oldest, their ids are sorted.
-    ids = f"SELECT id FROM work_orders WHERE {condition} ORDER BY id {order.direction} LIMIT {limit + len(seen)}"
-    return _fetch(connection, ordered.format(f"work_orders.id IN ({ids})"), values, limit, seen)
-
-
-def _fetch(
-    connection: Connection, sql: str, values: Sequence[object], limit: int, without: AbstractSet[int]
-) -> List[WorkOrder]:
-    cursor = connection.execute(sql, values)
-    found = list(islice((_work_order(row) for row in cursor if row["id"] not in without), limit))
-    cursor.close()
-    return found
-
-
-def _columns(selection: _Selection, plan: _Plan) -> List[str]:
-    return [plan.row_id if column == "id" else f"work_orders.{column}" for column in selection.order.columns]
-
-
-def _key(work_order: WorkOrder, columns: Sequence[str]) -> List[object]:
-    """Return the work order's values in these columns, as the database stores them."""
-    values = (getattr(work_order, column) for column in columns)
-    return [utc_text(value) if isinstance(value, datetime) else value for value in values]
-
-
-# Searching text
-
-
-_WORDS, _TRIGRAMS = "work_order_search", "work_order_trigrams"
-
-
-def _is_word(text: str) -> bool:
-    """Return whether the index of words takes the text for one; newer letters may be unknown to SQLite."""
-    return all(unicodedata.ucd_3_2_0.category(character)[0] in "LN" for character in text)
-
-
-def _literals(query: Query) -> List[str]:
-    """Return what has to be looked for in the text itself, since the index of words knows nothing but words."""
-    if query.as_substring:
-        return [query.text]
-    return [word for word in query.text.split() if not _is_word(word)]
-
-
-def _text_indexes(connection: Connection, query: Query) -> Dict[str, str]:
-    """Return the full-text indexes that a query's text is looked up in, each with what it has to match."""
-    words = [] if query.as_substring else [word for word in query.text.split() if _is_word(word)]
-    trigrams = (_trigram_expression(connection, literal) for literal in _literals(query))
-    expressions = {
-        _TRIGRAMS: " AND ".join(filter(None, trigrams)),
-        _WORDS: " AND ".join(_word_expression(connection, word) for word in words),
-    }
-    return {index: expression for index, expression in expressions.items() if expression}
-
-
-def _word_expression(connection: Connection, word: str) -> str:
-    """Return what matches a word and the words that begin with it.
-
-    The index has the beginnings of up to three letters. For a longer one, FTS5 would collect all hits before returning
-    the first, but the lists of whole words it merges as it goes.
+    The name of a field may be left out where only one field has the value; a person always needs it. Raises
+    InvalidInputError, also for two values of one field.
     """
-    if len(word) > 3:
-        words = _terms_beginning_with(connection, _WORDS, _as_indexed(word))
-        if 0 < len(words) <= TERMS_AT_MOST:
-            return _any_of(words)
-    return f"{_quoted(word)}*"
+    named: Dict[str, object] = {}
+    for part in filter_parts(text):
+        name, value = _parse_filter(session, part)
+        if name in named:
+            raise InvalidInputError(f"Give one value for {name}, not two.")
+        named[name] = value
+    return filter._replace(**named)  # type: ignore[arg-type]
 
 
-def _as_indexed(word: str) -> str:
-    """Return the word as the index of words has it: in lower case, Latin letters without their accents."""
-    parts = (unicodedata.normalize("NFD", character) for character in word)
-    return _lower(part[0] if part[0].isascii() else character for part, character in zip(parts, word))
+def filter_parts(text: str) -> List[str]:
+    """Return the parts of a text that names several filters."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _trigram_expression(connection: Connection, text: str) -> str:
-    """Return what narrows the work orders down to those that may contain the text, or nothing if it narrows little."""
-    if len(text) > 2:
-        trigrams = {text[start : start + 3] for start in range(len(text) - 2)}
-        return " AND ".join(_quoted(trigram) for trigram in sorted(trigrams) if _has_usual_capitals(trigram))
-    if not _has_usual_capitals(text):
-        return ""
-    trigrams_of_text = _terms_beginning_with(connection, _TRIGRAMS, _lower(text))
-    if len(trigrams_of_text) > TERMS_AT_MOST:
-        return ""
-    return _any_of(trigrams_of_text or [f"{text}\n\n"[:3]])  # which no text has either
-
-
-def _has_usual_capitals(text: str) -> bool:
-    """Return whether each letter has one capital and one small form, and is old enough for SQLite to know it."""
-    forms = {form for character in text for form in (character, character.lower(), character.upper())}
-    return all(
-        len(form) == 1 and form.upper().lower() == form.lower() and unicodedata.ucd_3_2_0.category(form) != "Cn"
-        for form in forms
-    )
-
-
-def _lower(characters: Iterable[str]) -> str:
-    """Return the text in lower case letter by letter, as SQLite does: `str.lower` looks at the end of a Greek word."""
-    return "".join(character.lower() for character in characters)
-
-
-def _terms_beginning_with(connection: Connection, index: str, beginning: str) -> List[str]:
-    """Return the terms of the index that begin with this, up to one above TERMS_AT_MOST."""
-    # A DISTINCT would read every place where a term stands.
-    rows = connection.execute(
-        f"""
-        WITH RECURSIVE terms (term) AS (
-            SELECT (SELECT term FROM {index}_terms WHERE term >= :beginning LIMIT 1)
-            UNION ALL
-            SELECT (SELECT term FROM {index}_terms WHERE term >= terms.term || char(1) LIMIT 1)
-            FROM terms WHERE term < :end
+def _parse_filter(session: Session, text: str) -> Tuple[str, object]:
+    first, _, rest = text.partition(" ")
+    names = [name for name in FILTER_NAMES if name.startswith(first.lower())]
+    if rest and len(names) == 1:
+        return names[0], parse_filter_value(session, names[0], rest.strip())
+    found: Dict[str, object] = {}
+    for name in FILTER_NAMES:
+        if name in ("requester", "assignee", "created", "resolved") or text.isdigit():
+            continue
+        try:
+            found[name] = parse_filter_value(session, name, text)
+        except InvalidInputError:
+            continue
+    if len(found) != 1:
+        which = f'"{text[:40]}" could be {" or ".join(found)}' if found else f'Nothing is known as "{text[:40]}"'
+        raise InvalidInputError(
+            f"{which}. Name the field and its value, such as high+, overdue, assignee lena, created this week; "
+            f"the fields are {', '.join(FILTER_NAMES)}."
         )
-        SELECT term FROM terms WHERE term < :end LIMIT {TERMS_AT_MOST + 1}
-        """,
-        {"beginning": beginning, "end": beginning + chr(0x10FFFF)},
-    ).fetchall()
-    return [row["term"] for row in rows]
-
-
-def _any_of(terms: Sequence[str]) -> str:
-    return f"({' OR '.join(map(_quoted, terms))})"
-
-
-def _quoted(term: str) -> str:
-    escaped = term.replace('"', '""')
-    return f'"{escaped}"'
-
-
-def _count_hits(connection: Connection, texts: Mapping[str, str]) -> int:
-    """Return how many work orders the first of the full-text indexes finds, up to one above SORTED_AT_MOST."""
-    if not texts:
-        return 0
-    index = next(iter(texts))
-    (hits,) = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM {index} WHERE {index} MATCH ? LIMIT {SORTED_AT_MOST + 1})",
-        (texts[index],),
-    ).fetchone()
-    return int(hits)
-
-
-def _contains(term: str) -> Tuple[str, List[str]]:
-    """Return the condition that a work order's text contains the term, and its values; capitals don't matter."""
-    pattern = f"*{''.join(map(_either_case, term))}*"
-    condition = """
-        (work_orders.title GLOB ? OR work_orders.description GLOB ? OR EXISTS (
-            SELECT 1 FROM work_order_history
-            WHERE work_order_id = work_orders.id AND note <> '' AND note GLOB ?
-        ))
-    """
-    return condition, [pattern] * 3
-
-
-def _either_case(character: str) -> str:
-    """Return what matches the character, small or capital, in GLOB, where brackets make anything stand for itself."""
-    if character == "^":  # which would turn the meaning of brackets round
-        return character
-    forms = {character, character.lower(), character.upper()}
-    return f"[{''.join(form for form in forms if len(form) == 1)}]"
-
-
-def _rows_below(session: Session, query: Query, found: Sequence[WorkOrder]) -> List[sqlite3.Row]:
-    """Return the history rows, newest first, that supply the lines below a page's work orders."""
-    if not (found and (query.text or query.filter.changed)):
-        return []
-    changes = "work_order_history.id > ? AND user_id <> ?"
-    condition, values = where(
-        (
-            (query.filter.changed, changes, [session.seen_history_id, session.user_id]),
-            (not query.filter.changed, "note <> ''", ()),
-            (True, f"work_order_id IN ({', '.join('?' * len(found))})", [work_order.id for work_order in found]),
-        )
-    )
-    return session.connection.execute(
-        f"{_SELECT_HISTORY} WHERE {condition} ORDER BY work_order_history.id DESC", values
-    ).fetchall()
-
-
-def _below(query: Query, found: Sequence[WorkOrder], rows: Sequence[sqlite3.Row]) -> Dict[int, List[str]]:
-    """Return by work order what others have changed or, for a search, the place that matched, in square brackets."""
-    if query.filter.changed:
-        return {
-            work_order.id: [
-                describe_entry(_history_entry(row)) for row in rows if row["work_order_id"] == work_order.id
-            ]
-            for work_order in found
-        }
-    if not query.text:
-        return {}
-    terms = [query.text] if query.as_substring else query.text.split()
-    texts = {row.id: [("title", row.title), ("description", row.description)] for row in found}
-    for row in rows:
-        texts[row["work_order_id"]].append(("comment" if row["field"] == "comment" else "note", row["note"]))
-    return {work_order_id: [_excerpt(places, terms)] for work_order_id, places in texts.items()}
-
-
-def _excerpt(texts: Sequence[Tuple[str, str]], terms: Sequence[str]) -> str:
-    pattern = "|".join(re.escape(_without_accents(term)) for term in terms)
-    for beginning in (r"(?<![^\W_])", ""):  # the beginning of a word rather than what stands in the middle of one
-        for place, text in texts:
-            match = re.search(f"{beginning}(?:{pattern})", _without_accents(text), re.IGNORECASE)
-            if match:
-                before, middle, after = text[: match.start()], text[slice(*match.span())], text[match.end() :]
-                before = f"...{before[-30:]}" if len(before) > 33 else before
-                after = f"{after[:30]}..." if len(after) > 33 else after
-                return f"{place}: {before}[{middle}]{after}".replace("\n", " ")
-    return ""
-
-
-def _without_accents(text: str) -> str:
-    """Return the text without accents, each character in its old place."""
-    if text.isascii():
-        return text
-    parts = (unicodedata.normalize("NFD", character) for character in text)
-    return "".join(part[0] if "\u0300" <= part[-1] <= "\u036f" else character for part, character in zip(parts, text))
+    ((name, value),) = found.items()
+    return name, value
 
 
 # History and counts
@@ -1598,14 +1368,9 @@ def history(
     with snapshot(session.connection):
         user = users.authorize(session, Action.VIEW)
         _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
-        condition, values = where(
-            (
-                (True, "work_order_id = ?", [work_order_id]),
-                (before, "work_order_history.id < ?", [before and before.id]),
-            )
-        )
         rows = session.connection.execute(
-            f"{_SELECT_HISTORY} WHERE {condition} ORDER BY work_order_history.id DESC LIMIT ?", [*values, limit]
+            f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id < ? ORDER BY history.id DESC LIMIT ?",
+            (work_order_id, before.id if before else sys.maxsize, limit),
         ).fetchall()
     return list(map(_history_entry, rows))
 
@@ -1623,139 +1388,740 @@ def summary(session: Session) -> List[StatusCount]:
     """Return for each status how many work orders there are, whoever's they are."""
     with snapshot(session.connection):
         user = users.authorize(session, Action.SUMMARY)
-        rows = session.connection.execute("SELECT status, priority, total FROM work_order_totals").fetchall()
-        own = dict(
-            session.connection.execute(
-                "SELECT status, sum(total) FROM work_order_counts WHERE requester_id = ? GROUP BY status", (user.id,)
-            ).fetchall()
-        )
+        rows = session.connection.execute(
+            """
+            SELECT status, priority, count(*) AS total FROM work_orders INDEXED BY work_orders_by_status
+            WHERE deleted_at IS NULL GROUP BY status, priority
+            """
+        ).fetchall()
+        own = session.connection.execute(
+            "SELECT status, count(*) FROM work_orders WHERE requester_id = ? AND deleted_at IS NULL GROUP BY status",
+            (user.id,),
+        ).fetchall()
+    totals, owns = {(row["status"], row["priority"]): row["total"] for row in rows}, dict(map(tuple, own))
     counts = []
     for status in Status:
-        those = [row for row in rows if row["status"] == status]
-        by_priority = {**dict.fromkeys(Priority, 0), **{Priority(row["priority"]): row["total"] for row in those}}
-        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), own.get(status, 0)))
+        by_priority = {priority: totals.get((status.value, priority.value), 0) for priority in Priority}
+        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), owns.get(status.value, 0)))
     return counts
 
 
-# What reports count
+# Creating and opening
 
 
-# Written as in the conditions of the partial indexes, so that SQLite sees that it can use those.
-_FINISHED, _UNFINISHED = "('Resolved', 'Cancelled')", "('Open', 'In Progress', 'On Hold')"
-_TO_FINISHED = f"field = 'status' AND new_value IN {_FINISHED}"
-_FROM_FINISHED = f"field = 'status' AND old_value IN {_FINISHED}"
-_FINISHES = f"{_TO_FINISHED} AND old_value NOT IN {_FINISHED}"
-_RESOLVES = f"{_TO_FINISHED} AND new_value = 'Resolved'"
-_REOPENS = f"{_FROM_FINISHED} AND new_value NOT IN {_FINISHED}"
+class Draft(NamedTuple):
+    """What a new work order is to be; without a requester, it is the person's own."""
 
-# The work orders whose present status does not tell what they were at a moment: few are ever changed once finished.
-_MOMENT = "(SELECT at FROM moment)"
-_CHANGED_ONCE_FINISHED = f"""
-    SELECT work_order_id FROM work_order_history WHERE {_FROM_FINISHED} AND changed_at >= {_MOMENT}
-"""
-_WAS_UNFINISHED = f"""
-    work_orders.id IN (
-        WITH moment (at) AS (VALUES (?))
-        SELECT id FROM work_orders WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at < {_MOMENT}
-            AND id NOT IN ({_CHANGED_ONCE_FINISHED})
-        UNION ALL
-        SELECT id FROM work_orders WHERE deleted_at IS NULL AND finished_at >= {_MOMENT} AND created_at < {_MOMENT}
-            AND id NOT IN ({_CHANGED_ONCE_FINISHED})
-        UNION ALL
-        SELECT changed.id FROM work_orders AS changed
-        WHERE changed.id IN ({_CHANGED_ONCE_FINISHED}) AND created_at < {_MOMENT} AND (
-            SELECT old_value FROM work_order_history
-            WHERE work_order_id = changed.id AND field = 'status' AND changed_at >= {_MOMENT}
-            ORDER BY work_order_history.id LIMIT 1
-        ) IN {_UNFINISHED}
+    title: str
+    description: str = ""
+    priority: Priority = Priority.MEDIUM
+    category: Optional[str] = None
+    requester: Optional[str] = None
+    assignee: Optional[str] = None
+
+
+def create(session: Session, draft: Draft) -> int:
+    """Create a work order and return its id; only managers and admins name another requester, or an assignee.
+
+    Raises InvalidInputError, PermissionDeniedError.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.CREATE)
+        title, description = parse_title(draft.title), parse_text(draft.description)
+        requester, assignee = draft.requester or user.username, draft.assignee
+        if requester != user.username:
+            users.authorize(session, Action.CHANGE_REQUESTER)
+        if assignee:
+            users.authorize(session, Action.ASSIGN)
+        at, target = now(), _service_target(session.connection, draft.priority)
+        due_at = _target_due_at(at, target.resolution_hours)
+        columns = {
+            "title": title,
+            "description": description,
+            "priority": draft.priority,
+            "category": _check_category(session, draft.category),
+            "requester_id": users.find_requester(session.connection, requester).id,
+            "assignee_id": users.find_assignee(session.connection, assignee).id if assignee else None,
+            "due_at": due_at,
+            "due_by": due_at and DueBy.TARGET,
+            "response_hours": target.response_hours,
+        }
+        work_order_id = _insert(session.connection, at, columns)
+        _tell(session.connection, user, [_saved(session.connection, user, work_order_id, at, [_Entry("created")])])
+    return work_order_id
+
+
+def _insert(connection: Connection, created_at: str, columns: Mapping[str, object]) -> int:
+    """Insert a row of work_orders, whose history and derived columns are to follow, and return its id."""
+    values = {"created_at": created_at, "updated_at": created_at, **columns}
+    cursor = connection.execute(
+        f"INSERT INTO work_orders ({', '.join(values)}) VALUES ({', '.join(map(':{}'.format, values))})", values
     )
-"""
-_COUNTED: Mapping[Count, str] = {
-    Count.CREATED: "work_orders.created_at >= ? AND work_orders.created_at < ?",
-    Count.RESOLVED: "urgency >= 4 AND resolved_at >= ? AND resolved_at < ?",
-    Count.CHANGED_TO_RESOLVED: f"""
-        work_orders.id IN (
-            SELECT work_order_id FROM work_order_history WHERE {_RESOLVES} AND changed_at >= ? AND changed_at < ?
+    return int(cursor.lastrowid or 0)
+
+
+def get(session: Session, work_order_id: int) -> Details:
+    """Return the work order with its latest comments and notes and what the person may do with it.
+
+    Raises NotFoundError, in the same words for somebody else's work order and for one never given.
+    """
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        work_order = _visible(session, user, work_order_id)
+        notes = session.connection.execute(
+            f"{_SELECT_HISTORY} WHERE work_order_id = ? AND note <> '' ORDER BY history.id DESC LIMIT {LATEST_NOTES}",
+            (work_order_id,),
+        ).fetchall()
+    actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
+    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee_id == user.id)
+
+
+def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
+    """Return whether the user may take the action on this work order, as things stood when both were read."""
+    scope = users.scope(user, action)
+    if scope is Scope.OWN_UNFINISHED and work_order.status.is_finished:
+        return False
+    return scope is Scope.ALL or (scope is not Scope.NONE and work_order.requester_id == user.id)
+
+
+def _find_by_id(connection: Connection, work_order_id: int) -> Optional[WorkOrder]:
+    row = connection.execute(f"{_SELECT} WHERE work_orders.id = ?", (work_order_id,)).fetchone()
+    return _work_order(row) if row else None
+
+
+def _visible(session: Session, user: User, work_order_id: int, include_deleted: bool = False) -> WorkOrder:
+    found = _find_by_id(session.connection, work_order_id)
+    if found is None or not is_permitted(user, Action.VIEW, found) or (found.deleted_at and not include_deleted):
+        raise NotFoundError(f"There is no work order #{work_order_id}.")
+    return found
+
+
+# Changing
+
+
+class _Entry(NamedTuple):
+    """A history row that is to be written."""
+
+    field: str
+    old: Optional[str] = None
+    new: Optional[str] = None
+    note: str = ""
+
+
+class _Saved(NamedTuple):
+    """What was written: the work order as it is now, and its new history rows."""
+
+    work_order: WorkOrder
+    entries: List[HistoryEntry]
+
+
+def change(session: Session, shown: WorkOrder, field: Field[V], value: V, note: str = "") -> bool:
+    """Give a field of the work order another value; return False if it was that already.
+
+    Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
+    ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        saved = _change(session, user, shown, {field: value}, note)
+        if saved:
+            _tell(session.connection, user, [saved])
+        elif field is STATUS:
+            raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
+    return saved is not None
+
+
+def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
+    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed.
+
+    Raises as change does.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
+        if _visible(session, user, shown.id).status is Status.OPEN:
+            values[STATUS] = Status.IN_PROGRESS
+        saved = _change(session, user, shown, values, note)
+        if saved:
+            _tell(session.connection, user, [saved])
+    return saved is not None
+
+
+def comment(session: Session, work_order_id: int, text: str) -> None:
+    """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
+    with transaction(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        _tell(session.connection, user, [_comment(session, user, work_order_id, text)])
+
+
+def delete(session: Session, work_order_id: int) -> None:
+    """Hide the work order from everybody; nothing of it is lost. Raises NotFoundError, PermissionDeniedError."""
+    with transaction(session.connection):
+        user = users.authorize(session, Action.VIEW)
+        current = _changeable(session, user, Action.DELETE, work_order_id)
+        at = now()
+        _saved(session.connection, user, current.id, at, [_Entry("deleted")], {"deleted_at": at})
+        users.audit(session.connection, user.id, "work order deleted", f"#{current.id}")
+
+
+def restore(session: Session, work_order_id: int) -> None:
+    """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
+    with transaction(session.connection):
+        user = users.authorize(session, Action.RESTORE)
+        deleted = _deleted(session.connection, work_order_id)
+        columns: Dict[str, object] = {"deleted_at": None}
+        entries = [_Entry("restored"), *_released(session.connection, deleted, columns)]
+        _saved(session.connection, user, deleted.id, now(), entries, columns)
+        users.audit(session.connection, user.id, "work order restored", f"#{deleted.id}")
+
+
+def _changeable(session: Session, user: User, action: Action, work_order_id: int) -> WorkOrder:
+    """Return the work order as it stands now, if the action is permitted."""
+    current = _visible(session, user, work_order_id)
+    if not is_permitted(user, action, current):
+        if users.scope(user, action) is Scope.OWN_UNFINISHED:
+            raise users.PermissionDeniedError(
+                f"Work order #{current.id} is finished ({current.status}); reopen it first."
+            )
+        users.deny(user, action)
+    return current
+
+
+def _change(
+    session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
+) -> Optional[_Saved]:
+    """Give fields other values, with what follows from that; return None if all had them already."""
+    at, note = now(), parse_text(note)
+    columns: Dict[str, object] = {}
+    entries: List[_Entry] = []
+    for field, value in values.items():
+        current = _changeable(session, user, field.action, shown.id)
+        new, old = field.check(session, value), field.read(current)
+        if old != field.read(shown):
+            raise _conflict(session.connection, current.id, field, old)
+        is_by_hand_now = field is DUE_DATE and current.due_by is not DueBy.HAND
+        if old != new or is_by_hand_now:
+            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), note if not entries else ""))
+            entries += _follow(session.connection, current, field, new, at, columns)
+    if not entries:
+        return None
+    _refuse_too_many_notes(session.connection, shown.id, note)
+    return _saved(session.connection, user, shown.id, at, entries, columns)
+
+
+def _follow(
+    connection: Connection, current: WorkOrder, field: Field[V], new: Any, at: str, columns: Dict[str, object]
+) -> List[_Entry]:
+    """Add the columns that a field's new value sets, and return the history rows of what else changes with it."""
+    if field in (ASSIGNEE, REQUESTER):
+        columns[f"{field.column}_id"] = new and users.find(connection, new).id
+    else:
+        columns[field.column] = utc_text(new) if isinstance(new, datetime) else new
+    if field is DUE_DATE:
+        columns["due_by"] = DueBy.HAND
+    if field is PRIORITY:
+        target = _service_target(connection, new)
+        columns["response_hours"] = target.response_hours
+        due_at = _target_due_at(utc_text(current.created_at), target.resolution_hours, current.stopped_seconds)
+        return _moved(current, due_at, columns) if current.due_by is not DueBy.HAND else []
+    if field is STATUS:
+        columns["resolved_at"] = at if new is Status.RESOLVED else None
+        is_reopened = current.status.is_finished and not new.is_finished
+        stop_ends = current.stopped_since and (is_reopened or current.status is Status.ON_HOLD)
+        entries = _released(connection, current, columns) if is_reopened else []
+        if stop_ends and current.due_at and current.due_by is DueBy.TARGET:
+            stopped = timedelta(seconds=database.seconds_between(current.stopped_since or at, at))
+            entries += _moved(current, utc_text(current.due_at + stopped), columns)
+        return entries
+    return []
+
+
+def _moved(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]) -> List[_Entry]:
+    """Move a due time that comes from a service target."""
+    old = current.due_at and utc_text(current.due_at)
+    if due_at == old:
+        return []
+    columns.update(due_at=due_at, due_by=due_at and DueBy.TARGET)
+    return [_Entry(DUE_DATE.name, old or NONE, due_at or NONE)]
+
+
+def _released(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
+    """Take an assignee away who can be none any more."""
+    assignee = users.find(connection, current.assignee) if current.assignee else None
+    if assignee is None or (assignee.is_active and assignee.role is not users.Role.USER):
+        return []
+    columns["assignee_id"] = None
+    return [_Entry(ASSIGNEE.name, assignee.username, NOBODY)]
+
+
+def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
+    text = parse_text(text)
+    if not text:
+        raise InvalidInputError("A comment has at least 1 character.")
+    current = _changeable(session, user, Action.COMMENT, work_order_id)
+    _refuse_too_many_notes(session.connection, current.id, text)
+    return _saved(session.connection, user, current.id, now(), [_Entry("comment", note=text)])
+
+
+def _saved(
+    connection: Connection,
+    by: User,
+    work_order_id: int,
+    at: str,
+    entries: Sequence[_Entry],
+    columns: Mapping[str, object] = {},
+) -> _Saved:
+    """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
+    assignments = "".join(f"{column} = :{column}, " for column in columns)
+    connection.execute(
+        f"UPDATE work_orders SET {assignments} updated_at = :now WHERE id = :work_order_id",
+        {**columns, "now": at, "work_order_id": work_order_id},
+    )
+    first = 0
+    for entry in entries:
+        row_id = users.record_change(connection, work_order_id, by.id, at, *entry)
+        first = first or row_id
+    database.refresh_derived(connection, work_order_id)
+    rows = connection.execute(
+        f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, first)
+    ).fetchall()
+    written = _find_by_id(connection, work_order_id)
+    assert written
+    return _Saved(written, list(map(_history_entry, rows)))
+
+
+def _refuse_too_many_notes(connection: Connection, work_order_id: int, note: str) -> None:
+    (length,) = connection.execute(
+        """
+        SELECT coalesce(sum(max(length(note), :overhead)), 0) FROM work_order_history
+        WHERE work_order_id = :id AND note <> ''
+        """,
+        {"id": work_order_id, "overhead": NOTE_OVERHEAD},
+    ).fetchone()
+    if note and length + max(len(note), NOTE_OVERHEAD) > MAXIMUM_NOTE_CHARACTERS:
+        raise InvalidInputError(
+            f"The comments and notes of work order #{work_order_id} would have more than "
+            f"{MAXIMUM_NOTE_CHARACTERS:,} characters; continue in a new work order."
         )
-    """,
-    Count.REOPENED: f"""
-        work_orders.id IN (
-            SELECT work_order_id FROM work_order_history WHERE {_REOPENS} AND changed_at >= ? AND changed_at < ?
-        )
-    """,
-    Count.UNFINISHED: _WAS_UNFINISHED,
+
+
+def _conflict(connection: Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
+    text = field.show(value)
+    short = text if len(text) <= 200 else f"{text[:200]}..."
+    username = _last_changed_by(connection, work_order_id, field.name)
+    return ConflictError(
+        f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
+    )
+
+
+def _last_changed_by(connection: Connection, work_order_id: int, field: str) -> str:
+    row = connection.execute(
+        """
+        SELECT username FROM work_order_history JOIN users ON users.id = user_id
+        WHERE work_order_id = ? AND field = ? ORDER BY work_order_history.id DESC LIMIT 1
+        """,
+        (work_order_id, field),
+    ).fetchone()
+    return str(row["username"]) if row else "another program"
+
+
+# Changing many
+
+
+class ManyChanges(NamedTuple):
+    """A change of many work orders, as it was shown to the person before it is made; without a field, a comment."""
+
+    shown: List[WorkOrder]
+    field: Optional[Field[Any]]
+    value: Any
+    note: str
+
+    @property
+    def sentence(self) -> str:
+        """What will happen."""
+        which = quantity_of_all(len(self.shown))
+        if self.field is None:
+            return f"A comment will be added to {which}."
+        counts = Counter(self.field.show(self.field.read(work_order)) for work_order in self.shown)
+        at_present = ", ".join(f"{count:,} {text}" for text, count in counts.most_common(10))
+        more = f" and {len(counts) - 10:,} more" if len(counts) > 10 else ""
+        return f"{which} will be {self.result}: {at_present}{more}."
+
+    @property
+    def result(self) -> str:
+        """What the work orders are afterwards."""
+        assert self.field
+        text = self.field.show(self.value)
+        forms = {STATUS.name: text, ASSIGNEE.name: f"assigned to {text}", DUE_DATE.name: f"due {text}"}
+        return forms.get(self.field.name, f"{self.field.name} {text}")
+
+
+# What can be changed of many work orders at once, besides adding a comment.
+CHANGEABLE_TOGETHER: Mapping[str, Optional[Field[Any]]] = {
+    **{field.name: field for field in (STATUS, ASSIGNEE, PRIORITY, CATEGORY, DUE_DATE)},
+    "comment": None,
 }
 
 
-def _counted_condition(counted: Counted) -> Tuple[str, List[object]]:
-    """Return the condition that a report has counted a work order, and its values."""
-    begin = () if counted.what is Count.UNFINISHED else (counted.begin,)
-    return _COUNTED[counted.what], [*begin, counted.end]
+def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
+    """Return the IDs that the text selects of a list: all for none, else IDs and ranges such as `3 5 9-12`.
+
+    A range means what the list has of it. Raises InvalidInputError for an ID that is not in the list, and above 1,000.
+    """
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.CHANGE_MANY)
+        if not text:
+            found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1)
+            if len(found) > CHANGED_AT_ONCE:
+                raise InvalidInputError(
+                    f"At most {CHANGED_AT_ONCE:,} work orders can be changed at once: filter first, or type their IDs."
+                )
+            return found
+        if not re.fullmatch(r"(#?[0-9]{1,15}(-[0-9]{1,15})?[ ,]*)+", text):
+            raise InvalidInputError("Type IDs and ranges such as 3 5 9-12, or press Enter for all.")
+        selected: List[int] = []
+        for first, _, last in (part.partition("-") for part in re.split("[ ,]+", text.replace("#", "").strip(" ,"))):
+            span = range(int(first), int(last or first) + 1)
+            found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1, span)
+            if not found and not last:
+                raise InvalidInputError(f"Work order #{first} is not in the list.")
+            selected += found
+    selected = list(dict.fromkeys(selected))
+    if not 1 <= len(selected) <= CHANGED_AT_ONCE:
+        raise InvalidInputError(
+            f"That is {quantity_of_all(len(selected))}; at least one and at most {CHANGED_AT_ONCE:,} can be changed."
+        )
+    return selected
+
+
+def plan_changes(
+    session: Session, ids: Sequence[int], field: Optional[Field[Any]], value: Any, note: str = ""
+) -> ManyChanges:
+    """Return the change of these work orders as they are now, for its sentence to be shown. Nothing is changed yet."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.CHANGE_MANY)
+        shown = [_find_by_id(session.connection, work_order_id) for work_order_id in ids]
+    return ManyChanges([each for each in shown if each and not each.deleted_at], field, value, parse_text(note))
+
+
+def change_many(session: Session, changes: ManyChanges) -> str:
+    """Make the change in one transaction, and return in a sentence what became of it.
+
+    Work orders that somebody changed in this field or deleted after they were shown stay as they are, as do those that
+    have the value already. Raises PermissionDeniedError to users.
+    """
+    done: List[_Saved] = []
+    kept: List[str] = []
+    with transaction(session.connection):
+        user = users.authorize(session, Action.CHANGE_MANY)
+        for shown in changes.shown:
+            saved, reason = _change_one(session, user, shown, changes)
+            kept += [reason] if reason else []
+            done += [saved] if saved else []
+        _tell(session.connection, user, done)
+    standing = len(changes.shown) - len(done) - len(kept)
+    already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
+    more = [f"{len(kept) - 10:,} more stayed as they are"] if len(kept) > 10 else []
+    return f"{', '.join((f'{len(done):,} changed', *already, *kept[:10], *more))}."
+
+
+def _change_one(
+    session: Session, user: User, shown: WorkOrder, changes: ManyChanges
+) -> Tuple[Optional[_Saved], Optional[str]]:
+    """Return what was saved, if anything, and why the work order stayed as it is, unless it had the value already."""
+    try:
+        if changes.field is None:
+            return _comment(session, user, shown.id, changes.note), None
+        return _change(session, user, shown, {changes.field: changes.value}, changes.note), None
+    except ConflictError:
+        assert changes.field
+        by = _last_changed_by(session.connection, shown.id, changes.field.name)
+        return None, f"#{shown.id} was changed by {by}"
+    except NotFoundError:
+        return None, f"#{shown.id} was deleted"
+
+
+def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
+    """Close an account and hand its unfinished work orders over; return how many there were.
+
+    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError.
+    """
+    with transaction(session.connection):
+        user = users.deactivate(session, username)
+        return _hand_over(session, user, successor)
+
+
+def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
+    """Give an account another role; hand the unfinished work orders of a new user over, and return how many there were.
+
+    Raises as deactivate does, and InvalidInputError for the role that the account has.
+    """
+    with transaction(session.connection):
+        user = users.change_role(session, username, role)
+        return _hand_over(session, user, successor) if role is users.Role.USER else 0
+
+
+def _hand_over(session: Session, user: User, successor: Optional[str]) -> int:
+    admin = users.current_user(session)
+    heir = users.find_assignee(session.connection, successor) if successor else None
+    ids = session.connection.execute(
+        "SELECT id FROM work_orders WHERE assignee_id = ? AND urgency < 4 AND deleted_at IS NULL ORDER BY id",
+        (user.id,),
+    ).fetchall()
+    entry = _Entry(ASSIGNEE.name, user.username, heir.username if heir else NOBODY)
+    columns = {"assignee_id": heir and heir.id}
+    done = [_saved(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
+    _tell(session.connection, admin, done)
+    return len(done)
+
+
+# Service targets
+
+
+class ServiceTarget(NamedTuple):
+    """What is promised for a priority: the hours to the first response and to the resolution, None for nothing."""
+
+    priority: Priority
+    response_hours: Optional[int] = None
+    resolution_hours: Optional[int] = None
+
+
+SERVICE_TARGETS = (
+    "A work order gets its due date from the target for its priority when it is created, and again when its priority "
+    "changes. Time On Hold, and time Resolved or Cancelled before a reopening, postpones it by the same amount. A due "
+    "date set by hand stays. Changing a target does not affect existing due dates."
+)
+
+
+def parse_hours(text: str) -> Optional[int]:
+    """Return a whole number of hours from 1 to 9,999, or None for `none`. Raises InvalidInputError."""
+    if text.lower() == NONE:
+        return None
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) == 0:
+        raise InvalidInputError(f"A target is a whole number of hours from 1 to 9,999, or {NONE}.")
+    return int(text)
+
+
+def service_targets(session: Session) -> List[ServiceTarget]:
+    """Return what is promised, highest priority first. Raises PermissionDeniedError to users."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        return [_service_target(session.connection, priority) for priority in reversed(Priority)]
+
+
+def set_service_target(session: Session, shown: ServiceTarget, target: ServiceTarget) -> bool:
+    """Promise this from now on; return False if it is promised already. Existing due times stay as they are.
+
+    Raises PermissionDeniedError to all but admins, ConflictError if another admin has changed it since it was `shown`.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.SERVICE_TARGETS)
+        old = _service_target(session.connection, target.priority)
+        if old != shown:
+            raise ConflictError(
+                f"The target for {old.priority} is now {describe_target(old)}: another admin changed it in the "
+                "meantime. Nothing was saved."
+            )
+        if target == old:
+            return False
+        session.connection.execute(
+            "UPDATE service_targets SET response_hours = ?, resolution_hours = ? WHERE priority = ?",
+            (target.response_hours, target.resolution_hours, target.priority),
+        )
+        change = f"{target.priority}: {describe_target(old)} -> {describe_target(target)}"
+        users.audit(session.connection, user.id, "service target changed", change)
+    return True
+
+
+def _service_target(connection: Connection, priority: Priority) -> ServiceTarget:
+    row = connection.execute(
+        "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
+    ).fetchone()
+    return ServiceTarget(priority, row["response_hours"], row["resolution_hours"])
+
+
+def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int = 0) -> Optional[str]:
+    if not hours:
+        return None
+    return utc_text(datetime.fromisoformat(created_at) + timedelta(hours=hours, seconds=stopped_seconds))
+
+
+# Telling those whom a change concerns
+
+
+def _tell(connection: Connection, by: User, saved: Sequence[_Saved]) -> None:
+    """Put one message for each person whom the changes concern in the outbox, inside their transaction.
+
+    A message about several work orders lists the first 50.
+    """
+    if not saved or not users.is_mail_on(connection):
+        return
+    parts: Dict[int, List[Tuple[int, str]]] = {}
+    for work_order, entries in saved:
+        told = [entry for entry in entries if entry.field in _TOLD]
+        for user_id in _concerned(connection, by, work_order, told) if told else ():
+            text = "\n\n".join(describe_message(entry, work_order) for entry in told)
+            parts.setdefault(user_id, []).append((work_order.id, text))
+    for user_id, those in parts.items():
+        if len(those) == 1:
+            users.put_in_outbox(connection, user_id, _subject(connection, those[0][0]), those)
+        else:
+            heading = f"{by.username} changed {quantity_of_all(len(those))}."
+            more = f" These are the first {LISTED_IN_MESSAGE}." if len(those) > LISTED_IN_MESSAGE else ""
+            listed = [(number, f"#{number} {text}") for number, text in those[:LISTED_IN_MESSAGE]]
+            users.put_in_outbox(connection, user_id, heading.rstrip("."), listed, heading + more)
+
+
+_TOLD = ("created", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
+
+
+def _concerned(connection: Connection, by: User, work_order: WorkOrder, entries: Sequence[HistoryEntry]) -> List[int]:
+    """Return the ids of those whom the changes concern and who may see the work order, except who made them.
+
+    They are the requester, the assignee and the former one, and managers and admins who wish to hear of new work
+    orders or, while nobody has it, of a comment or a reopening by the requester.
+    """
+    fields = {entry.field for entry in entries}
+    former = next((entry.old_value for entry in entries if entry.field == ASSIGNEE.name), None)
+    is_new = "created" in fields
+    is_reopened = any(
+        entry.field == STATUS.name and entry.old_value in database.FINISHED and entry.new_value not in database.FINISHED
+        for entry in entries
+    )
+    is_news = is_new or (by.id == work_order.requester_id and ("comment" in fields or is_reopened))
+    rows = connection.execute(
+        """
+        SELECT id FROM users
+        WHERE is_active = 1 AND email IS NOT NULL AND id <> :by AND (role <> 'user' OR id = :requester) AND (
+            id IN (:requester, :assignee) OR username = :former
+            OR role <> 'user' AND (
+                new_work_order_mail = 'all' AND :is_new OR new_work_order_mail <> 'none' AND :is_news_of_nobody
+            )
+        ) ORDER BY id
+        """,
+        {
+            "by": by.id,
+            "requester": work_order.requester_id,
+            "assignee": work_order.assignee_id,
+            "former": former,
+            "is_new": is_new,
+            "is_news_of_nobody": is_news and work_order.assignee_id is None,
+        },
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+def _subject(connection: Connection, work_order_id: int) -> str:
+    """Return the subject of all messages about a work order: it has the title that it was created with."""
+    (title,) = connection.execute(
+        """
+        SELECT coalesce((
+            SELECT old_value FROM work_order_history
+            WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY work_order_history.id LIMIT 1
+        ), title) FROM work_orders WHERE id = ?
+        """,
+        (work_order_id,),
+    ).fetchone()
+    return f"[#{work_order_id}] {title}"
+
+
+# Deleted work orders
+
+
+def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
+    """Return up to `limit` deleted work orders that follow `after` (None: from the start), latest deletion first.
+
+    Raises PermissionDeniedError to all but admins.
+    """
+    deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else database.NEVER
+    with snapshot(session.connection):
+        users.authorize(session, Action.RESTORE)
+        rows = session.connection.execute(
+            f"""
+            {_SELECT} WHERE deleted_at IS NOT NULL AND (deleted_at, work_orders.id) < (?, ?)
+            ORDER BY deleted_at DESC, work_orders.id DESC LIMIT ?
+            """,
+            (deleted_at, after.id if after else 0, limit),
+        ).fetchall()
+    return list(map(_work_order, rows))
+
+
+def get_deleted(session: Session, work_order_id: int) -> WorkOrder:
+    """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.RESTORE)
+        return _deleted(session.connection, work_order_id)
+
+
+def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
+    found = _find_by_id(connection, work_order_id)
+    if found is None or found.deleted_at is None:
+        raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
+    return found
 
 
 # Reports
 
 
-class Period(NamedTuple):
-    """A period of a report: a name that parse_period takes, its beginning (None: the first work order) and its end.
+class Cell(NamedTuple):
+    """What stands in a row and a column: a text, the query for the work orders that it counts, and a bar's length."""
 
-    It holds its beginning and not its end. Moments are UTC.
-    """
+    text: str
+    query: Optional[Query] = None
+    value: float = 0
+
+
+class Row(NamedTuple):
+    """A row of a report: its name and a cell for each column."""
 
     name: str
-    begin: Optional[datetime]
-    end: datetime
-
-    @property
-    def bounds(self) -> Tuple[str, str]:
-        """When it begins and ends, as the database stores it."""
-        return utc_text(self.begin) if self.begin else "", utc_text(self.end)
+    cells: Sequence[Cell]
 
 
-PERIODS = (*(f"last {days} days" for days in (7, 30, 90, 365)), "all")
+class ReportColumn(NamedTuple):
+    """A column of a report: its heading, what its numbers mean, and when it is left out for lack of room.
 
-
-def parse_period(text: str) -> Period:
-    """Return the period that the text means: one of PERIODS, a number of days of one, or 2026-01-01 to 2026-03-31.
-
-    Days are local and whole; what lasts until now includes the second that has begun. Raises InvalidInputError.
+    The column with the lowest rank goes first, and rank 0 never. The values of a column that `is_bar` are drawn beside
+    its numbers where there is room, all bars of a report on one scale.
     """
-    text, end = " ".join(text.lower().split()), datetime.fromisoformat(now()) + timedelta(seconds=1)
-    form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ?(?:to|-) ?([0-9]{4}-[0-9]{2}-[0-9]{2})", text)
-    if form:
-        return _parse_from_to(form[1], form[2], end)
-    try:
-        name = users.parse_choice(PERIODS, f"last {text} days" if text.isdigit() else text)
-    except InvalidInputError:
-        raise InvalidInputError(f"A period is one of: {', '.join(PERIODS)}; or 2026-01-01 to 2026-03-31.") from None
-    if name == PERIODS[-1]:
-        return Period(name, None, end)
-    today = datetime.combine(end.astimezone().date(), time_of_day())
-    return Period(name, (today - timedelta(days=int(name.split()[1]))).astimezone(timezone.utc), end)
+
+    heading: str
+    meaning: str = ""
+    rank: int = 0
+    is_bar: bool = False
 
 
-def _parse_from_to(first: str, last: str, latest: datetime) -> Period:
-    try:
-        days = datetime.fromisoformat(first), datetime.fromisoformat(last) + timedelta(days=1)
-        begin, end = (day.astimezone(timezone.utc) for day in days)
-    except (ValueError, OverflowError):
-        raise InvalidInputError("A period runs from one day to another, such as 2026-01-01 to 2026-03-31.") from None
-    if not (begin < end and begin < latest and days[0].year >= 2000):
-        raise InvalidInputError("A period begins in 2000 or later but not in the future, and does not end before that.")
-    return Period(f"{first} to {last}", begin, min(end, latest))
+class Report(NamedTuple):
+    """A table: the heading of its rows' names, its columns and rows, and a note on all of its numbers.
+
+    `oldest` are the oldest work orders of a backlog.
+    """
+
+    title: str
+    name_column: str
+    columns: Sequence[ReportColumn]
+    rows: Sequence[Row]
+    note: str = ""
+    oldest: Sequence[WorkOrder] = ()
 
 
-class ReportRow(Protocol):
-    """A row of any report: its name, and for each of its numbers the filter for the work orders behind it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def filters(self) -> Mapping[str, Filter]: ...
+def _count_cell(number: int, filter: Filter) -> Cell:
+    return Cell(f"{number:,}", Query(filter), number)
 
 
-ALL = "(all)"  # which no username and no new category can be
+def _time_cell(seconds: Optional[float]) -> Cell:
+    return Cell("-" if seconds is None else duration(seconds))
+
+
+def _share_cell(part: int, whole: int) -> Cell:
+    """Return the share in whole percent, rounded half up."""
+    return Cell(f"{(200 * part + whole) // (2 * whole)}%" if whole else "-")
+
+
+def _median(values: Iterable[int]) -> Optional[float]:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
 
 
 class Grouping(str, Enum):
@@ -1770,447 +2136,382 @@ class Grouping(str, Enum):
         return self.value
 
 
-class ResolutionTimes(NamedTuple):
-    """A row of the report: times in seconds and shares in whole percent, None where there is nothing to count.
-
-    `resolved` is how many work orders were counted. `reopened` is a share of those that were changed to Resolved in
-    the period; the others are of those that still are.
-    """
-
-    name: str
-    filters: Mapping[str, Filter]
-    resolved: int
-    median: Optional[float]
-    mean: Optional[float]
-    percentile_90: Optional[int]
-    on_time: Optional[int]
-    reopened: Optional[int]
-    response_median: Optional[float]
-    response_on_time: Optional[int]
-
-
-class _Times:
-    """What is known of the work orders of a group: seconds, and whether each was on time (0 or 1)."""
-
-    def __init__(self) -> None:
-        self.seconds: List[int] = []
-        self.on_time: List[int] = []
-        self.response_seconds: List[int] = []
-        self.response_on_time: List[int] = []
-        self.no_longer_resolved = self.reopened = 0
-
-
-RESOLUTION_TIMES = (
-    "Count: work orders resolved in the period that still are. Their time runs from creation, day and night, less the "
-    "time On Hold and any time Resolved or Cancelled before a reopening; 90% of them took no longer than 90% in "
-    "says. On time: of those with a due date. Reopened: of all that were changed to Resolved in the period and are not "
-    "Cancelled, those reopened since. Response: the median time to the first comment, assignment or change of status "
-    "by anyone but the requester; in target: of the responses with a target. Deleted work orders are not counted."
+# What a filter calls the group of a row of work_orders.
+_GROUPS: Mapping[Grouping, str] = {
+    Grouping.PRIORITY: "priority",
+    Grouping.CATEGORY: f"coalesce(category, '{NONE}')",
+    Grouping.ASSIGNEE: f"coalesce((SELECT username FROM users WHERE users.id = assignee_id), '{NOBODY}')",
+    Grouping.REQUESTER: "(SELECT username FROM users WHERE users.id = requester_id)",
+}
+_RESOLUTION_COLUMNS = (
+    ReportColumn("Count", "Count: resolved in the period and still so."),
+    ReportColumn("Median", "Times run from creation, without time On Hold or finished before a reopening."),
+    ReportColumn("Mean", rank=1),
+    ReportColumn("90% in", rank=6),
+    ReportColumn("On time", "On time: of those with a due date.", rank=5),
+    ReportColumn("Reopened", "Reopened: of those changed to Resolved, not Cancelled now.", rank=4),
+    ReportColumn("Response", "Response: median until anyone but the requester acted.", rank=3),
+    ReportColumn("In target", "In target: of responses with one.", rank=2),
 )
 
 
-def resolution_times(session: Session, period: Period, grouping: Grouping) -> List[ResolutionTimes]:
+def resolution_times(session: Session, period: Period, grouping: Grouping) -> Report:
     """Return how long it took to resolve work orders, by group and, in the last row, all together.
 
     Raises PermissionDeniedError to users.
     """
-    column = "work_orders." + (f"{grouping}_id" if grouping in (Grouping.ASSIGNEE, Grouping.REQUESTER) else grouping)
-    groups: Dict[object, _Times] = defaultdict(_Times)
-    for _, _, key, seconds, response_seconds, on_time, response_on_time in _resolved(session, period, column):
-        times = groups[key]
-        times.seconds.append(seconds)
-        if on_time is not None:
-            times.on_time.append(on_time)
-        if response_seconds is not None:
-            times.response_seconds.append(response_seconds)
-            if response_on_time is not None:
-                times.response_on_time.append(response_on_time)
-    for key, is_resolved, is_reopened in _changed_once_resolved(session, period, column):
-        groups[key].no_longer_resolved += not is_resolved
-        groups[key].reopened += is_reopened
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        resolved = _read_resolved(session.connection, period, grouping)
+        reopened = _count_reopened(session.connection, period, grouping)
+    groups: Sequence[object] = [*reversed(Priority)]
+    if grouping is not Grouping.PRIORITY:
+        groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
     counted = Filter(counted=Counted(Count.RESOLVED, *period.bounds))
     rows = []
-    for key, name in _group_names(session, grouping, groups).items():
-        narrowed: Dict[str, Any] = {grouping.value: name}
-        rows.append(_resolution_times(str(name), counted._replace(**narrowed), groups.get(key, _Times())))
-    if grouping is not Grouping.PRIORITY:
-        rows.sort(key=lambda row: (-row.resolved, row.name.casefold()))
-    return [*rows, _resolution_times(ALL, counted, _together(groups.values()))]
+    for group in groups:
+        narrowed: Dict[str, Any] = {grouping.value: group}
+        counts = reopened.get(group, (0, 0))
+        rows.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], *counts))
+    everything = [row for group in resolved.values() for row in group]
+    totals = [sum(counts[number] for counts in reopened.values()) for number in (0, 1)]
+    rows.append(_resolution_row(ALL, counted, everything, *totals))
+    title = f"Resolution times by {grouping}, {describe_period(period)}"
+    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, rows)
 
 
-def _resolved(session: Session, period: Period, column: str) -> Iterator[Tuple[Any, ...]]:
-    """Yield a place and what is counted, for each work order that was resolved in the period and still is."""
-    begin, end = period.bounds
-    return _read_in_slices(
-        session,
+def _read_resolved(
+    connection: Connection, period: Period, grouping: Grouping
+) -> DefaultDict[object, List[sqlite3.Row]]:
+    """Return by group how long it took to resolve and to respond to what was resolved in the period and still is."""
+    rows = connection.execute(
         f"""
-        SELECT resolved_at, id, {column}, resolution_seconds, response_seconds, resolved_at <= due_at,
-            response_seconds <= response_hours * 3600
-        FROM work_orders INDEXED BY work_orders_resolved
-        WHERE deleted_at IS NULL AND resolved_at >= :moment AND resolved_at < :end
-            AND (resolved_at, id) > (:moment, :id)
-        ORDER BY resolved_at, id LIMIT :size
+        SELECT id, {_GROUPS[grouping]} AS name, resolved_at <= due_at AS is_on_time,
+            max(0, strftime('%s', resolved_at) - strftime('%s', created_at) - stopped_seconds) AS seconds,
+            max(0, strftime('%s', responded_at) - strftime('%s', created_at)) AS response,
+            strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
+        FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[Count.RESOLVED]}
         """,
-        {"moment": begin, "end": end, "size": SLICE},
+        dict(zip(("begin", "end"), period.bounds)),
     )
+    resolved: DefaultDict[object, List[sqlite3.Row]] = defaultdict(list)
+    for row in rows:
+        if row["seconds"] is None:
+            raise DamageError(f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup.")
+        resolved[row["name"]].append(row)
+    return resolved
 
 
-def _changed_once_resolved(session: Session, period: Period, column: str) -> Iterable[Tuple[object, bool, bool]]:
-    """Return the group of each work order that was changed to Resolved in the period and changed again after that.
-
-    With it come whether it has been Resolved since a moment in the period, and whether it was reopened.
-    """
-    begin, end = period.bounds
-    # Of several changes in one second, the one that says most: 1 if it had been resolved, 2 if that was undone, too.
-    rows = _read_in_slices(
-        session,
+def _count_reopened(connection: Connection, period: Period, grouping: Grouping) -> Dict[object, Tuple[int, int]]:
+    """Return by group how many work orders were reopened after a change to Resolved in the period, and of how many."""
+    rows = connection.execute(
         f"""
-        SELECT changed_at, work_order_id, {column}, resolved_at >= :begin AND resolved_at < :end,
-            max(CASE WHEN new_value IN {_FINISHED} THEN 1 ELSE 2 END * EXISTS (
+        SELECT {_GROUPS[grouping]}, sum(EXISTS (
                 SELECT 1 FROM work_order_history
-                WHERE work_order_id = changed.work_order_id AND id < changed.id
-                    AND {_RESOLVES} AND changed_at >= :begin AND changed_at < :end
-            ))
-        FROM work_order_history AS changed CROSS JOIN work_orders ON work_orders.id = work_order_id
-        WHERE {_FROM_FINISHED} AND changed_at >= :moment AND (changed_at, work_order_id) > (:moment, :id)
-            AND deleted_at IS NULL AND status <> 'Cancelled'
-        GROUP BY changed_at, work_order_id ORDER BY changed_at, work_order_id LIMIT :size
+                WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
+            )), count(*)
+        FROM (
+            SELECT work_order_id, min(id) AS first_id FROM work_order_history
+            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
+            GROUP BY work_order_id
+        ) JOIN work_orders ON work_orders.id = work_order_id
+        WHERE deleted_at IS NULL AND status <> 'Cancelled' GROUP BY 1
         """,
-        {"moment": begin, "begin": begin, "end": end, "size": SLICE_WITH_LOOKUPS},
+        dict(zip(("begin", "end"), period.bounds)),
     )
-    found: Dict[object, Tuple[object, bool, bool]] = {}
-    for _, work_order_id, key, is_resolved, undone in rows:
-        if undone:
-            was_reopened = work_order_id in found and found[work_order_id][2]
-            found[work_order_id] = key, bool(is_resolved), undone == 2 or was_reopened
-    return found.values()
+    return {name: (reopened, changed) for name, reopened, changed in rows}
 
 
-def _read_in_slices(session: Session, sql: str, values: Mapping[str, object]) -> Iterator[Tuple[Any, ...]]:
-    """Yield the rows of the SQL, a slice of `:size` in each snapshot.
-
-    They are ordered by their first two columns, a moment and an id, which no two rows share; the next slice begins
-    after the `:moment` and the `:id` of the last row.
-    """
-    cursor = session.connection.cursor()
-    cursor.row_factory = None
-    place: Mapping[str, object] = {"id": 0}
-    while place:
-        with snapshot(session.connection):
-            users.authorize(session, Action.REPORTS)
-            rows = cursor.execute(sql, {**values, **place}).fetchall()
-        yield from rows
-        place = dict(zip(("moment", "id"), rows[-1])) if len(rows) == values["size"] else {}
-
-
-def _together(groups: Iterable[_Times]) -> _Times:
-    together = _Times()
-    for times in groups:
-        together.seconds += times.seconds
-        together.on_time += times.on_time
-        together.response_seconds += times.response_seconds
-        together.response_on_time += times.response_on_time
-        together.no_longer_resolved += times.no_longer_resolved
-        together.reopened += times.reopened
-    return together
-
-
-def _resolution_times(name: str, filter: Filter, times: _Times) -> ResolutionTimes:
-    times.seconds.sort()
-    times.response_seconds.sort()
-    count = len(times.seconds)
-    return ResolutionTimes(
-        name=name,
-        filters={"count": filter},
-        resolved=count,
-        median=_median(times.seconds),
-        mean=sum(times.seconds) / count if count else None,
-        percentile_90=times.seconds[-(-count * 9 // 10) - 1] if count else None,  # the nearest rank
-        on_time=_share(sum(times.on_time), len(times.on_time)),
-        reopened=_share(times.reopened, count + times.no_longer_resolved),
-        response_median=_median(times.response_seconds),
-        response_on_time=_share(sum(times.response_on_time), len(times.response_on_time)),
+def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: int, changed: int) -> Row:
+    seconds, on_time, responses, in_target = (
+        sorted(row[column] for row in resolved if row[column] is not None)
+        for column in ("seconds", "is_on_time", "response", "is_in_target")
     )
+    count = len(seconds)
+    cells = (
+        _count_cell(count, filter),
+        _time_cell(_median(seconds)),
+        _time_cell(sum(seconds) / count if count else None),
+        _time_cell(seconds[-(-count * 9 // 10) - 1] if count else None),  # the nearest rank
+        _share_cell(sum(on_time), len(on_time)),
+        _share_cell(reopened, changed),
+        _time_cell(_median(responses)),
+        _share_cell(sum(in_target), len(in_target)),
+    )
+    return Row(name, cells)
 
 
-def _median(ordered: Sequence[int]) -> Optional[float]:
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
-
-
-def _share(part: int, whole: int) -> Optional[int]:
-    """Return the whole percent, rounded half up."""
-    return (200 * part + whole) // (2 * whole) if whole else None
-
-
-def _group_names(session: Session, grouping: Grouping, groups: Iterable[object]) -> Mapping[object, object]:
-    """Return what a filter calls each group, by key; priorities are complete, highest first."""
-    if grouping is Grouping.PRIORITY:
-        return {priority: priority for priority in reversed(Priority)}
-    if grouping is Grouping.CATEGORY:
-        return {key: key or NONE for key in groups}
-    usernames = _usernames(session)
-    return {key: usernames[key] for key in groups}
-
-
-def _usernames(session: Session, condition: str = "1") -> Dict[object, str]:
-    """Return the usernames of the accounts that meet the condition, by id; None stands for nobody."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
-        rows = session.connection.execute(f"SELECT id, username FROM users WHERE {condition}").fetchall()
-    return {None: NOBODY, **{row["id"]: row["username"] for row in rows}}
-
-
-# By days of age: below the first, the second ...
-AGE_BANDS = (1, 7, 30, 90)
-BAND_NAMES = ("<1d", *(f"{low}-{high}d" for low, high in zip(AGE_BANDS, AGE_BANDS[1:])), f"{AGE_BANDS[-1]}d+")
-
-
-class BacklogRow(NamedTuple):
-    """A row of the report: how many unfinished work orders there are, by age band, youngest first, and unassigned."""
-
-    name: str
-    filters: Mapping[str, Filter]
-    bands: List[int]
-    unassigned: int
-
-    @property
-    def total(self) -> int:
-        """How many there are together."""
-        return sum(self.bands)
-
-
-class Backlog(NamedTuple):
-    """What is unfinished: by priority, highest first, and in the last row all together; and the oldest ten."""
-
-    rows: List[BacklogRow]
-    oldest: List[WorkOrder]
-
-
-BACKLOG = (
-    "These are the work orders unfinished now, by time since creation: under a day, under 7, 30 and 90 days, and "
-    "older. Deleted work orders are not counted."
+_BAND_DAYS = (1, 7, 30, 90)
+_BACKLOG_COLUMNS = (
+    ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
+    *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
+    ReportColumn("Nobody's", "Nobody's: without an assignee."),
 )
 
 
-def backlog(session: Session) -> Backlog:
-    """Return what is unfinished now. Raises PermissionDeniedError to users."""
-    moment = datetime.fromisoformat(now())
-    begins = [utc_text(moment - timedelta(days=days) + timedelta(seconds=1)) for days in AGE_BANDS]
-    counts = {priority: [0] * (len(AGE_BANDS) + 1) for priority in reversed(Priority)}
-    unassigned = dict.fromkeys(Priority, 0)
-    begins_in_order = begins[::-1]
-    for created_at, _, priority, is_unassigned in _unfinished(session, "priority, assignee_id IS NULL"):
-        counts[priority][len(begins) - bisect_right(begins_in_order, created_at)] += 1
-        unassigned[priority] += is_unassigned
-    end = utc_text(moment + timedelta(seconds=1))
-    bands = [Counted(Count.CREATED, *bounds) for bounds in zip([*begins, ""], [end, *begins])]
-    rows = [
-        BacklogRow(str(priority), _backlog_filters(bands, priority), counts[priority], unassigned[priority])
-        for priority in counts
-    ]
-    together = [sum(band) for band in zip(*counts.values())]
-    rows.append(BacklogRow(ALL, _backlog_filters(bands), together, sum(unassigned.values())))
-    return Backlog(rows, _oldest(session))
-
-
-def _backlog_filters(bands: Iterable[Counted], priority: Optional[Priority] = None) -> Dict[str, Filter]:
-    total = Filter(UNFINISHED, priority)
-    by_band = {name: total._replace(counted=counted) for name, counted in zip(BAND_NAMES, bands)}
-    return {"total": total, **by_band, "nobody's": total._replace(assignee=NOBODY)}
-
-
-def _unfinished(session: Session, columns: str) -> Iterator[Tuple[Any, ...]]:
-    """Yield these columns of each unfinished work order, after its place; in them, `:now` is the present moment."""
-    return _read_in_slices(
-        session,
-        f"""
-        SELECT created_at, id, {columns} FROM work_orders INDEXED BY work_orders_unfinished
-        WHERE deleted_at IS NULL AND status IN {_UNFINISHED} AND created_at >= :moment
-            AND (created_at, id) > (:moment, :id)
-        ORDER BY created_at, id LIMIT :size
-        """,
-        {"moment": "", "now": now(), "size": SLICE},
-    )
-
-
-def _oldest(session: Session) -> List[WorkOrder]:
+def backlog(session: Session) -> Report:
+    """Return what is unfinished now, by priority and age, and the oldest ten. Raises PermissionDeniedError to users."""
+    present = datetime.fromisoformat(now())
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
-        rows = session.connection.execute(
+        unfinished = session.connection.execute(
+            "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
+        ).fetchall()
+        oldest = session.connection.execute(
             f"""
-            {_select("work_orders INDEXED BY work_orders_unfinished")}
-            WHERE deleted_at IS NULL AND status IN {_UNFINISHED}
-            ORDER BY work_orders.created_at, work_orders.id LIMIT 10
+            {_SELECT} WHERE work_orders.id IN (
+                SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
+            ) ORDER BY work_orders.created_at, work_orders.id
             """
         ).fetchall()
-    return list(map(_work_order, rows))
+    # A creation in the future, by a clock that was ahead, is in the youngest band.
+    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in _BAND_DAYS), ""]
+    bands = [Counted(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
+    rows = []
+    for priority in (*reversed(Priority), None):
+        ours = [row for row in unfinished if priority in (row["priority"], None)]
+        total = Filter(status=UNFINISHED, priority=priority)
+        by_age = [sum(band.begin <= row["created_at"] < band.end for row in ours) for band in bands]
+        cells = (
+            _count_cell(len(ours), total)._replace(value=len(ours) if priority else 0),
+            *(_count_cell(count, total._replace(counted=band)) for count, band in zip(by_age, bands)),
+            _count_cell(sum(row["assignee_id"] is None for row in ours), total._replace(assignee=NOBODY)),
+        )
+        rows.append(Row(str(priority) if priority else ALL, cells))
+    title = f"Backlog: what is unfinished now, {local_time(present)}"
+    return Report(title, "Priority", _BACKLOG_COLUMNS, rows, oldest=[_work_order(row) for row in oldest])
 
 
-class Week(NamedTuple):
-    """A row of the report: when the week, or its part in the period, begins and ends, in UTC, and its counts."""
-
-    begin: datetime
-    end: datetime
-    created: int
-    resolved: int
-    reopened: int
-    unfinished: int
-
-    @property
-    def name(self) -> str:
-        """Its first day."""
-        return str(self.begin.astimezone().date())
-
-    @property
-    def filters(self) -> Mapping[str, Filter]:
-        """The filters for the work orders behind its counts."""
-        counts = {
-            "created": Count.CREATED,
-            "resolved": Count.CHANGED_TO_RESOLVED,
-            "reopened": Count.REOPENED,
-            "backlog": Count.UNFINISHED,
-        }
-        bounds = utc_text(self.begin), utc_text(self.end)
-        return {name: Filter(counted=Counted(count, *bounds)) for name, count in counts.items()}
-
-
-WEEKLY_FLOW = (
-    "A week runs from Monday to Sunday; the first and the last are cut to the period. A work order counts once a week "
-    "as created, resolved (changed to Resolved) and reopened (from Resolved or Cancelled to an unfinished status). "
-    "The backlog is what was unfinished at the week's end, or is unfinished now. Deleted work orders are not counted."
+_FLOW_COLUMNS = (
+    ReportColumn("Created", rank=2, is_bar=True),
+    ReportColumn("Resolved", "Resolved: changed to Resolved.", is_bar=True),
+    ReportColumn("Reopened", "Reopened: from Resolved or Cancelled to an unfinished status.", rank=1),
+    ReportColumn("Backlog", "Backlog: unfinished at the week's end, or now."),
 )
+_FLOW_NOTE = "A week runs from Monday to Sunday, cut to the period; each column counts a work order once a week."
 
 
-def weekly_flow(session: Session, period: Period) -> List[Week]:
-    """Return what was created, resolved and reopened in each week of the period, and what was unfinished at its end.
+def weekly_flow(session: Session, period: Period) -> Report:
+    """Return what was created, resolved and reopened in each week, and what was unfinished at its end.
 
     Raises PermissionDeniedError to users.
     """
-    end = datetime.fromisoformat(now()) + timedelta(seconds=1)
-    begin = period.begin or _first_creation(session)
-    if begin is None:
-        return []
-    # What was unfinished follows from what is so now and from what has happened since.
-    weeks = _weeks(begin, period.end) + _weeks(period.end, end)
-    flow: List[Week] = []
-    unfinished: Optional[int] = None
-    while weeks:
-        weeks, those = weeks[:-WEEKS_AT_ONCE], weeks[-WEEKS_AT_ONCE:]
-        with snapshot(session.connection):
-            users.authorize(session, Action.REPORTS)
-            if unfinished is None:
-                unfinished = _count_unfinished(session.connection)
-            rows = _count_weeks(session.connection, those)
-        for (week_begin, week_end), row in zip(reversed(those), reversed(rows)):
-            created, resolved, reopened, growth = row
-            flow.append(Week(week_begin, week_end, created, resolved, reopened, unfinished))
-            unfinished -= created + growth
-    return [week for week in reversed(flow) if week.end <= period.end]
+    rows, present = [], now()
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        weeks = _weeks(session.connection, period)
+        ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
+        for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(session.connection, ends)):
+            at_end = Filter(counted=Counted(Count.UNFINISHED, "", last))
+            cells = (
+                *(
+                    _counted_cell(session.connection, Counted(count, begin, end))
+                    for count in (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
+                ),
+                _count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end),
+            )
+            rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
+    return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
 
 
-def _weeks(begin: datetime, end: datetime) -> List[Tuple[datetime, datetime]]:
-    """Return the weeks between two moments, in UTC; each but the first begins on a local Monday."""
-    local, weeks = begin.astimezone(), []
-    monday = datetime.combine(local.date() - timedelta(days=local.weekday()), time_of_day())
-    while begin < end:
-        monday += timedelta(days=7)  # without a zone: a week in which the clocks change is shorter or longer
-        weeks.append((begin, min(monday.astimezone(timezone.utc), end)))
-        begin = weeks[-1][1]
+def _weeks(connection: Connection, period: Period) -> List[Tuple[str, str]]:
+    """Return the beginning and the end of each week, as stored; they begin on local Mondays but for the first.
+
+    A period without a beginning begins with the first creation.
+    """
+    (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
+    with sound("The first work order"):
+        begin, weeks = period.begin or moment(first) or period.end, []
+    monday = begin.astimezone().date() - timedelta(days=begin.astimezone().weekday())
+    while begin < period.end:
+        monday += timedelta(days=7)
+        end = min(_midnight(monday), period.end)
+        weeks.append((utc_text(begin), utc_text(end)))
+        begin = end
     return weeks
 
 
-def _first_creation(session: Session) -> Optional[datetime]:
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
-        (first,) = session.connection.execute(
-            "SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL"
-        ).fetchone()
-    return _moment(first)
-
-
-def _count_unfinished(connection: Connection) -> int:
-    (count,) = connection.execute(
-        f"""
-        SELECT count(*) FROM work_orders INDEXED BY work_orders_unfinished
-        WHERE deleted_at IS NULL AND status IN {_UNFINISHED}
-        """
+def _counted_cell(connection: Connection, counted: Counted) -> Cell:
+    (number,) = connection.execute(
+        f"SELECT count(*) FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[counted.what]}", counted._asdict()
     ).fetchone()
-    return int(count)
+    return _count_cell(number, Filter(counted=counted))
 
 
-def _count_weeks(connection: Connection, weeks: Sequence[Tuple[datetime, datetime]]) -> List[sqlite3.Row]:
-    """Return for each week what was created, resolved and reopened, and how many more were reopened than finished."""
-    in_week = """
-        changed_at >= week.first AND changed_at < week.next
-        AND work_order_id NOT IN (SELECT id FROM work_orders WHERE deleted_at IS NOT NULL)
+def _count_unfinished(connection: Connection, moments: Sequence[str]) -> List[int]:
+    """Return how many work orders were unfinished at each of the moments, which are in order.
+
+    It is what COUNTED says, for all moments together: from what is unfinished now, and what was finished or reopened
+    since the first moment.
     """
-    return connection.execute(
+    changes = connection.execute(
         f"""
-        WITH week (first, next) AS (VALUES {", ".join(["(?, ?)"] * len(weeks))})
-        SELECT
-            (SELECT count(*) FROM work_orders
-                WHERE deleted_at IS NULL AND created_at >= week.first AND created_at < week.next) AS created,
-            (SELECT count(DISTINCT work_order_id) FROM work_order_history WHERE {_RESOLVES} AND {in_week}) AS resolved,
-            (SELECT count(DISTINCT work_order_id) FROM work_order_history WHERE {_REOPENS} AND {in_week}) AS reopened,
-            (SELECT count(*) FROM work_order_history WHERE {_REOPENS} AND {in_week})
-                - (SELECT count(*) FROM work_order_history WHERE {_FINISHES} AND {in_week}) AS growth
-        FROM week ORDER BY week.first
+        SELECT work_order_history.id, work_order_id, created_at, changed_at, {_IS_FINISHING} AS is_finishing
+        FROM work_order_history JOIN work_orders ON work_orders.id = work_order_id
+        WHERE field = 'status' AND changed_at >= ? AND ({_IS_FINISHING} OR {_IS_REOPENING}) AND deleted_at IS NULL
         """,
-        [utc_text(moment) for week in weeks for moment in week],
+        moments[:1] or [NEVER],
     ).fetchall()
+    unfinished = connection.execute("SELECT id, created_at FROM work_orders WHERE deleted_at IS NULL AND urgency < 4")
+    growth = [0] * (len(moments) + 1)
+    since: Dict[int, str] = {}  # by work order, the latest moment of its changes so far
+    for _, work_order_id, created_at, changed_at, is_finishing in sorted(map(tuple, changes)):
+        begin = since.get(work_order_id, created_at)
+        if changed_at > begin:  # otherwise the clock was set back
+            since[work_order_id] = changed_at
+            if is_finishing:
+                growth[bisect_right(moments, begin)] += 1
+                growth[bisect_right(moments, changed_at)] -= 1
+    for work_order_id, created_at in unfinished:
+        growth[bisect_right(moments, since.get(work_order_id, created_at))] += 1
+    return list(accumulate(growth[:-1]))
 
 
-class Workload(NamedTuple):
-    """A row of the report: what an assignee has now and has resolved in the period, and the median time in seconds."""
-
-    name: str
-    filters: Mapping[str, Filter]
-    unfinished: int
-    overdue: int
-    on_hold: int
-    resolved: int
-    median: Optional[float]
-
-
-WORKLOAD = (
-    "Unfinished, overdue and On Hold are as of now. Resolved is what was resolved in the period and still is, by "
-    "present assignee, with the median of the resolution times. Deleted work orders are not counted."
+_WORKLOAD_COLUMNS = (
+    ReportColumn("Unfinished", "Unfinished, Overdue and On Hold are as of now.", is_bar=True),
+    ReportColumn("Overdue"),
+    ReportColumn("On Hold", rank=2),
+    ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
+    ReportColumn("Median", "Median: of the resolution times.", rank=3),
 )
 
 
-def workload(session: Session, period: Period) -> List[Workload]:
-    """Return what each assignee has, those with the most first; the last row is nobody's.
+def workload(session: Session, period: Period) -> Report:
+    """Return what each assignee has and has resolved, those with the most first; the last row is nobody's.
 
     They are all who can be assignees now, and anybody else who has something that counts. Raises PermissionDeniedError
     to users.
     """
-    usernames, possible = _usernames(session), _usernames(session, "is_active = 1 AND role <> 'user'")
-    seconds: Dict[object, List[int]] = defaultdict(list)
-    counts: Dict[object, List[int]] = defaultdict(lambda: [0, 0, 0])
-    for _, _, key, resolution_seconds, *_ in _resolved(session, period, "assignee_id"):
-        seconds[key].append(resolution_seconds)
-    columns = f"assignee_id, due_at IS NOT NULL AND due_at < :now AND {_RUNS_OUT}, status = 'On Hold'"
-    for _, _, key, is_overdue, is_held in _unfinished(session, columns):
-        those = counts[key]
-        those[0] += 1
-        those[1] += is_overdue
-        those[2] += is_held
+    with snapshot(session.connection):
+        users.authorize(session, Action.REPORTS)
+        resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
+        counts = session.connection.execute(
+            f"""
+            SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
+            FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
+            """,
+            [now()],
+        ).fetchall()
+        assignees = session.connection.execute(
+            "SELECT username FROM users WHERE is_active = 1 AND role <> 'user'"
+        ).fetchall()
+    unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in (*assignees, *resolved.items())}}
+    unfinished.update({name: numbers for name, *numbers in counts})
     rows = []
-    for key in [key for key in usernames if key in possible or key in counts or key in seconds]:
-        name, (unfinished, overdue, on_hold), taken = usernames[key], counts[key], sorted(seconds[key])
-        filters = _workload_filters(name, period)
-        rows.append(Workload(name, filters, unfinished, overdue, on_hold, len(taken), _median(taken)))
-    return sorted(rows, key=lambda row: (row.name == NOBODY, -row.unfinished, row.name))
+    for name, numbers in sorted(unfinished.items(), key=lambda item: (item[0] == NOBODY, -item[1][0], item[0])):
+        filters = (
+            assigned_to(name),
+            Filter(assignee=name, due=Due.OVERDUE),
+            Filter(assignee=name, status=Status.ON_HOLD),
+            Filter(assignee=name, counted=Counted(Count.RESOLVED, *period.bounds)),
+        )
+        seconds = [row["seconds"] for row in resolved[name]]
+        rows.append(Row(name, (*map(_count_cell, (*numbers, len(seconds)), filters), _time_cell(_median(seconds)))))
+    return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
 
 
-def _workload_filters(username: str, period: Period) -> Dict[str, Filter]:
-    return {
-        "unfinished": assigned_to(username),
-        "overdue": Filter(assignee=username, due=Due.OVERDUE),
-        "on hold": Filter(Status.ON_HOLD, assignee=username),
-        "resolved": Filter(assignee=username, counted=Counted(Count.RESOLVED, *period.bounds)),
-    }
+# Words and names of other systems
+
+
+# What a column of each name becomes, the likeliest name first; of several columns the one whose name comes first, but
+# any number of comments. Capitals, accents, spaces and punctuation don't matter.
+COLUMN_NAMES: Mapping[str, str] = {
+    "id": """number, issue key, key, id, ticket id, ticket number, ticket no, ticket, incident number, incident id,
+        incident, request id, request number, case id, case number, case, case enquiry id, service request number, sr
+        number, service request (sr) number, service request id, unique key, unique id, wo #, wo number, wo no, wo id,
+        wonum, work order, work order number, work order id, work order no, work order #, order number, bug id, issue
+        id, task id, issue number, task number, ticket#, reference, reference number, ref, #, no, nr, nummer,
+        ticketnummer, auftragsnummer, vorgangsnummer, auftrag, kennung, numéro, numéro de ticket, numéro du ticket,
+        identifiant, id unique, n°, référence, folio, código, número, número de solicitud, número de caso, protocolo,
+        chamado, número do chamado, sys id""",
+    "title": """title, short description, summary, case title, issue title, ticket title, subject, brief description,
+        headline, request title, work order title, task name, problem summary, request details, descriptor, betreff,
+        titel, kurzbeschreibung, zusammenfassung, bezeichnung, titre, objet, sujet, résumé, intitulé, nature, título,
+        asunto, assunto, resumo, resumen, request type, service request type, sr type, sr description, service request
+        name, service name, service type, complaint type, type of request, case type, problem, issue, task, work
+        requested, name""",
+    "description": """description, details, long description, detailed description, full description, body, content,
+        problem description, request description, description of work, work description, beschreibung, inhalt,
+        détails, contenu, descripción, detalle, detalles, descrição, detalhes, conteúdo""",
+    "priority": """priority, priorität, priorité, prioridad, prioridade, urgency, dringlichkeit, urgence, urgencia,
+        urgência, severity, schweregrad, gravité, importance""",
+    "category": """category, kategorie, catégorie, categoría, categoria, component, components, component/s, service
+        category, queue, help topic, department, complaint type, problem type, tracker, issue type, work type, ticket
+        type, type, trade, classification, abteilung, komponente, rubrique, type de demande, departamento, tipo,
+        division, project""",
+    "status": """status, state, incident state, current status, ticket status, case status, sr status, request status,
+        wo status, work order status, issue status, bearbeitungsstatus, zustand, statut, état, dernier statut, estado,
+        estado actual, situação, situación""",
+    "requester": """requester, caller, caller id, requested by, requested for, reporter, requestor, requestors,
+        reported by, opened by, customer, customer user, customer name, requester name, requestor name, caller name,
+        author, submitter, submitted by, full name, contact, contact name, created by, creator, from, user, client,
+        requester - requester, anforderer, anforderer - anforderer, melder, gemeldet von, antragsteller, ersteller,
+        erstellt von, autor, kunde, demandeur, demandeur - demandeur, auteur, rapporteur, créé par, solicitante,
+        solicitante - solicitante, informador, cliente, reportado por, creado por, requerente, requerente -
+        requerente, relator, criado por""",
+    "requester_email": """requester email, requester e-mail, caller email, caller id email, reporter email, requestor
+        email, contact email, from email, customer email, user email, opened by email, email, e-mail, email address,
+        e-mail-adresse, courriel, adresse e-mail, correo, correo electrónico""",
+    "assignee": """assignee, assigned to, assignment, assigned, assigned technician, agent, agent assigned, agent
+        name, technician, assigned to - technician, assigned user, assigned agent, owner, handler, responsible,
+        engineer, zugewiesen an, zugewiesen an - techniker, zugewiesen, bearbeiter, zuständig, techniker,
+        verantwortlich, attribué à, attribué à - technicien, assigné à, technicien, responsable, asignado a, asignado
+        a - técnico, asignado, técnico, atribuído a, atribuído a - técnico, atribuído para, responsável""",
+    "assignee_email": "assignee email, assigned to email, agent email, technician email, owner email",
+    "created_at": """created at, created, opened at, opened, date created, created date, created on, creation date,
+        create date, created time, opening date, open date, date opened, date submitted, submitted, submitted at,
+        submitted on, date reported, reported at, reported date, reported on, reported, date requested, requested
+        date, request date, requested at, requested on, requested datetime, date received, received, open dt, sys
+        created on, sys created at, creation time, creation timestamp, erstellt, erstellt am, erstelldatum,
+        erstellungsdatum, eröffnet, eröffnet am, eröffnungsdatum, angelegt am, angelegt, gemeldet am, meldedatum,
+        eingang, eingangsdatum, date d'ouverture, ouvert le, date de création, créé, créé le, date de la demande, dds
+        date creation, fecha de creación, fecha de apertura, creado, creado el, fecha, data de criação, data de
+        abertura, criado, criado em, aberto em, start date, date, datum""",
+    "updated_at": """updated at, updated, updated on, last updated, last update, last modified, last modified date,
+        modified, modified at, modified date, date modified, last updated at, last update time, last update date, last
+        changed, changed, updated date, date updated, sys updated on, sys updated at, status change date, resolution
+        action updated date, geändert, geändert am, letzte änderung, aktualisiert, aktualisiert am, zuletzt
+        aktualisiert, dernière modification, mis à jour, mis à jour le, modifié, modifié le, date de modification,
+        date dernier statut, última modificación, actualizado, última actualización, fecha de actualización,
+        modificado, última atualização, atualizado, atualizado em""",
+    "resolved_at": """resolved at, resolved, date resolved, resolved date, resolution date, resolved time, resolved
+        on, solved at, solved, closed at, closed, closed on, date closed, closed date, close date, closing date,
+        closed time, closed dt, completed, completed at, completed on, date completed, completion date, completed
+        date, actual finish, finished, finished at, done at, sys closed at, gelöst, gelöst am, lösungsdatum, erledigt,
+        erledigt am, geschlossen, geschlossen am, abgeschlossen, abgeschlossen am, abschlussdatum, date de résolution,
+        résolu, résolu le, fermé, fermé le, date de clôture, clôturé le, date de fermeture, fecha de resolución, fecha
+        de solución, fecha de cierre, resuelto, cerrado, cerrado el, data de resolução, data de solução, data de
+        fechamento, data de conclusão, resolvido, fechado, fechado em, concluído em""",
+    "due_at": """due at, due date, due, due by, due by time, due on, date due, deadline, target date, target dt,
+        target resolution, time to resolve, sla due date, sla due, needed by, required by, due date/time, fällig,
+        fällig am, fälligkeit, fälligkeitsdatum, termin, frist, échéance, date d'échéance, date limite, fecha de
+        vencimiento, fecha límite, vencimiento, vencimento, data de vencimento, prazo, data limite""",
+    "comment": """comment, comments, work notes, additional comments, comments and work notes, notes, note, last
+        notes, internal notes, technician notes, followups, follow-up, followups - description, remarks, remark,
+        journal, bemerkung, bemerkungen, kommentar, kommentare, notizen, commentaire, commentaires, suivis, suivis -
+        description, remarques, comentario, comentarios, observaciones, notas, comentário, comentários, observações,
+        anotações""",
+}
+# Added to the description, each with its name, beside the column that is the description.
+DESCRIPTION_EXTRAS = """
+    steps to reproduce, additional information, close notes, resolution notes, resolution description, workaround,
+    closure reason, closure notes, lösung, lösungsbeschreibung, solution, solution - solution, solución, solução
+"""
+EMPTY_CELLS = ("", "?", "-", "--", "n/a", "null", "-- none --", "(null)", "#n/a")
+NOBODY_WORDS = ("none", "nobody", "unassigned", "(none)", "(unassigned)", "niemand", "nicht zugewiesen", "personne")
+# By the first three letters, or four where three are not enough, without accents.
+MONTHS = (
+    "jan ene gen", "feb fev", "mar mrz", "apr avr abr", "may mai", "jun juin", "jul juil", "aug aou ago", "sep set",
+    "oct okt out", "nov", "dec dez dic",
+)  # fmt: skip
+WORDS_IN_DATES = frozenset("mon tue wed thu fri sat sun at um uhr de of th st nd rd".split())
+OTHER_ENCODINGS = ("windows-1252", "windows-1250", "windows-1251", "cp850", "mac-roman")
+OTHER_KINDS = {
+    b"PK\x03\x04": "a workbook or an archive",
+    b"\xd0\xcf\x11\xe0": "an old workbook",
+    b"%PDF": "a PDF document",
+    b"<": "a page (HTML or XML)",
+}  # by how their files begin
 
 
 # Export
@@ -2221,12 +2522,12 @@ COLUMNS = (
     *("created_at", "updated_at", "resolved_at", "due_at"),
 )
 HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
-ROWS_AT_ONCE = 1_000  # rows that are read, written or stored at once
-EVERYTHING = Query(sort=Sort.OLDEST)
+ROWS_AT_ONCE = 1_000  # rows that are read or written at once
 
 # What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks like
 # such a text after guarding.
 _FORMULA = re.compile("'*[=+@\t\r-]")
+_STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
 
 
 def guarded(text: str) -> str:
@@ -2249,22 +2550,23 @@ class Exported(NamedTuple):
 def export(session: Session, query: Query, with_history: bool, progress: Callable[[int], None]) -> Exported:
     """Write the work orders that the query finds, in its order, to a new CSV file in exports/; return what was made.
 
-    With history, a second file has all changes of these work orders. Their ids are read at one moment, and each work
-    order later, as it is then, so that others can save meanwhile. `progress` gets the number of those written; if it
-    raises, there is no new file. Raises PermissionDeniedError, OutputError.
+    With history, a second file has all changes of these work orders. Everything is read from one moment, in a copy of
+    the database, so that others can save meanwhile. `progress` gets the number of those written; if it raises, there
+    is no new file. Raises PermissionDeniedError, OutputError.
     """
-    ids = _ids(session, query)
+    users.authorize(session, Action.EXPORT)
     target = database.new_path(session.connection, "export", ".csv")
-    targets = (target, _beside(target, "history.csv"))[: 1 + with_history]
     paths: List[Path] = []
     try:
-        with database.partial_files(*targets) as partials:
-            count = _write_csv(session, ids, partials, progress)
+        with (
+            database.copied(session.connection) as copy,
+            database.partial_files(*(target, _beside(target))[: 1 + with_history]) as partials,
+        ):
+            count = _write_csv(Session(copy, session.user_id, session.password_version), query, partials, progress)
             with transaction(session.connection):
                 user = users.authorize(session, Action.EXPORT)
-                paths.append(database.publish_numbered(partials[0], target))
-                for partial in partials[1:]:
-                    paths.append(database.publish_numbered(partial, _beside(paths[0], "history.csv")))
+                for partial in partials:
+                    paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
                 users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity_of_all(count)}")
     except BaseException as error:
         for path in paths:
@@ -2275,679 +2577,1369 @@ def export(session: Session, query: Query, with_history: bool, progress: Callabl
     return Exported(paths, count)
 
 
-def _beside(target: Path, ending: str) -> Path:
-    return target.with_name(f"{target.stem}-{ending}")
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{target.stem}-history.csv")
 
 
-def _ids(session: Session, query: Query) -> Sequence[int]:
-    """Return the ids of what the query finds: eight bytes for each."""
-    from array import array
-
-    with _searching(session, query.text):
-        selection = _selection(session, users.authorize(session, Action.EXPORT), query)
-        plan = _plan(selection)
-        order_by = ", ".join(f"{column} {selection.order.direction}" for column in _columns(selection, plan))
-        rows = session.connection.execute(
-            f"SELECT work_orders.id FROM {plan.source} WHERE {plan.condition} ORDER BY {order_by}", plan.values
-        )
-        return array("q", (row["id"] for row in rows))
-
-
-def _write_csv(session: Session, ids: Sequence[int], paths: Sequence[Path], progress: Callable[[int], None]) -> int:
+def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Callable[[int], None]) -> int:
     """Write the work orders to the first file, their history to the second if there is one, and return how many."""
     import csv
 
-    count = 0
+    count, last = 0, None
     with ExitStack() as files:
         opened = [files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths]
         writers = [csv.writer(file) for file in opened]
         for writer, header in zip(writers, (COLUMNS, HISTORY_COLUMNS)):
             writer.writerow(header)
-        for start in range(0, len(ids), ROWS_AT_ONCE):
-            rows, history = _read_slice(session, ids[start : start + ROWS_AT_ONCE], len(paths) > 1)
-            for writer, cells in zip(writers, (map(_cells, rows), map(_history_cells, history))):
-                writer.writerows(cells)
+        while True:
+            rows = find(session, query, last, ROWS_AT_ONCE).work_orders
+            writers[0].writerows([row.id, *(_cell(getattr(row, column)) for column in COLUMNS[1:])] for row in rows)
+            for row, writer in itertools.product(rows, writers[1:]):
+                history = session.connection.execute(
+                    f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id", (row.id,)
+                )
+                writer.writerows(
+                    [row.id, *(_cell(entry[column]) for column in HISTORY_COLUMNS[1:])] for entry in history
+                )
             count += len(rows)
             progress(count)
-    return count
+            if len(rows) < ROWS_AT_ONCE:
+                return count
+            last = rows[-1]
 
 
-def _read_slice(
-    session: Session, ids: Sequence[int], with_history: bool
-) -> Tuple[List[sqlite3.Row], List[sqlite3.Row]]:
-    """Return these work orders and their history, oldest change first, both in the order of the ids."""
-    listed = ", ".join("?" * len(ids))
-    with snapshot(session.connection):
-        users.authorize(session, Action.EXPORT)
-        rows = session.connection.execute(
-            f"{_select()} WHERE work_orders.id IN ({listed}) AND deleted_at IS NULL", list(ids)
-        ).fetchall()
-        changes = (
-            session.connection.execute(
-                f"{_SELECT_HISTORY} WHERE work_order_id IN ({listed}) ORDER BY work_order_history.id",
-                [row["id"] for row in rows] + [None] * (len(ids) - len(rows)),
-            ).fetchall()
-            if with_history
-            else []
-        )
-    positions = {work_order_id: position for position, work_order_id in enumerate(ids)}
-    rows.sort(key=lambda row: positions[row["id"]])
-    changes.sort(key=lambda row: positions[row["work_order_id"]])
-    return rows, changes
+def _cell(value: object) -> str:
+    """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one."""
+    text = utc_text(value) if isinstance(value, datetime) else "" if value is None else str(value)
+    stored = _STORED_MOMENT.fullmatch(text)
+    return f"{stored[1]} {stored[2]}" if stored else guarded(text)
 
 
-def _cells(row: sqlite3.Row) -> List[object]:
-    values = {**dict(row), "priority": str(Priority(row["priority"]))}
-    return [row["id"], *(guarded(values[column] or "") for column in COLUMNS[1:])]
+# Import: the file
 
 
-def _history_cells(row: sqlite3.Row) -> List[object]:
-    return [row["work_order_id"], *(guarded(row[column] or "") for column in HISTORY_COLUMNS[1:])]
-
-
-# Import
-
-
-# Even a wrong row has to be read to be reported: the longest cell and the longest line, in characters.
-LONGEST_CELL = 16 * 1024 * 1024
-LONGEST_NAME = 100  # of a person, or an old id
-SHOWN_OF_EACH = 10  # wrong rows, names and accounts of a dry run; its report has them all
-# Measured on a machine with two cores. The dry run uses them to estimate how long an import takes, and how long its
-# last transaction, which depends on whether most pages of the indexes are new or have to be changed.
-ROWS_PER_SECOND, ROWS_PER_SECOND_AMONG_FEWER, ROWS_PER_SECOND_AMONG_MORE = 10_000, 100_000, 30_000
-
-# What is read from a file: good rows, wrong ones, and the people by their names and their usernames.
-_STAGING = (
-    """
-    CREATE TABLE staging.rows (
-        number INTEGER PRIMARY KEY, line, old_id, title, description, priority, category, status, requester,
-        requester_name, assignee, assignee_name, created_at, updated_at, resolved_at, due_at
-    )
-    """,
-    "CREATE TABLE staging.wrong_rows (line INTEGER PRIMARY KEY, reason)",
-    "CREATE TABLE staging.requesters (username PRIMARY KEY, user_id, total)",
-    "CREATE TABLE staging.assignees (username PRIMARY KEY, user_id, total)",
-    "CREATE TABLE staging.names (username, name, is_account, PRIMARY KEY (username, name))",
-)
-_STAGE_PEOPLE = (
-    "INSERT INTO staging.requesters SELECT requester, NULL, count(*) FROM staging.rows GROUP BY requester",
-    """
-    INSERT INTO staging.assignees
-        SELECT assignee, NULL, count(*) FROM staging.rows WHERE assignee IS NOT NULL GROUP BY assignee
-    """,
-    """
-    INSERT INTO staging.names
-        SELECT requester, requester_name, 0 FROM staging.rows
-        UNION SELECT assignee, assignee_name, 0 FROM staging.rows WHERE assignee IS NOT NULL
-    """,
-    "UPDATE staging.requesters SET user_id = (SELECT id FROM main.users WHERE users.username = requesters.username)",
-    """
-    UPDATE staging.assignees SET user_id = (
-        SELECT id FROM main.users WHERE users.username = assignees.username AND is_active = 1 AND role <> 'user'
-    )
-    """,
-    "UPDATE staging.names SET is_account = EXISTS (SELECT 1 FROM main.users WHERE users.username = names.username)",
-)
-# So that the ids have no gaps; each new number is at most the old one, and so is free by then.
-_RENUMBER = (
-    "CREATE TABLE staging.numbers (old INTEGER PRIMARY KEY, new)",
-    "INSERT INTO staging.numbers SELECT number, row_number() OVER (ORDER BY number) FROM staging.rows",
-    "DELETE FROM staging.numbers WHERE old = new",
-    """
-    UPDATE staging.rows SET number = (SELECT new FROM staging.numbers WHERE old = number)
-        WHERE number IN (SELECT old FROM staging.numbers)
-    """,
-)
-_STAGE_WORK_ORDERS = (
-    """
-    INSERT INTO staging.work_orders (id, title, description, priority, category, status, requester_id, assignee_id,
-        created_at, updated_at, resolved_at, due_at)
-    SELECT :work_orders + number, title, description, priority, category, status, requesters.user_id,
-        assignees.user_id, created_at, updated_at, resolved_at, due_at
-    FROM staging.rows
-    JOIN staging.requesters ON requesters.username = requester
-    LEFT JOIN staging.assignees ON assignees.username = assignee
-    WHERE number > :start AND number <= :end ORDER BY number
-    """,
-    """
-    INSERT INTO staging.work_order_history
-        (id, work_order_id, user_id, changed_at, field, old_value, new_value, note)
-    SELECT :work_order_history + 2 * number - 1, :work_orders + number, :user_id, created_at, 'created', NULL, NULL,
-        CASE old_id WHEN '' THEN '' ELSE 'Imported; the ID was ' || old_id || '.' END
-    FROM staging.rows WHERE number > :start AND number <= :end
-    UNION ALL
-    SELECT :work_order_history + 2 * number, :work_orders + number, :user_id,
-        coalesce(resolved_at, max(created_at, updated_at)), 'status', 'Open', status, ''
-    FROM staging.rows WHERE number > :start AND number <= :end AND status <> 'Open'
-    ORDER BY 1
-    """,
-    # What triggers set for work orders that are typed in.
-    """
-    UPDATE staging.work_orders SET
-        urgency = computed_urgency,
-        created_second = CAST(strftime('%s', created_at) AS INTEGER),
-        (held_since, finished_at, resolution_seconds, response_seconds) = (
-            SELECT held_since, finished_at, resolution_seconds, response_seconds FROM staging.work_order_measures
-            WHERE id = work_orders.id
-        )
-    WHERE id > :work_orders + :start AND id <= :work_orders + :end
-    """,
-)
+LARGEST_FILE = 1 << 30  # bytes
+LONGEST_ROW = 1_000_000  # characters
+MOST_COLUMNS = 2_000
+EXAMINED_ROWS = 100  # from which the delimiter and the columns are guessed
+ASKED_WORDS = 30  # of all others the guess is taken, and the dry run tells it
+_DELIMITER_LINE = re.compile(r'"?sep=(.)"?\s*')
 
 
 class UnreadableFileError(ApplicationError):
     """A file cannot be imported at all."""
 
 
-class WrongRow(NamedTuple):
-    """A row that cannot be imported: the line on which it begins, the header being line 1, and why not."""
+class ImportAnswers(NamedTuple):
+    """How a file is understood; remembered for files with the same header.
 
-    line: int
-    reason: str
-
-
-class Unknown(NamedTuple):
-    """Usernames in a file without an eligible account: how many, in how many rows, and the first of them."""
-
-    total: int
-    rows: int
-    first: List[str]
-
-
-class DryRun(NamedTuple):
-    """What an import of the file would do, prepared in `staging`. The report lists all findings, this only the first.
-
-    `names` says what became of names that are not usernames; `imported_at` (UTC) is when the same content was imported;
-    `existing` is about how many work orders there are already.
+    `columns` says what each becomes (a name in COLUMN_NAMES; nothing if it is left out), `source` is the system that
+    the file comes from, `empty_word` a word, besides EMPTY_CELLS, of empty cells, `words` what words mean that are not
+    usual ones, `zone` that of times without one, `people` usernames by the names in the file.
     """
 
-    file: str
+    encoding: str = ""
+    delimiter: str = ","
+    has_header: bool = True
+    columns: Sequence[str] = ()
+    source: str = ""
+    empty_word: str = ""
+    words: Mapping[str, str] = {}
+    day_first: bool = True
+    zone: str = "local"
+    people: Mapping[str, str] = {}
+
+
+class Import(NamedTuple):
+    """An open file and how it is understood.
+
+    `encodings` are the possible ones, each with a line that tells them apart; `is_own` says whether it is our own
+    export, `is_certain` whether it is clear what the first row is, `is_remembered` whether an earlier file was so.
+    """
+
+    session: Session
+    name: str
+    content: BinaryIO
     content_hash: str
-    imported_at: Optional[datetime]
-    left_out_columns: List[str]
-    existing: int
-    good: int
-    wrong: int
-    wrong_rows: List[WrongRow]
-    requesters: Unknown
-    assignees: Unknown
-    names: List[str]
-    report: Optional[Path]
+    encodings: Sequence[Tuple[str, str]]
+    header: Sequence[str] = ()
+    is_own: bool = False
+    is_certain: bool = False
+    is_remembered: bool = False
+    answers: ImportAnswers = ImportAnswers()
+
+    def answered(self, **answers: Any) -> "Import":
+        """Return the import with these answers."""
+        return self._replace(answers=self.answers._replace(**answers))
 
 
 def list_imports(session: Session) -> Tuple[List[str], List[str]]:
-    """Return the names of the files in imports/ beside the database, and why anything else in it is left out.
+    """Return the names of the files in imports/, the newest first, and why anything else in it is left out.
 
     Raises PermissionDeniedError to all but admins, UnreadableFileError where there is no file.
     """
     users.authorize(session, Action.IMPORT)
-    folder = _imports(session)
+    folder = session.connection.path.with_name("imports")
     if folder.is_symlink():
         raise UnreadableFileError(f"{folder} is a symbolic link; nothing is read from it.")
-    files, left_out = [], []
     try:
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and not path.is_symlink():
-                files.append(path.name)
-            else:
-                kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "not a regular file"
-                left_out.append(f"{path.name} is left out: it is {kind}.")
+        paths = sorted(folder.iterdir(), key=lambda path: -path.lstat().st_mtime)
     except OSError as error:
         raise UnreadableFileError(f"{folder} cannot be read: {error.strerror}. Put the CSV file there.") from error
+    files = [path.name for path in paths if path.is_file() and not path.is_symlink()]
+    left_out = [f"{path.name} is left out: it is no regular file." for path in paths if path.name not in files]
     if not files:
         raise UnreadableFileError(" ".join((f"There is no file in {folder}; put the CSV file there.", *left_out)))
     return files, left_out
 
 
 @contextmanager
-def dry_run(session: Session, file: str, progress: Callable[[int], None]) -> Iterator[DryRun]:
-    """Read and check the file of that name in imports/, and prepare its rows until the block ends; nobody has to wait.
+def open_import(session: Session, name: str) -> Iterator[Import]:
+    """Open the file of that name in imports/, and keep what is read from it aside, until the block ends.
 
-    `progress` gets the number of rows that were read. Raises PermissionDeniedError to all but admins,
-    UnreadableFileError, OutputError.
+    Raises PermissionDeniedError to all but admins, UnreadableFileError.
     """
-    admin = users.authorize(session, Action.IMPORT)
-    with _open_import(_imports(session) / file) as content, database.staging(session.connection):
-        for statement in _STAGING:
-            session.connection.execute(statement)
-        content_hash = _content_hash(content)
-        left_out_columns = _stage_rows(session.connection, content, _Importer(session, admin), progress)
-        for statement in _STAGE_PEOPLE:
-            session.connection.execute(statement)
-        yield _describe_staged(session.connection, file, content_hash, left_out_columns)
-
-
-def count_left_out(session: Session, dry_run: DryRun, creates_accounts: bool, drops_assignees: bool) -> int:
-    """Return how many lines import_rows would leave out, given the same answers.
-
-    Raises UnreadableFileError if that is all of them.
-    """
-    condition, values = _left_out(creates_accounts, drops_assignees)
-    (rows,) = session.connection.execute(f"SELECT count(*) FROM staging.rows WHERE {condition}", values).fetchone()
-    if rows == dry_run.good:
-        raise UnreadableFileError(f"{dry_run.file} has no row that can be imported.")
-    return int(dry_run.wrong + rows)
-
-
-def import_rows(
-    session: Session, dry_run: DryRun, creates_accounts: bool, drops_assignees: bool, progress: Callable[[int], None]
-) -> int:
-    """Create the work orders of the dry run, inside its block, all or none, and return how many.
-
-    Rows of unknown requesters are left out unless deactivated accounts are created for them, rows of unknown or
-    unfit assignees unless the assignees are dropped. `progress` gets the number of rows that are ready; until all
-    are, others wait for moments only. Raises PermissionDeniedError to all but admins, ConflictError if others have
-    changed an account since, ApplicationError if somebody has begun another import.
-    """
-    connection = session.connection
-    admin = users.authorize(session, Action.IMPORT)
-    condition, values = _left_out(creates_accounts, drops_assignees)
-    connection.execute(f"DELETE FROM staging.rows WHERE {condition}", values)
-    for statement in _RENUMBER:
-        connection.execute(statement)
-    unknown = connection.execute(
-        "SELECT username FROM staging.requesters WHERE user_id IS NULL AND ? ORDER BY username", (creates_accounts,)
-    ).fetchall()
-    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM staging.rows").fetchone()
-    with (
-        database.bulk(connection),
-        database.reserved_ids(connection, users=len(unknown), work_orders=last, work_order_history=2 * last) as before,
-    ):
-        accounts = [(before["users"] + number, row["username"]) for number, row in enumerate(unknown, 1)]
-        connection.executemany("UPDATE staging.requesters SET user_id = ? WHERE username = ?", accounts)
-        _stage_work_orders(connection, {**before, "user_id": admin.id}, last, progress)
-        with database.indexed_texts(connection, lambda count: progress((last + count) // 2)), transaction(connection):
-            _insert_staged(session, dry_run, accounts, last)
-    return int(last)
-
-
-def _insert_staged(session: Session, dry_run: DryRun, accounts: Sequence[Tuple[int, str]], total: int) -> None:
-    """Do the part of an import that others have to wait for."""
-    connection = session.connection
-    admin = users.authorize(session, Action.IMPORT)
-    changed = connection.execute(
-        """
-        SELECT username FROM staging.assignees
-        WHERE user_id NOT IN (SELECT id FROM main.users WHERE is_active = 1 AND role <> 'user') LIMIT 1
-        """
-    ).fetchone()
-    if changed:
-        raise ConflictError(f"{changed['username']} can no longer be an assignee. Nothing was imported; start again.")
-    database.insert_staged(connection)
-    try:
-        users.add_deactivated(connection, admin, accounts)
-    except sqlite3.IntegrityError as error:
-        raise ConflictError("Somebody has taken one of the usernames. Nothing was imported; start again.") from error
-    connection.execute(
-        """
-        INSERT INTO imported_files VALUES (:hash, :now) ON CONFLICT (content_hash) DO UPDATE SET imported_at = :now
-        """,
-        {"hash": dry_run.content_hash, "now": now()},
-    )
-    subject = f"{database.printable(dry_run.file)}: {quantity_of_all(total)}"
-    users.audit(connection, admin.id, "imported", subject)
-
-
-def _left_out(creates_accounts: bool, drops_assignees: bool) -> Tuple[str, List[object]]:
-    """Return the condition that a row is left out because of its people."""
-    return (
-        """
-        NOT ? AND requester IN (SELECT username FROM staging.requesters WHERE user_id IS NULL)
-        OR NOT ? AND assignee IN (SELECT username FROM staging.assignees WHERE user_id IS NULL)
-        """,
-        [creates_accounts, drops_assignees],
-    )
-
-
-def _stage_work_orders(
-    connection: Connection, values: Mapping[str, int], last: int, progress: Callable[[int], None]
-) -> None:
-    """Turn the rows in `staging` into what will be inserted, with its index entries."""
-    database.stage_schema(connection, "table", "work_orders", "work_order_history", "texts_being_imported")
-    database.stage_schema(connection, "view", "work_order_texts", "work_order_measures")
-    database.stage_schema(connection, "index", "work_order_history")
-    for start in range(0, last, 10 * ROWS_AT_ONCE):
-        end = min(start + 10 * ROWS_AT_ONCE, last)
-        with snapshot(connection):  # of nothing but `staging`, so that nobody has to wait
-            for statement in _STAGE_WORK_ORDERS:
-                connection.execute(statement, {**values, "start": start, "end": end})
-        progress(end // 2)
-    database.stage_schema(connection, "index", "work_orders")
-    connection.execute(
-        """
-        CREATE TABLE staging.counts AS
-            SELECT requester_id, status, priority, count(*) AS total FROM staging.work_orders GROUP BY 1, 2, 3
-        """
-    )
-
-
-def _imports(session: Session) -> Path:
-    return session.connection.path.with_name("imports")
-
-
-@contextmanager
-def _open_import(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file, through no link, and without waiting for anybody to write into a pipe."""
-    import os
     import stat
 
+    users.authorize(session, Action.IMPORT)
+    # Through no link, and without waiting for anybody to write into a pipe.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(path, flags), "rb") as content:
-            if not stat.S_ISREG(os.fstat(content.fileno()).st_mode):
-                raise UnreadableFileError(f"{path.name} is not a regular file.")
-            yield content
-    except OSError as error:
-        raise UnreadableFileError(f"{path.name} cannot be read: {error.strerror}.") from error
+    with ExitStack() as stack:
+        try:
+            path = session.connection.path.with_name("imports") / name
+            content = stack.enter_context(os.fdopen(os.open(path, flags), "rb"))
+            status = os.fstat(content.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableFileError(f"{name} is not a regular file.")
+            if status.st_size > LARGEST_FILE:
+                raise UnreadableFileError(f"{name} has more than {LARGEST_FILE:,} bytes; split it.")
+            opened = Import(session, name, content, *_examine(name, content))
+        except OSError as error:
+            raise UnreadableFileError(f"{name} cannot be read: {error.strerror}.") from error
+        for table, columns in _STAGING.items():
+            stack.callback(session.connection.execute, f"DROP TABLE IF EXISTS temp.{table}")
+            session.connection.execute(f"CREATE TABLE temp.{table} ({columns})")
+        yield opened
 
 
-def _content_hash(content: BinaryIO) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for block in iter(lambda: content.read(1 << 20), b""):
-        digest.update(block)
-    content.seek(0)
-    return digest.hexdigest()
-
-
-def _stage_rows(
-    connection: Connection, content: BinaryIO, importer: "_Importer", progress: Callable[[int], None]
-) -> List[str]:
-    """Read the file's rows into `staging`, and return the names of the columns that are left out."""
-    import io
-
-    text = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
-    number = 0
-    try:
-        rows = _Rows(text)
-        parsed = map(importer.parse, rows)
-        for some in iter(lambda: list(islice(parsed, ROWS_AT_ONCE)), []):
-            wrong = [row for row in some if isinstance(row, WrongRow)]
-            good = [row for row in some if not isinstance(row, WrongRow)]
-            with snapshot(connection):  # of nothing but `staging`
-                connection.executemany(
-                    "INSERT INTO staging.rows VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", good
-                )
-                connection.executemany("INSERT INTO staging.wrong_rows VALUES (?, ?)", wrong)
-            number += len(some)
-            progress(number)
-    except UnicodeDecodeError as error:
-        line = _line_of_undecodable(content)
-        raise UnreadableFileError(f"Line {line:,} is not encoded in UTF-8; save the file as CSV UTF-8.") from error
-    finally:
-        text.detach()
-    return rows.left_out_columns
-
-
-def _line_of_undecodable(content: BinaryIO) -> int:
-    """Return the first line of the file that is not in UTF-8."""
+def _examine(name: str, content: BinaryIO) -> Tuple[str, List[Tuple[str, str]]]:
+    """Return a hash of the content and its possible encodings, each with a line. Raises UnreadableFileError."""
     import codecs
 
+    def blocks() -> Iterator[bytes]:
+        content.seek(0)
+        return iter(lambda: content.read(1 << 20), b"")
+
+    start = next(blocks(), b"")[:8]
+    for beginning, kind in OTHER_KINDS.items():
+        if start.startswith(beginning):
+            raise UnreadableFileError(f"{name} is {kind}; save it as CSV.")
+    digest = hashlib.sha256()
+    for block in blocks():
+        digest.update(block)
+    has_mark = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if has_mark else ("utf-8-sig", *OTHER_ENCODINGS):
+        strange = ""  # a line with letters that are not ASCII
+        with suppress(UnicodeError):
+            for text in codecs.iterdecode(blocks(), encoding):
+                if "\0" in text:
+                    raise UnreadableFileError(f"{name} has NUL characters, which no text has; save it as CSV UTF-8.")
+                strange = strange or next((line for line in text.splitlines() if not line.isascii()), "")
+            is_certain = encoding.startswith("utf")
+            others = [] if is_certain else [each for each in OTHER_ENCODINGS if each != encoding]
+            possible = [encoding, *others]
+            return digest.hexdigest(), [
+                (each, strange.encode(encoding).decode(each, "replace")[:60]) for each in possible
+            ]
+    raise UnreadableFileError(f"{name} is in no encoding that is known here; save it as CSV UTF-8.")
+
+
+class _FileRow(NamedTuple):
+    """A row of a file: its number (the header's is 1), the line on which it begins, and its cells or what is wrong."""
+
+    number: int
+    line: int
+    cells: List[str]
+    fault: str = ""
+
+
+def _read_rows(content: BinaryIO, encoding: str, delimiter: str) -> Iterator[_FileRow]:
+    """Yield the rows of a CSV file (RFC 4180) that are not blank, one at a time. Raises UnreadableFileError."""
+    import csv
+    import io
+
+    csv.field_size_limit(LONGEST_ROW)
     content.seek(0)
-    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    text = io.TextIOWrapper(content, encoding=encoding, newline="")
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        for block in iter(lambda: content.read(1 << 20), b""):
-            line += decoder.decode(block).count("\n")
-    except UnicodeDecodeError as error:
-        line += error.object[: error.start].count(b"\n")
-    return line
-
-
-class _Rows:
-    """The rows of a CSV file (RFC 4180), each with its line: by their columns, or wrong."""
-
-    def __init__(self, text: TextIO) -> None:
-        import csv
-
-        csv.field_size_limit(LONGEST_CELL)
-        self._error = csv.Error
-        lines = _lines(text)
-        first = next(lines, "")
-        delimiter = max(",;\t", key=lambda each: sum(map(COLUMNS.__contains__, _names(first.split(each)))))
-        self._reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
-        try:
-            header = _names(next(self._reader))
-        except csv.Error as error:
-            raise UnreadableFileError(f"The first line of the file cannot be read: {_csv_fault(error)}") from error
-        repeated = [name for name, count in Counter(filter(None, header)).items() if count > 1]
-        if "title" not in header:
-            raise UnreadableFileError("The first line of the file does not name the column title, which is required.")
-        if repeated:
-            raise UnreadableFileError(f"The first line of the file names the column {repeated[0][:40]} twice.")
-        self._width = len(header)
-        self._columns = [(name, header.index(name)) for name in header if name in COLUMNS]
-        self.left_out_columns = [name for name in header if name not in COLUMNS]
-
-    def __iter__(self) -> Iterator[Tuple[int, Union[str, Dict[str, str]]]]:
-        """Yield for each row the line on which it begins, and what is wrong with it or its cells by column."""
-        while True:
-            line = self._reader.line_num + 1
+        for number in itertools.count(1):
+            begin, lines.length = lines.number + 1, 0
             try:
-                cells = next(self._reader)
+                cells = next(reader)
             except StopIteration:
                 return
-            except self._error as error:
-                yield line, _csv_fault(error)
-                if "field limit" in str(error):
-                    return  # nobody knows where the next row begins
+            except csv.Error as error:
+                if "unexpected end" in str(error):
+                    raise UnreadableFileError(f"A quote in the row on line {begin:,} never closes.") from error
+                yield _FileRow(number, begin, [], "something follows the quote that closes a cell")
                 continue
-            if cells and len(cells) != self._width:
-                yield (
-                    line,
-                    f"It has {len(cells):,} cell{'' if len(cells) == 1 else 's'}, but the header has {self._width:,}.",
+            if any(map(str.strip, cells)):
+                yield _FileRow(number, begin, cells)
+    except UnicodeError as error:
+        raise UnreadableFileError(f"Line {lines.number + 1:,} is not in the encoding {encoding}.") from error
+    finally:
+        text.detach()
+
+
+class _Lines:
+    """The lines of a file, of which those of one row have at most LONGEST_ROW characters together."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text, self.number, self.length = text, 0, 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in iter(lambda: self._text.readline(LONGEST_ROW + 1), ""):
+            self.number, self.length = self.number + 1, self.length + len(line)
+            if self.length > LONGEST_ROW:
+                raise UnreadableFileError(
+                    f"The row that ends on line {self.number:,} has more than {LONGEST_ROW:,} characters, or a quote "
+                    "in it never closes."
                 )
-            elif cells:
-                yield line, {name: unguarded(cells[place]) for name, place in self._columns}
+            if self.number > 1 or not _DELIMITER_LINE.fullmatch(line):
+                yield line
 
 
-def _names(cells: Sequence[str]) -> List[str]:
-    return [unguarded(cell).strip().strip('"').strip().lower() for cell in cells]
+def _data_rows(imported: Import, progress: Callable[[int], None]) -> Iterator[_FileRow]:
+    """Yield the rows below the header; one of another length is wrong, but for blank cells at its end."""
+    width, answers = len(imported.header), imported.answers
+    rows = _read_rows(imported.content, answers.encoding, answers.delimiter)
+    for count, row in enumerate(islice(rows, answers.has_header, None)):
+        if count % ROWS_AT_ONCE == 0:
+            progress(count)
+        is_uneven = not row.fault and (len(row.cells) < width or any(map(str.strip, row.cells[width:])))
+        fault = f"it has {len(row.cells):,} cells instead of {width:,}" if is_uneven else row.fault
+        yield row._replace(cells=[] if fault else row.cells[:width], fault=fault)
 
 
-def _lines(text: TextIO) -> Iterator[str]:
-    """Yield the lines of a file; what stands for a NUL is refused wherever it matters."""
-    for line in iter(lambda: text.readline(LONGEST_CELL + 1), ""):
-        if len(line) > LONGEST_CELL:
-            raise UnreadableFileError(f"The file has a line of more than {LONGEST_CELL:,} characters.")
-        yield line.replace("\0", "\ud800")  # before Python 3.11, the csv module stumbles over a NUL
+# Import: what a file tells about itself
 
 
-def _csv_fault(error: Exception) -> str:
-    """Return in a sentence what the csv module says."""
-    if "unexpected end" in str(error):
-        return "A quote that opens in this row never closes; the rest of the file belongs to it."
-    if "field limit" in str(error):
-        return f"A cell has more than {LONGEST_CELL:,} characters, or its quote never closes; nothing more was read."
-    return "Something follows the quote that closes a cell; a quote inside a cell has to be doubled."
+def begin_import(imported: Import, encoding: str, has_header: Optional[bool] = None) -> Import:
+    """Guess the delimiter, whether there is a header, and what each column becomes, or remember what was answered.
 
-
-class _Importer:
-    """Turns the cells of a row into what is stored, for the admin who imports."""
-
-    def __init__(self, session: Session, admin: User) -> None:
-        self._username, self._now = admin.username, now()
-        self._parse_name = lru_cache(maxsize=10_000)(users.username_from_name)
-        with snapshot(session.connection):
-            self._categories = {name.casefold(): name for name in _categories(session.connection)}
-
-    def parse(self, row: Tuple[int, Union[str, Dict[str, str]]]) -> Union[WrongRow, Tuple[object, ...]]:
-        """Return the row's line and values in the order of `staging.rows`, or what is wrong with it."""
-        line, cells = row
-        try:
-            return WrongRow(line, cells) if isinstance(cells, str) else (line, *self._values(cells))
-        except InvalidInputError as error:
-            return WrongRow(line, str(error))
-
-    def _values(self, cells: Mapping[str, str]) -> Tuple[object, ...]:
-        title, description = parse_title(cells["title"]), parse_text(cells.get("description", ""))
-        old_id = " ".join(users.plain_text(cells.get("id", "")).split())
-        if len(old_id) > LONGEST_NAME:
-            raise InvalidInputError(f"An id has at most {LONGEST_NAME} characters; this one has {len(old_id):,}.")
-        texts = {name: users.plain_text(text) for name, text in cells.items() if name not in ("title", "description")}
-        requester, assignee = texts.get("requester") or self._username, texts.get("assignee", "")
-        assignee = "" if assignee.lower() == NOBODY else assignee
-        status = _parse_word("status", Status, texts.get("status") or str(Status.OPEN))
-        return (
-            old_id,
-            title,
-            description,
-            int(_parse_word("priority", Priority, texts.get("priority") or str(Priority.MEDIUM))),
-            self._parse_category(texts.get("category", "")),
-            str(status),
-            *self._parse_person(requester),
-            *(self._parse_person(assignee) if assignee else (None, None)),
-            *self._parse_times(status, texts),
-        )
-
-    def _parse_category(self, name: str) -> Optional[str]:
-        name = name.replace("\n", " ")
-        if not name or name.lower() == NONE:
-            return None
-        if name.casefold() not in self._categories:
-            self._categories[name.casefold()] = _parse_new_category(name)
-        return self._categories[name.casefold()]
-
-    def _parse_person(self, name: str) -> Tuple[str, str]:
-        """Return the username that a name stands for, and the name as it is listed."""
-        if len(name) > LONGEST_NAME:
-            raise InvalidInputError(f"A name has at most {LONGEST_NAME} characters; this one has {len(name):,}.")
-        username = self._parse_name(name)
-        return username, username if name.lower() == username else name
-
-    def _parse_times(self, status: Status, texts: Mapping[str, str]) -> Tuple[str, str, Optional[str], Optional[str]]:
-        """Return when it was created, changed and resolved, and when it is due, each as it is stored."""
-        created, updated, resolved = (
-            parse_moment(name, texts.get(name, "")) for name in ("created_at", "updated_at", "resolved_at")
-        )
-        if resolved and not status.is_finished:
-            raise InvalidInputError(f"Its status is {status}, but it has a resolved_at.")
-        if status is Status.RESOLVED:
-            resolved = resolved or updated or self._now
-        created = created or min(filter(None, (updated, resolved, self._now)))
-        if resolved and created > resolved:
-            raise InvalidInputError("Its created_at is later than its resolved_at.")
-        updated = updated or resolved or created
-        due = parse_moment("due_at", texts.get("due_at", ""), _END_OF_DAY)
-        return created, updated, resolved if status is Status.RESOLVED else None, due
-
-
-def _parse_word(column: str, words: Iterable[V], text: str) -> V:
-    """Return the status or priority of that name. Raises InvalidInputError."""
-    for word in words:
-        if str(word).lower() == text.lower():
-            return word
-    known = ", ".join(map(str, words))
-    raise InvalidInputError(f'Its {column} "{text[:40]}" is not one of {known}.')
-
-
-_ISO_8601 = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2})?)(?:[.,][0-9]+)? ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
-    re.IGNORECASE,
-)
-
-
-def parse_moment(column: str, text: str, time_of_bare_day: time_of_day = time_of_day()) -> Optional[str]:
-    """Return the date and time in ISO 8601 as the database stores it, cut to the second, or None for no text.
-
-    Without a zone it is local time. Raises InvalidInputError, also before 1970 and after 2999.
+    Raises UnreadableFileError.
     """
-    if not text:
-        return None
-    form = _ISO_8601.fullmatch(text)
-    try:
-        if not form:
-            raise ValueError
-        day, time, zone = form.groups()
-        # What any zone can show, and what due dates and periods can be.
-        if not "1970" <= day < "3000":
-            raise ValueError
-        if not time:
-            return utc_text(datetime.combine(date.fromisoformat(day), time_of_bare_day))
-        digits = "0000" if not zone or zone in "Zz" else (zone[1:].replace(":", "") + "00")[:4]
-        offset = f"{zone[0] if zone and zone not in 'Zz' else '+'}{digits[:2]}:{digits[2:]}" if zone else ""
-        return utc_text(datetime.fromisoformat(f"{day}T{time}{offset}"))
-    except (ValueError, OverflowError, OSError) as error:  # Windows knows no local time before 1970
-        raise InvalidInputError(
-            f'Its {column} "{text[:40]}" is not a date from 1970 to 2999 such as 2026-12-31 or '
-            "2026-12-31T17:00:00+01:00."
-        ) from error
-
-
-def _describe_staged(connection: Connection, file: str, content_hash: str, left_out_columns: List[str]) -> DryRun:
-    imported = connection.execute(
-        "SELECT imported_at FROM main.imported_files WHERE content_hash = ?", (content_hash,)
-    ).fetchone()
-    (existing,) = connection.execute("SELECT coalesce(max(id), 0) FROM main.work_orders").fetchone()
-    (good,) = connection.execute("SELECT count(*) FROM staging.rows").fetchone()
-    wrong_rows = [
-        WrongRow(row["line"], row["reason"])
-        for row in connection.execute(f"{_SELECT_WRONG} LIMIT {SHOWN_OF_EACH}").fetchall()
-    ]
-    (wrong,) = connection.execute("SELECT count(*) FROM staging.wrong_rows").fetchone()
-    names = connection.execute(f"{_SELECT_NAMES} LIMIT {SHOWN_OF_EACH}").fetchall()
-    return DryRun(
-        file,
-        content_hash,
-        _moment(imported["imported_at"]) if imported else None,
-        left_out_columns,
-        existing,
-        good,
-        wrong,
-        wrong_rows,
-        _unknown(connection, "requesters"),
-        _unknown(connection, "assignees"),
-        [row["words"] for row in names],
-        _write_report(connection),
+    delimiter, rows = _guess_delimiter(imported.content, encoding)
+    if not rows or len(rows[0]) > MOST_COLUMNS:
+        what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
+        raise UnreadableFileError(f"{imported.name} has {what}.")
+    header, known = [unguarded(cell).strip() for cell in rows[0]], _count_usual(rows[0])
+    is_certain = has_header is not None or known > 1
+    if has_header is None:
+        has_header = known > 0 or (all(header) and not any(re.search(r"\d", cell) for cell in header))
+    if not has_header:
+        header = [f"Column {number}" for number in range(1, len(header) + 1)]
+    names = {name.lower() for name in header}
+    is_own = {"id", "requester", "created_at"} <= names <= {*COLUMNS, ""}
+    with snapshot(imported.session.connection):
+        users.authorize(imported.session, Action.IMPORT)
+        row = imported.session.connection.execute(
+            "SELECT answers FROM import_answers WHERE header_hash = ?", (_hash(header),)
+        ).fetchone()
+    with sound("What was answered at an earlier import"):
+        answers = (
+            ImportAnswers(**json.loads(row["answers"]))
+            if row
+            else ImportAnswers(
+                columns=_guess_columns(header, rows[has_header:], is_own), zone="UTC" if is_own else "local"
+            )
+        )
+    answers = answers._replace(encoding=encoding, delimiter=delimiter, has_header=has_header)
+    return imported._replace(
+        header=header, is_own=is_own, is_certain=is_certain, is_remembered=bool(row), answers=answers
     )
 
 
-# Wrong rows, and rows of unfit assignees, which are wrong unless the assignees are dropped.
-_SELECT_WRONG = """
-    SELECT line, reason FROM (
-        SELECT line, reason FROM staging.wrong_rows
-        UNION ALL
-        SELECT line, 'Its assignee ' || assignee || ' is not an active manager or admin.' FROM staging.rows
-        WHERE assignee IN (SELECT username FROM staging.assignees WHERE user_id IS NULL)
-    ) ORDER BY line
-"""
-_SELECT_NAMES = """
-    SELECT '"' || name || '" becomes ' || username || CASE
-        WHEN is_account THEN ', an existing account'
-        WHEN (SELECT count(*) FROM staging.names AS others WHERE others.username = names.username) > 1
-            THEN ', as does another name'
-        ELSE '' END AS words
-    FROM staging.names WHERE name <> username ORDER BY username, name
+def _guess_delimiter(content: BinaryIO, encoding: str) -> Tuple[str, List[List[str]]]:
+    """Return the delimiter and the first rows: the one that the file names, or that finds most names and even rows.
+
+    Raises UnreadableFileError.
+    """
+    content.seek(0)
+    named = _DELIMITER_LINE.match(content.read(40).decode(encoding, errors="ignore"))
+    found: Dict[str, List[List[str]]] = {}
+    fault = None
+    for delimiter in named[1] if named else ",;\t|":
+        rows = islice(_read_rows(content, encoding, delimiter), EXAMINED_ROWS)
+        try:
+            found[delimiter] = [row.cells for row in rows if not row.fault]
+        except UnreadableFileError as error:
+            fault = error
+
+    def score(delimiter: str) -> Tuple[int, float]:
+        rows = found[delimiter]
+        ((width, count),) = Counter(map(len, rows)).most_common(1) or [(0, 0)]
+        return _count_usual(rows[0]) if rows else 0, count / len(rows) * width if width > 1 else 0
+
+    best = max(found, key=score, default="")
+    if fault and (not best or max(score(best)) <= 1):  # with another delimiter there is one column, and so no fault
+        raise fault
+    return best, found[best]
+
+
+def _count_usual(header: Sequence[str]) -> int:
+    usual = {name for table in COLUMN_NAMES.values() for name in _names(table)}
+    return sum(_matching(name) in usual for name in header)
+
+
+def _hash(cells: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(cells).encode()).hexdigest()[:32]
+
+
+def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]], is_own: bool) -> List[str]:
+    """Return what each column becomes, by its name and its first values."""
+    if is_own:
+        return [name.lower() for name in header]
+    forms = [{_matching(name), _matching(re.sub(r"\(.*?\)", "", name))} for name in header]
+    values = [
+        [row[place].strip() for row in rows if row[place:] and row[place].strip()] for place in range(len(header))
+    ]
+    columns = [""] * len(header)
+    for target, table in COLUMN_NAMES.items():
+        places = [
+            place
+            for name in _names(table)
+            for place, form in enumerate(forms)
+            if name in form and not columns[place] and _can_become(target, values[place])
+        ]
+        for place in places if target == "comment" else places[:1]:
+            columns[place] = target
+    extras = set(_names(DESCRIPTION_EXTRAS))
+    columns = [target or "description" * bool(extras & form) for target, form in zip(columns, forms)]
+    if not {"title", "description"} & set(columns):  # the longest texts tell most
+        free = [place for place, target in enumerate(columns) if not target] or [0]
+        columns[max(free, key=lambda place: len(re.findall(r"[^\W\d_]", "".join(values[place]))))] = "title"
+    return columns
+
+
+def _can_become(target: str, values: Sequence[str]) -> bool:
+    """Return whether at least half of the filled values can be of the target's kind."""
+    if target.endswith("_at"):
+        return sum(any(_try_moment(value, order) for order in (True, False)) for value in values) * 2 >= len(values)
+    if target.endswith("_email"):
+        return sum("@" in value for value in values) * 2 >= len(values)
+    return target not in ("status", "priority") or len(set(values)) <= 20
+
+
+class Survey(NamedTuple):
+    """What has to be asked about the columns of a file.
+
+    The first filled value of each column; the words for a status or a priority that are not usual ones, each as its
+    column and its text, with the number of rows; a date that does not tell whether the day comes first, where none
+    does; and whether there are times without a zone.
+    """
+
+    examples: Sequence[str]
+    words: Mapping[Tuple[str, str], int]
+    undecided: str
+    has_local_times: bool
+
+
+_NUMERIC_DAY = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)")
+
+
+def survey(imported: Import, progress: Callable[[int], None]) -> Tuple[Import, Survey]:
+    """Read the file for what has to be asked; return that, and the import with the answers that the file gives.
+
+    Its system, unless it was answered before, is the one that most of its IDs came from, or else the file's name.
+    """
+    answers, examples = imported.answers, [""] * len(imported.header)
+    decided: List[bool] = []
+    undecided, has_local_times = "", False
+    words: Counter[Tuple[str, str]] = Counter()
+    spelt: Dict[str, Tuple[str, str]] = {}  # by what is the same word, its first spelling
+    ids: List[str] = []
+    for row in _data_rows(imported, progress):
+        for place, cell in enumerate(map(str.strip, row.cells)):
+            target = answers.columns[place]
+            examples[place] = examples[place] or cell
+            if target.endswith("_at"):
+                day, clock = _NUMERIC_DAY.match(cell), _CLOCK.search(cell)
+                if day and (day[2] == "." or int(day[1]) > 12 or int(day[3]) > 12):
+                    decided.append(day[2] == "." or int(day[1]) > 12)
+                elif day:
+                    undecided = cell
+                has_local_times |= bool((clock and not clock["zone"]) or re.fullmatch(r"\d{5}[.,]\d+", cell))
+            elif target in ("status", "priority") and not _is_empty(answers, cell):
+                word = spelt.setdefault(_word_key(target, cell), (target, " ".join(cell.split())[:60]))
+                if len(words) < 1_000 and not _known_word(*word) and _word_key(*word) not in answers.words:
+                    words[word] += 1
+            elif target == "id" and cell and (len(ids) < 5_000 or row.number % 100 == 0):
+                ids.append(cell)
+        del decided[1:]
+    if decided:
+        answers, undecided = answers._replace(day_first=decided[0]), ""
+    asked = dict(words.most_common(ASKED_WORDS))
+    source = answers.source or _guess_source(imported, ids[:: max(1, len(ids) // 500)])
+    return (
+        imported._replace(answers=answers._replace(source=source)),
+        Survey(examples, asked, undecided, has_local_times),
+    )
+
+
+def _guess_source(imported: Import, ids: Sequence[str]) -> str:
+    with snapshot(imported.session.connection):
+        row = imported.session.connection.execute(
+            f"""
+            SELECT source FROM work_orders WHERE source_id IN ({", ".join("?" * len(ids))}) AND source IS NOT NULL
+            GROUP BY source ORDER BY count(*) DESC LIMIT 1
+            """,
+            ids,
+        ).fetchone()
+    words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
+    return row["source"] if row else "-".join(words)[:MAXIMUM_CATEGORY] or "import"
+
+
+def parse_source(text: str) -> str:
+    """Return the name of a system, in lower case. Raises InvalidInputError."""
+    name = " ".join(users.plain_text(text).lower().split())
+    if not (1 <= len(name) <= MAXIMUM_CATEGORY and name.isprintable()):
+        raise InvalidInputError(f"The name of a system has 1 to {MAXIMUM_CATEGORY} printable characters.")
+    return name
+
+
+def with_column(imported: Import, place: int, target: str) -> Import:
+    """Return the import with what a column becomes, which then no other one does but for texts.
+
+    Raises InvalidInputError where nothing would become the title or the description.
+    """
+    taken = {target} - {"description", "comment"}
+    columns = ["" if each in taken else each for each in imported.answers.columns]
+    columns[place] = target
+    if not {"title", "description"} & set(columns):
+        raise InvalidInputError("One column has to become the title or the description.")
+    return imported.answered(columns=columns)
+
+
+# Import: words and times
+
+
+def _is_empty(answers: ImportAnswers, text: str) -> bool:
+    return text.lower() in EMPTY_CELLS or text.lower() == answers.empty_word.lower()
+
+
+@cache
+def _vocabulary(column: str) -> Dict[str, object]:
+    """Return what the usual words mean for a status or a priority, and our own."""
+    words: Sequence[object] = tuple(Status if column == "status" else Priority)
+    usual = {name: word for word in words for name in _names(USUAL_WORDS[word])}
+    return {**usual, **{_matching(str(word)): word for word in words}}
+
+
+def _known_word(column: str, text: str) -> Optional[object]:
+    """Return what a word means, maybe after a number (`3 - Moderate`); a bare number means nothing."""
+    word = re.sub(r"^\(?p?\d+\)?\s*[-–.:)]*\s*(?=[^\W\d_])", "", text, flags=re.IGNORECASE)
+    return _vocabulary(column).get(_matching(word))
+
+
+def _word_key(column: str, text: str) -> str:
+    return f"{column} {' '.join(text.split())[:60].casefold()}"
+
+
+def with_words(imported: Import, meanings: Mapping[Tuple[str, str], object]) -> Import:
+    """Return the import with what words mean, each as its column and its text."""
+    known = {_word_key(*word): str(meaning) for word, meaning in meanings.items()}
+    return imported.answered(words={**imported.answers.words, **known})
+
+
+def guess_word(column: str, text: str) -> Optional[object]:
+    """Return what a word may mean: what a part of it means, or what does no harm; nothing for a bare number."""
+    parts = re.findall(r"[^\W\d_]+", text)
+    harmless = Status.ON_HOLD if column == "status" else Priority.MEDIUM
+    return next(filter(None, (_known_word(column, part) for part in parts)), harmless) if parts else None
+
+
+def parse_zone(text: str) -> str:
+    """Return the zone: `local`, UTC, an offset, or a name that this system knows. Raises InvalidInputError."""
+    zone = text.lower() if text.lower() == "local" else text.upper() if len(text) == 3 else text
+    try:
+        _zone(zone)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidInputError(
+            "A zone is local, UTC, an offset such as +02:00, or a name such as Europe/Paris."
+        ) from error
+    return zone
+
+
+def _zone(text: str) -> Optional[tzinfo]:
+    """Return the zone of that name, None for the local one. Raises KeyError, ValueError, OSError."""
+    from zoneinfo import ZoneInfo
+
+    offset = re.fullmatch(r"([+-]\d\d):?(\d\d)?", text)
+    if offset:
+        return timezone(timedelta(hours=int(offset[1]), minutes=int(offset[1][0] + (offset[2] or "0"))))
+    return None if text == "local" else timezone.utc if text in ("UTC", "GMT", "Z") else ZoneInfo(text)
+
+
+_CLOCK = re.compile(
+    r"(?:(?<=\d)t)?(?<!\d)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
+    r"(?: ?(?P<half>[ap])\.? ?m\b\.?)?(?: ?(?P<zone>z|utc|gmt|[+-]\d\d(?::?\d\d)?)(?!\w))?",
+    re.IGNORECASE,
+)
+_MONTHS = {name: number for number, names in enumerate(MONTHS, 1) for name in names.split()}
+
+
+def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
+    """Return the moment that a cell means, without a zone where it tells none, and whether it is a bare day.
+
+    Raises ValueError, OverflowError.
+    """
+    text = fold(text.strip())
+    if re.fullmatch(r"\d+([.,]\d+)?", text):
+        return _parse_number(text.replace(",", "."))
+    clock = _CLOCK.search(text)
+    rest = f"{text[: clock.start()]} {text[clock.end() :]}" if clock else text
+    words = [word for word in re.findall(r"\d+|[^\W\d_]+", rest) if word[:3] not in WORDS_IN_DATES]
+    months = [_MONTHS.get(word[:4]) or _MONTHS.get(word[:3], 0) for word in words if not word.isdigit()]
+    numbers = [word for word in words if word.isdigit()]
+    if len(numbers) + len(months) != 3 or len(months) > 1:
+        raise ValueError(text)
+    if len(numbers[0]) == 4:
+        year, day = numbers[0], numbers[-1]
+    else:
+        year, day = numbers[-1], numbers[0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1]
+    month = months[0] if months else int(numbers[1] if day is not numbers[1] else numbers[0])
+    midnight = datetime(_year(year), month, int(day))
+    if not clock:
+        return midnight, True
+    hour = int(clock["hour"]) % 12 + 12 * (clock["half"] == "p") if clock["half"] else int(clock["hour"])
+    zone = _zone(clock["zone"].upper()) if clock["zone"] else None
+    return midnight.replace(
+        hour=hour, minute=int(clock["minute"]), second=int(clock["second"] or 0), tzinfo=zone
+    ), False
+
+
+def _parse_number(text: str) -> Tuple[datetime, bool]:
+    """Return the moment of a date's digits, a spreadsheet's day, or seconds since 1970, as _parse_moment does."""
+    length = len(text.partition(".")[0])
+    if length == 8:
+        return datetime(_year(text[:4]), int(text[4:6]), int(text[6:8])), True
+    if length == 5:
+        moment = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400))
+        return moment.replace(year=_year(str(moment.year))), text.isdigit()
+    if 9 <= length <= 13:  # more than 11 are milliseconds
+        seconds = int(float(text)) // (1000 if length > 11 else 1)
+        return datetime.fromtimestamp(seconds, timezone.utc), False
+    raise ValueError(text)
+
+
+def _year(text: str) -> int:
+    year = int(text) + (1900 if int(text) >= 70 else 2000) * (len(text) == 2)
+    if len(text) not in (2, 4) or not 1970 <= year < 3000:
+        raise ValueError(text)
+    return year
+
+
+def _try_moment(text: str, day_first: bool) -> Optional[Tuple[datetime, bool]]:
+    """Return what _parse_moment does, or None for what is no moment."""
+    try:
+        return _parse_moment(text, day_first)
+    except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
+        return None
+
+
+# Import: the rows
+
+
+class ImportedRow(NamedTuple):
+    """A row of a file as it will be stored: the line on which it begins, and its values; times are UTC ISO 8601.
+
+    `source_key` tells it from all others of its system. People are named as in the file, and numbered as in
+    temp.import_people. A comment is a text and its time. `given` names the columns that the file fills; `here` is the
+    ID of the work order that the row is, if that is here already.
+    """
+
+    line: int
+    source: str
+    source_id: str
+    source_key: str
+    title: str
+    description: str
+    priority: int
+    category: Optional[str]
+    status: str
+    requester: str
+    assignee: str
+    created_at: str
+    updated_at: str
+    resolved_at: Optional[str]
+    due_at: Optional[str]
+    comments: Sequence[Tuple[str, str]]
+    given: str
+    requester_number: Optional[int]
+    assignee_number: Optional[int]
+    here: Optional[int] = None
+
+
+# In SQLite's temporary database, a file of its own: the good rows, the people with their accounts, what was found in
+# rows, and what words mean.
+_STAGING = {
+    "import_rows": f"number INTEGER PRIMARY KEY, {', '.join(ImportedRow._fields)}",
+    "import_people": "number INTEGER PRIMARY KEY, key UNIQUE, name, email, is_needed, username, user_id, is_certain",
+    "import_findings": "number, line, kind, example, is_wrong",
+    "import_words": "word PRIMARY KEY, meaning",
+}
+
+
+class _Parser:
+    """Turns the cells of a row into what will be stored, and collects what is wrong with it or does not fit."""
+
+    def __init__(self, imported: Import) -> None:
+        self._imported, self._answers = imported, imported.answers
+        self._connection, self._zone, self._now = imported.session.connection, _zone(imported.answers.zone), now()
+        self._categories = {name.casefold(): name for name in _categories(self._connection)}
+        self._texts: Dict[str, List[Tuple[str, str]]] = {}  # the filled cells of each kind of column, with their names
+        self.findings: List[Tuple[str, str, bool]] = []
+
+    def parse(self, row: _FileRow) -> Optional[ImportedRow]:
+        """Return the row as it will be stored, or None if it is wrong; `findings` tells why."""
+        self.findings, self._texts = [], defaultdict(list)
+        if row.fault:
+            self._find(row.fault, is_wrong=True)
+        for name, target, cell in zip(self._imported.header, self._answers.columns, row.cells):
+            text = users.plain_text(unguarded(cell) if self._imported.is_own else cell)
+            if target and not _is_empty(self._answers, text):
+                self._texts[target].append((name, text))
+        status, priority = self._word("status", Status.OPEN), self._word("priority", Priority.MEDIUM)
+        is_finished = status in database.FINISHED
+        created, updated, resolved, due = self._times(is_finished)
+        source_id, requester, assignee = (
+            " ".join(self._first(name).split()) for name in ("id", "requester", "assignee")
+        )
+        assignee = "" if assignee.lower() in NOBODY_WORDS else assignee
+        if len(source_id) > users.LONGEST_NAME:
+            self._find(f"its ID has more than {users.LONGEST_NAME} characters", source_id, is_wrong=True)
+        if any(is_wrong for _, _, is_wrong in self.findings):
+            return None
+        title, description, category, comments = self._describe()
+        return ImportedRow(
+            line=row.line,
+            source=self._answers.source,
+            source_id=source_id,
+            source_key=f"{source_id} {created[:16]}" if self._imported.is_own else source_id or _hash(row.cells),
+            title=title,
+            description=description,
+            priority=cast(int, priority),
+            category=category,
+            status=str(status),
+            requester=requester,
+            assignee=assignee,
+            created_at=created,
+            updated_at=updated,
+            resolved_at=resolved,
+            due_at=due,
+            comments=[(text, updated) for text in comments],
+            given=" ".join(self._texts),
+            requester_number=self._person(requester, self._first("requester_email"), True),
+            assignee_number=self._person(assignee, self._first("assignee_email"), is_finished),
+        )
+
+    def _find(self, kind: str, example: str = "", is_wrong: bool = False) -> None:
+        self.findings.append((kind, example[:80], is_wrong))
+
+    def _first(self, target: str) -> str:
+        return self._texts[target][0][1] if self._texts.get(target) else ""
+
+    def _word(self, column: str, default: object) -> object:
+        """Return the status or priority that the row's word means."""
+        text = " ".join(self._first(column).split())[:60]
+        answer = self._answers.words.get(_word_key(column, text), text)
+        meaning = _known_word(column, answer) or guess_word(column, text) or default if text else default
+        self._connection.execute("INSERT OR IGNORE INTO temp.import_words VALUES (?, ?)", (text, str(meaning)))
+        return meaning
+
+    def _describe(self) -> Tuple[str, str, Optional[str], List[str]]:
+        """Return the title, the description, the category and the comments; what is too long goes on in the next."""
+        title, category = re.sub(r"[\n\r\t]", " ", self._first("title")), " ".join(self._first("category").split())
+        has_names = self._answers.columns.count("description") > 1
+        described = [f"{name}: {text}" if has_names else text for name, text in self._texts.get("description", ())]
+        if not title:
+            self._find("a blank title takes the beginning of the description, or is (no title)")
+            title = " ".join(" ".join(described).split())[:MAXIMUM_TITLE] or "(no title)"
+        if len(title) > MAXIMUM_TITLE:
+            self._find(f"a title of more than {MAXIMUM_TITLE} characters stands whole in the description", title)
+            described.insert(0, title)
+        if len(category) > MAXIMUM_CATEGORY:
+            self._find(f"of a category of more than {MAXIMUM_CATEGORY} characters the last part is kept", category)
+            described.append(f"Category: {category}")
+            category = re.split(r" ?(?:>|::|/|\\|») ?", category)[-1][:MAXIMUM_CATEGORY].strip()
+        name = None
+        if category and category.lower() not in NOBODY_WORDS:
+            try:
+                name = self._categories.setdefault(category.casefold(), parse_new_category(category))
+            except InvalidInputError:
+                self._find("what cannot be a category is left out", category)
+        description, *comments = _pieces("\n\n".join(described)) or [""]
+        comments += [piece for _, text in self._texts.get("comment", ()) for piece in _pieces(text)]
+        if any(len(text) == MAXIMUM_TEXT for text in (description, *comments)):
+            self._find(f"a text of more than {MAXIMUM_TEXT:,} characters goes on in comments")
+        room = MAXIMUM_NOTE_CHARACTERS - MAXIMUM_TEXT  # which the row 'created' may need
+        fit = _fitting(comments, room)
+        if fit != comments:
+            self._find(f"comments beyond {room:,} characters are cut", comments[len(fit) - 1])
+        return title[:MAXIMUM_TITLE].strip(), description, name, fit
+
+    def _times(self, is_finished: bool) -> Tuple[str, str, Optional[str], Optional[str]]:
+        """Return when it was created, changed and resolved, and when it is due."""
+        times = [self._moment(f"{name}_at") for name in ("created", "updated", "resolved", "due")]
+        (created, _), (updated, _), (resolved, is_day), (due, _) = times
+        if resolved and not is_finished:
+            self._find("the time of resolution of what is unfinished is ignored", resolved)
+            resolved = None
+        for time_text, name in ((created, "creation"), (resolved, "resolution")):
+            if time_text and time_text > self._now:
+                self._find(f"its {name} is in the future", time_text, is_wrong=True)
+        if updated and updated > self._now:
+            self._find("a last change in the future counts as now", updated)
+            updated = self._now
+        created = created or min(filter(None, (updated, resolved, self._now)))
+        if resolved and resolved < created:
+            day, last_day = (datetime.fromisoformat(moment).astimezone().date() for moment in (created, resolved))
+            if not is_day or day != last_day:
+                self._find("its creation is later than its resolution", created, is_wrong=True)
+            resolved = created  # sometime on that day
+        return created, max(updated or resolved or created, created), resolved, due
+
+    def _moment(self, target: str) -> Tuple[Optional[str], bool]:
+        """Return the moment as the database stores it, and whether the file has a bare day, which is a local one."""
+        if not self._first(target):
+            return None, False
+        ((name, text), *_) = self._texts[target]
+        found = _try_moment(text, self._answers.day_first)
+        if not found:
+            self._find(f"{name} is no date from 1970 to 2999", text, is_wrong=True)
+            return None, False
+        moment, is_day = found
+        if is_day and target == "due_at":
+            moment = datetime.combine(moment, _END_OF_DAY)
+        elif not is_day and not moment.tzinfo:
+            moment = moment.replace(tzinfo=self._zone)
+        return utc_text(moment), is_day
+
+    def _person(self, name: str, email: str, is_needed: bool) -> Optional[int]:
+        """Return the number of a person in temp.import_people, or None for nobody."""
+        from email.utils import parseaddr
+
+        if "@" in name and not email:
+            name, email = parseaddr(name)
+        address = None
+        try:
+            address = users.parse_email(email or NONE)
+        except InvalidInputError:
+            self._find("an email that is no plain address is left out", email)
+        name = name or address or ""
+        if not name:
+            return None
+        key = address.lower() if address else name.casefold()
+        self._connection.execute(
+            """
+            INSERT INTO temp.import_people (key, name, email, is_needed) VALUES (?, ?, ?, ?)
+            ON CONFLICT (key) DO UPDATE SET is_needed = max(is_needed, excluded.is_needed)
+            """,
+            (key, name, address, is_needed),
+        )
+        sql = "SELECT number FROM temp.import_people WHERE key = ?"
+        return int(self._connection.execute(sql, (key,)).fetchone()["number"])
+
+
+def _pieces(text: str) -> List[str]:
+    return [text[start : start + MAXIMUM_TEXT] for start in range(0, len(text), MAXIMUM_TEXT)]
+
+
+def _fitting(comments: Sequence[str], room: int) -> List[str]:
+    """Return the comments, cut where they have more characters than there is room for notes."""
+    ends = [0, *itertools.accumulate(max(len(text), NOTE_OVERHEAD) for text in comments)]
+    return [text[: room - start] for text, start in zip(comments, ends) if room - start >= NOTE_OVERHEAD]
+
+
+# The work order that a row is: what has its key, or, for a row of our own export, its ID and minute of creation.
+_MATCH_ROWS = """
+    UPDATE temp.import_rows SET here = coalesce(
+        (SELECT id FROM main.work_orders WHERE source = import_rows.source AND source_key = import_rows.source_key),
+        (
+            SELECT id FROM main.work_orders WHERE :is_own AND id = CAST(import_rows.source_id AS INTEGER)
+                AND substr(created_at, 1, 16) = substr(import_rows.created_at, 1, 16)
+        )
+    )
+    WHERE number
 """
 
 
-def _unknown(connection: Connection, kind: str) -> Unknown:
-    rows = connection.execute(
-        f"SELECT username, total FROM staging.{kind} WHERE user_id IS NULL ORDER BY username LIMIT {SHOWN_OF_EACH}"
-    ).fetchall()
-    count, total = connection.execute(
-        f"SELECT count(*), coalesce(sum(total), 0) FROM staging.{kind} WHERE user_id IS NULL"
+_EARLIER_STATE = "an earlier state of a work order, with the same ID, is left out"
+
+
+def stage(imported: Import, progress: Callable[[int], None]) -> None:
+    """Read the rows into the temporary database, and look which work orders and people are here already.
+
+    Of rows with the same ID the one counts that was changed last. Raises UnreadableFileError, PermissionDeniedError.
+    """
+    connection = imported.session.connection
+    users.authorize(imported.session, Action.IMPORT)
+    for table in _STAGING:
+        connection.execute(f"DELETE FROM temp.{table}")
+    parser, rows = _Parser(imported), _data_rows(imported, progress)
+    insert = f"INSERT INTO temp.import_rows VALUES (?, {', '.join('?' * len(ImportedRow._fields))})"
+    for some in iter(lambda: list(islice(rows, ROWS_AT_ONCE)), []):
+        with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
+            for row in some:
+                parsed = parser.parse(row)
+                if parsed:
+                    values = {**parsed._asdict(), "comments": json.dumps(parsed.comments)}
+                    connection.execute(insert, (row.number, *values.values()))
+                found = [(row.number, row.line, *finding) for finding in parser.findings]
+                connection.executemany("INSERT INTO temp.import_findings VALUES (?, ?, ?, ?, ?)", found)
+    with snapshot(connection):
+        connection.execute(
+            """
+            INSERT INTO temp.import_findings SELECT number, line, ?, source_id, 0 FROM (
+                SELECT *, row_number() OVER (PARTITION BY source_key ORDER BY updated_at DESC, number DESC) AS place
+                FROM temp.import_rows WHERE source_id <> ''
+            ) WHERE place > 1
+            """,
+            (_EARLIER_STATE,),
+        )
+        connection.execute(
+            "DELETE FROM temp.import_rows WHERE number IN (SELECT number FROM temp.import_findings WHERE kind = ?)",
+            (_EARLIER_STATE,),
+        )
+        connection.execute(
+            """
+            UPDATE temp.import_rows SET source_key = source_key || ' ' || place FROM (
+                SELECT number AS row, row_number() OVER (PARTITION BY source_key ORDER BY number) AS place
+                FROM temp.import_rows WHERE source_id = ''
+            ) WHERE number = row
+            """
+        )
+        connection.execute("CREATE INDEX IF NOT EXISTS temp.import_order ON import_rows (created_at, number)")
+        connection.execute("CREATE INDEX IF NOT EXISTS temp.import_usernames ON import_people (username)")
+    _match_people(imported)
+    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM temp.import_rows").fetchone()
+    for start in range(0, last + 1, ROWS_AT_ONCE):
+        bounds = {"is_own": imported.is_own, "start": start, "end": start + ROWS_AT_ONCE - 1}
+        connection.execute(f"{_MATCH_ROWS} BETWEEN :start AND :end", bounds)
+
+
+# Import: people
+
+
+class ImportedPerson(NamedTuple):
+    """A person of a file, whose account exists already or will be created."""
+
+    number: int
+    key: str
+    name: str
+    username: str
+    has_account: bool
+
+
+def _match_people(imported: Import) -> None:
+    """Look whose accounts exist, and choose usernames for the others.
+
+    It is certain who is meant by an email, by what was answered before, by the name of an account without a password
+    (which came from an import or is a caller's), and by a username in our own export. All others are asked about.
+    """
+    connection, known = imported.session.connection, imported.answers.people
+    with snapshot(connection):
+        accounts = connection.execute(
+            "SELECT *, lower(email) AS address, password_hash IS NULL AS is_caller FROM users ORDER BY id DESC"
+        ).fetchall()
+        people = connection.execute(
+            "SELECT number, key, name, lower(email) AS email FROM temp.import_people ORDER BY email IS NULL, number"
+        ).fetchall()
+        by_username = {row["username"]: row for row in accounts}
+        by_email = {row["address"]: row for row in accounts if row["email"]}
+        by_name = {row["name"].casefold(): row for row in accounts if row["name"]}
+        callers = {name: row for name, row in by_name.items() if row["is_caller"]}
+        taken, numbers = set(by_username), Counter[str]()
+        namesakes: Dict[str, List[str]] = defaultdict(list)  # usernames of those with an email
+        for person in people:
+            name, email = person["name"].casefold(), person["email"]
+            last, _, first = person["name"].partition(",")
+            dotted = [
+                re.sub(r"[^a-z0-9_-]+", ".", fold(text)).strip(".") for text in (person["name"], f"{first} {last}")
+            ]
+            certain = [by_email.get(email), by_username.get(known.get(person["key"], "")), callers.get(name)]
+            likely = [by_name.get(name), *map(by_username.get, (name, *dotted))]
+            if imported.is_own:
+                certain.append(by_username.get(name))
+            found = [row for row in (*certain, *likely) if row and (not email or row["address"] in (None, email))]
+            if found:
+                username = found[0]["username"]
+            elif not email and len(namesakes[name]) == 1:
+                (username,) = namesakes[name]
+            else:
+                username = _free_username(connection, person["name"], taken, numbers)
+            namesakes[name] += [username] if email else []
+            connection.execute(
+                "UPDATE temp.import_people SET username = ?, user_id = ?, is_certain = ? WHERE number = ?",
+                (username, found[0]["id"] if found else None, bool(found) and found[0] in certain, person["number"]),
+            )
+
+
+def _free_username(connection: Connection, name: str, taken: Set[str], numbers: "Counter[str]") -> str:
+    """Return a username made from the name, and take it; `numbers` has the last one for each name that is taken."""
+    username = users.username_from_name(connection, name)
+    stem = re.sub(r"\.\d+$", "", username)[:24]
+    while username in taken:
+        numbers[stem] += 1
+        username = f"{stem}.{numbers[stem]}"
+    taken.add(username)
+    return username
+
+
+def list_unknown_people(imported: Import) -> List[ImportedPerson]:
+    """Return the people whose account exists, though that is not certain, then those who will get one."""
+    rows = imported.session.connection.execute(
+        """
+        SELECT number, key, name, username, user_id IS NOT NULL AS has_account FROM temp.import_people
+        WHERE user_id IS NOT NULL AND NOT is_certain OR user_id IS NULL AND is_needed ORDER BY has_account DESC, number
+        """
+    )
+    return [ImportedPerson(**dict(row)) for row in rows]
+
+
+def with_person(imported: Import, person: ImportedPerson, text: str) -> Import:
+    """Return the import in which the person has another username: of an account that exists, a free one, or `new`.
+
+    Raises InvalidInputError.
+    """
+    connection = imported.session.connection
+    others = connection.execute("SELECT username FROM temp.import_people WHERE number <> ?", (person.number,))
+    taken = {row["username"] for row in others}
+    username = _free_username(connection, person.name, set(taken), Counter()) if text.lower() == "new" else text.lower()
+    account = connection.execute("SELECT id FROM users WHERE username = ?", (username,)).fetchone()
+    if not account:
+        username = users.parse_new_username(connection, username)
+        if username in taken:
+            raise InvalidInputError(f"Somebody else in the file will be {username}; choose another username.")
+    connection.execute(
+        "UPDATE temp.import_people SET username = ?, user_id = ?, is_certain = 0 WHERE number = ?",
+        (username, account and account["id"], person.number),
+    )
+    return imported.answered(people={**imported.answers.people, person.key: username})
+
+
+# Import: the dry run
+
+
+class DryRun(NamedTuple):
+    """What an import would do, in sentences; how many rows are new, here already, of these without an ID, and wrong."""
+
+    lines: List[str]
+    new: int
+    here: int
+    here_without_id: int
+    wrong: int
+
+
+# What is said of rows, where there are any, by the condition on them.
+_REMARKS = {
+    "here IN (SELECT id FROM main.work_orders WHERE deleted_at IS NOT NULL)": "here, but deleted: they stay deleted",
+    ":is_own AND here IS NULL AND CAST(source_id AS INTEGER) IN (SELECT id FROM main.work_orders)": (
+        "the ID is that of another work order here; these are new ones"
+    ),
+    "given NOT LIKE '%created_at%'": "no creation; the earliest other time counts, or else now",
+    "requester_number IS NULL": "no requester; they will be your own",
+    "status IN ('Resolved', 'Cancelled') AND resolved_at IS NULL": (
+        "finished without a time of resolution: reports leave them out"
+    ),
+    """
+    status NOT IN ('Resolved', 'Cancelled') AND assignee_number IS NOT NULL AND assignee_number NOT IN (
+        SELECT number FROM temp.import_people WHERE user_id IN (
+            SELECT id FROM main.users WHERE is_active AND role <> 'user'
+        )
+    )
+    """: "unfinished, with an assignee who has no account that can have work orders: only the history will name them",
+    "source_id = ''": "no ID: what differs from an earlier file is new",
+}
+
+
+def describe_import(imported: Import) -> DryRun:
+    """Return what an import of the staged rows would do; a file in exports/ has what was found in each row.
+
+    Raises OutputError, UnreadableFileError where no row can be imported.
+    """
+    connection, answers = imported.session.connection, imported.answers
+    sums = ", ".join(f"sum({condition})" for condition in _REMARKS)
+    total, first, last, here, here_without_id, *counts = connection.execute(
+        f"""
+        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)), {sums}
+        FROM temp.import_rows
+        """,
+        {"is_own": imported.is_own},
     ).fetchone()
-    return Unknown(count, total, [row["username"] for row in rows])
+    findings = connection.execute(
+        """
+        SELECT kind, is_wrong, count(*) AS total, min(number) AS number, line,
+            iif(example = '', '', ': ' || example) AS more
+        FROM temp.import_findings GROUP BY is_wrong, kind ORDER BY is_wrong DESC, total DESC
+        """
+    ).fetchall()
+    found = [
+        f"{_rows(row['total'])}{' wrong' * row['is_wrong']}: {row['kind']} (first row {row['number']:,}, line "
+        f"{row['line']:,}{row['more']})."
+        for row in findings
+    ]
+    if not total:
+        raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
+    words = connection.execute("SELECT * FROM temp.import_words WHERE word NOT IN ('', meaning) ORDER BY meaning, word")
+    report = _write_report(connection)
+    (wrong,) = connection.execute("SELECT count(DISTINCT number) FROM temp.import_findings WHERE is_wrong").fetchone()
+    lines = [
+        f"{_rows(total)} from {answers.source}, created from {_local(first)} to {_local(last)}.",
+        f"Dates in digits have the {'day' if answers.day_first else 'month'} first; times without a zone are "
+        f"{answers.zone}.",
+        f"Words: {', '.join(f'{word} = {meaning}' for word, meaning in words) or 'all as here'}.",
+        *(f"{_rows(count)}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
+        *found,
+        *([f"All that was found, row by row, is in {report}."] if report else []),
+    ]
+    return DryRun(lines, total - here, here, here_without_id, wrong)
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _local(stored: str) -> str:
+    return local_time(datetime.fromisoformat(stored))
 
 
 def _write_report(connection: Connection) -> Optional[Path]:
-    """Write all that the dry run found to a file in exports/, and return its path; None if there is nothing to say."""
+    """Write all that was found to a file in exports/, and return its path; None if there is nothing to say."""
     target = database.new_path(connection, "export", "-import.txt")
-    everything = f"""
-        SELECT 'Line ' || line || ': ' || reason FROM ({_SELECT_WRONG})
-        UNION ALL SELECT 'Unknown requester: ' || username FROM staging.requesters WHERE user_id IS NULL
-        UNION ALL SELECT 'Unknown or unfit assignee: ' || username FROM staging.assignees WHERE user_id IS NULL
-        UNION ALL SELECT 'Name: ' || words FROM ({_SELECT_NAMES})
-    """
+    findings = connection.execute(
+        """
+        SELECT 'Row ' || number || ', line ' || line || iif(is_wrong, ', wrong: ', ': ') || kind
+            || iif(example = '', '', ': ' || example)
+        FROM temp.import_findings ORDER BY number, is_wrong DESC
+        """
+    )
     try:
         with database.partial_files(target) as (partial,):
-            with closing(connection.execute(everything)) as lines, partial.open("w", encoding="utf-8") as file:
-                file.writelines(f"{database.printable(line)}\n" for (line,) in lines)
+            with partial.open("w", encoding="utf-8") as file:
+                file.writelines(f"{database.printable(text)}\n" for (text,) in findings)
             return database.publish_numbered(partial, target) if partial.stat().st_size else None
     except OSError as error:
         raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+# Import: storing
+
+
+class Repeat(str, Enum):
+    """What to do with a row that is here already; only one without an ID can be added once more."""
+
+    SKIP = "skip"
+    UPDATE = "update"
+    ADD = "add"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+BATCH_SECONDS = PAUSE_SECONDS = 0.1  # SQLite's waiting tries again every 100 ms
+
+
+class Imported(NamedTuple):
+    """How many work orders an import has created and updated, and the backup from before its first row."""
+
+    created: int
+    updated: int
+    backup: Path
+
+
+def import_rows(imported: Import, repeat: Repeat, progress: Callable[[int], None]) -> Imported:
+    """Store the staged rows, after a checked backup, in many short transactions with pauses for the others.
+
+    If it is interrupted, what it has stored stays, and the same file goes on there. `progress` gets the number of rows
+    that are done; if it raises, the import stops. Raises PermissionDeniedError to all but admins, OutputError.
+    """
+    connection = imported.session.connection
+    backup = users.back_up(imported.session)
+    conditions = {Repeat.SKIP: "here IS NULL", Repeat.ADD: "here IS NULL OR source_id = ''", Repeat.UPDATE: "1"}
+    if repeat is Repeat.ADD:  # the same file again adds nothing more
+        connection.execute(
+            "UPDATE temp.import_rows SET source_key = source_key || ' ' || ? WHERE source_id = '' AND here",
+            (imported.content_hash[:16],),
+        )
+    done: Counter[str] = Counter()
+    last, is_over = _START, False
+
+    def audit(user_id: int, event: str, counts: "Counter[str]") -> None:
+        what = f"{counts['created']:,} created, {counts['updated']:,} updated, {backup.name} made before"
+        name = database.printable(imported.name)
+        users.audit(connection, user_id, event, f"{name} from {imported.answers.source}: {what}")
+
+    try:
+        while not is_over:
+            batch: Counter[str] = Counter()
+            with transaction(connection):
+                admin, end = users.authorize(imported.session, Action.IMPORT), time.monotonic() + BATCH_SECONDS
+                if last == _START:
+                    _remember(imported)
+                    audit(admin.id, "import begun", done)
+                is_over = True
+                for place, row in _in_order(imported, conditions[repeat], last):
+                    batch[_store(imported, admin, row, repeat)] += 1
+                    last = place
+                    if time.monotonic() >= end:
+                        is_over = False
+                        break
+                if is_over:
+                    audit(admin.id, "imported", done + batch)
+            done += batch
+            progress(sum(done.values()))
+            time.sleep(0 if is_over else PAUSE_SECONDS)
+    except BaseException:
+        with suppress(*database.EXPECTED_FAULTS), transaction(connection):
+            audit(imported.session.user_id, "import stopped", done)
+        raise
+    return Imported(done["created"], done["updated"], backup)
+
+
+def _remember(imported: Import) -> None:
+    """Store the answers for files with the same header, with whose accounts people were said to have."""
+    connection = imported.session.connection
+    joined = connection.execute(
+        "SELECT key, username FROM temp.import_people WHERE user_id IS NOT NULL AND NOT is_certain"
+    )
+    answers = imported.answers._replace(people={**imported.answers.people, **dict(joined.fetchall())})
+    connection.execute(
+        "INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)",
+        (_hash(imported.header), json.dumps(answers._asdict()), now()),
+    )
+
+
+class _Place(NamedTuple):
+    """Where a row stands in the order of creation."""
+
+    created_at: str = ""
+    number: int = 0
+
+
+_START = _Place()
+
+
+def _in_order(imported: Import, condition: str, last: _Place = _START) -> Iterator[Tuple[_Place, ImportedRow]]:
+    """Yield the staged rows that the condition holds for and that follow `last`, each as it is here by now."""
+    connection, order = imported.session.connection, "(created_at, number) > (?, ?) ORDER BY created_at, number"
+    while True:
+        sql = f"SELECT number FROM temp.import_rows WHERE ({condition}) AND {order} LIMIT 100"
+        numbers = ", ".join(str(row["number"]) for row in connection.execute(sql, last).fetchall())
+        connection.execute(f"{_MATCH_ROWS} IN ({numbers})", {"is_own": imported.is_own})
+        rows = connection.execute(
+            f"SELECT * FROM temp.import_rows WHERE number IN ({numbers}) AND {order}", last
+        ).fetchall()
+        if not rows:
+            return
+        for row in rows:
+            last = _Place(row["created_at"], row["number"])
+            comments = [(text, at) for text, at in json.loads(row["comments"])]
+            yield last, ImportedRow(**{name: row[name] for name in ImportedRow._fields})._replace(comments=comments)
+
+
+def _store(imported: Import, admin: User, row: ImportedRow, repeat: Repeat) -> str:
+    """Create or update the work order of a row, and return what was done: created, updated, or left."""
+    connection = imported.session.connection
+    if row.here and repeat is not Repeat.UPDATE:
+        return "left"
+    requester_id = _account(connection, row.requester_number, admin) or admin.id
+    _account(connection, row.assignee_number, admin if row.status in database.FINISHED else None)
+    if not row.here:
+        _create_imported(connection, admin, row, requester_id)
+        return "created"
+    differences, comments = _differences(imported, row, row.here)
+    values = {column: value for column, _, value, is_left in differences if not is_left}
+    for text, at in comments:
+        users.record_change(connection, row.here, admin.id, at, "comment", note=text, is_imported=True)
+    if values or comments:
+        at = row.resolved_at if "status" in values and row.resolved_at else now()
+        _update_imported(connection, admin, row.here, values, at)
+    return "updated" if values or comments else "left"
+
+
+def _account(connection: Connection, number: Optional[int], creator: Optional[User] = None) -> Optional[int]:
+    """Return the ID of a person's account, which the creator makes if there is none yet; None for nobody."""
+    sql = """
+        SELECT name, max(email) AS email, username, max(user_id) AS user_id FROM temp.import_people
+        WHERE username = (SELECT username FROM temp.import_people WHERE number = ?) GROUP BY username
+    """
+    person = connection.execute(sql, (number,)).fetchone()
+    if not person or person["user_id"] or not creator:
+        return person["user_id"] if person else None
+    taken = connection.execute("SELECT 1 FROM users WHERE username = ?", (person["username"],)).fetchone()
+    name, username = person["name"][: users.LONGEST_NAME].strip(), None if taken else person["username"]
+    user = users.insert_caller(connection, creator, name, person["email"], username)
+    connection.execute("UPDATE temp.import_people SET user_id = ? WHERE number = ?", (user.id, number))
+    return user.id
+
+
+def _fit_assignee(connection: Connection, row: ImportedRow) -> Optional[int]:
+    """Return the assignee's account: on what is unfinished of somebody who can have work orders, else of anybody."""
+    sql = "SELECT 1 FROM users WHERE id = ? AND (is_active AND role <> 'user' OR ?)"
+    user_id = _account(connection, row.assignee_number)
+    return user_id if connection.execute(sql, (user_id, row.status in database.FINISHED)).fetchone() else None
+
+
+# Import: updating
+
+
+_FIELD_NAMES = {"due_at": "due date", "requester_id": "requester", "assignee_id": "assignee", "resolved_at": "status"}
+_Difference = Tuple[str, object, object, bool]
+
+
+def _differences(
+    imported: Import, row: ImportedRow, work_order_id: int
+) -> Tuple[List[_Difference], List[Tuple[str, str]]]:
+    """Return the columns in which the row differs from the work order, and its comments that are new there.
+
+    Of each column: what stands, what the row says, and whether what stands is left: it was written here or, for a row
+    of our own export, changed later than the row. An empty cell differs from nothing, and a deleted one stays.
+    """
+    connection, given = imported.session.connection, row.given.split()
+    here = connection.execute("SELECT * FROM work_orders WHERE id = ?", (work_order_id,)).fetchone()
+    if here["deleted_at"]:
+        return [], []
+    history = connection.execute(
+        "SELECT field, changed_at, note, is_imported FROM work_order_history WHERE work_order_id = ? ORDER BY id",
+        (work_order_id,),
+    ).fetchall()
+    last = {entry["field"]: entry for entry in history}
+    said: Dict[str, object] = {name: getattr(row, name) for name in ("title", "priority", "status") if name in given}
+    said.update({name: getattr(row, name) for name in ("description", "category", "due_at") if getattr(row, name)})
+    if row.requester_number:
+        said["requester_id"] = _account(connection, row.requester_number)
+    if _fit_assignee(connection, row):
+        said["assignee_id"] = _fit_assignee(connection, row)
+    if row.resolved_at and row.status == here["status"] == Status.RESOLVED:
+        said["resolved_at"] = row.resolved_at
+    if row.updated_at > here["updated_at"] and all(entry["is_imported"] for entry in history):
+        said["updated_at"] = row.updated_at
+    differences = []
+    for column, value in said.items():
+        entry, stands = last.get(_FIELD_NAMES.get(column, column)), here[column]
+        if not (_is_same_time(value, stands) if column.endswith("_at") else value == stands):
+            is_later = (
+                entry
+                and entry["changed_at"] > row.updated_at
+                and not _is_same_time(row.updated_at, entry["changed_at"])
+            )
+            is_left = bool(is_later if imported.is_own else entry and not entry["is_imported"])
+            differences.append((column, stands, value, is_left))
+    known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
+    room = MAXIMUM_NOTE_CHARACTERS - sum(max(len(entry["note"]), NOTE_OVERHEAD) for entry in history if entry["note"])
+    added = []
+    for text, at in row.comments:
+        known[text] -= 1
+        added += [(text, at)] if known[text] < 0 else []
+    return differences, [(text, at) for text, (_, at) in zip(_fitting([text for text, _ in added], room), added)]
+
+
+def _is_same_time(told: object, stored: Optional[str]) -> bool:
+    """Return whether two moments are the same, to the minute where the file tells no seconds."""
+    text, other = str(told), stored or ""
+    return text == other or (text[17:19] == "00" and text[:16] == other[:16])
+
+
+def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
+    """Return what an update would change, and what it would leave, by field, each with the first old and new value."""
+    connection = imported.session.connection
+    found: Dict[Tuple[bool, str], List[str]] = defaultdict(list)
+    for count, (_, row) in enumerate(_in_order(imported, "here IS NOT NULL"), 1):
+        progress(count)
+        if row.here:
+            differences, comments = _differences(imported, row, row.here)
+            for column, old, new, is_left in differences:
+                change = f"{_show(connection, column, old)} -> {_show(connection, column, new)}"
+                found[is_left, _FIELD_NAMES.get(column, column)].append(f"#{row.here}: {change}")
+            found[False, "comment"] += [f"#{row.here}: added"] * len(comments)
+    return [
+        f"{field}: {len(changes):,} {'written here and left alone' if is_left else 'to update'} (first {changes[0]})."
+        for (is_left, field), changes in sorted(found.items())
+        if changes
+    ] or ["Nothing differs."]
+
+
+def _show(connection: Connection, column: str, value: object) -> str:
+    """Return a stored value of a column as a person sees it, cut."""
+    if column in ("requester_id", "assignee_id"):
+        row = connection.execute("SELECT username FROM users WHERE id = ?", (value,)).fetchone()
+        return str(row["username"]) if row else NOBODY
+    if value is None:
+        return NONE
+    shown = str(Priority(cast(int, value))) if column == "priority" else str(value)
+    return database.printable((_local(shown) if column.endswith("_at") else shown)[:40])
+
+
+def _create_imported(connection: Connection, admin: User, row: ImportedRow, requester_id: int) -> None:
+    """Insert the work order of a row with its history, inside the caller's transaction."""
+    names = ("title", "description", "priority", "category", "status", "updated_at", "due_at", "source", "source_key")
+    assignee_id = _fit_assignee(connection, row)
+    columns = {
+        **{name: getattr(row, name) for name in names},
+        "requester_id": requester_id,
+        "assignee_id": assignee_id,
+        "due_by": DueBy.HAND,
+        "resolved_at": row.resolved_at if row.status == Status.RESOLVED else None,
+        "source_id": row.source_id or None,
+    }
+    work_order_id = _insert(connection, row.created_at, columns)
+    note = f"Imported from {row.source}{'; the ID was ' * bool(row.source_id)}{row.source_id}."
+    if row.assignee and not assignee_id:
+        note += f" It was assigned to {row.assignee[:200]}."
+    status = None if row.resolved_at or row.status == Status.OPEN else row.status
+    is_stop = status in (*database.FINISHED, database.ON_HOLD)
+    since = (row.updated_at if "updated_at" in row.given.split() else now()) if is_stop else None
+    record = partial(users.record_change, connection, work_order_id, admin.id, is_imported=True)
+    record(row.created_at, "created", since, status, note)
+    if row.resolved_at:
+        record(row.resolved_at, STATUS.name, str(Status.OPEN), row.status)
+    for text, at in row.comments:
+        record(at, "comment", note=text)
+    database.refresh_derived(connection, work_order_id)
+
+
+def _update_imported(
+    connection: Connection, admin: User, work_order_id: int, values: Mapping[str, object], at: str
+) -> None:
+    """Write these columns with their history, inside the caller's transaction; `at` is when the status changed."""
+    stored = connection.execute("SELECT * FROM work_orders WHERE id = ?", (work_order_id,)).fetchone()
+    columns = {"updated_at": max(stored["updated_at"], now()), **values}
+    if "status" in values:
+        columns["resolved_at"] = at if values["status"] == Status.RESOLVED else None
+    assignments = ", ".join(f"{column} = :{column}" for column in columns)
+    connection.execute(f"UPDATE work_orders SET {assignments} WHERE id = :id", {**columns, "id": work_order_id})
+    for column, value in values.items():
+        if column == "updated_at":
+            continue
+        field = _FIELD_NAMES.get(column, column)
+        old, new = (_as_history(connection, column, each) for each in (stored[column], value))
+        if column == "resolved_at":  # what is resolved already was resolved at another time
+            old = new = str(Status.RESOLVED)
+        moment = str(value) if column == "resolved_at" else at if column == "status" else now()
+        users.record_change(connection, work_order_id, admin.id, moment, field, old, new, is_imported=True)
+    database.refresh_derived(connection, work_order_id)
+
+
+def _as_history(connection: Connection, column: str, value: object) -> str:
+    if column == "priority":
+        return str(Priority(cast(int, value)))
+    if column.endswith("_id"):
+        return _show(connection, column, value)
+    return NONE if value is None else str(value)
 
 
 # Words
@@ -3007,7 +3999,7 @@ def describe_due_by(work_order: WorkOrder) -> str:
 
 def explain_due_by(work_order: WorkOrder) -> str:
     """Return a sentence on what has set the due time and what moves it."""
-    due = local_time(work_order.due_at) if work_order.due_at else NONE
+    due = DUE_DATE.show(work_order.due_at)
     if work_order.due_by is DueBy.HAND:
         return f"The due date, {due}, was set by hand; only setting it again changes it."
     return f"The due date, {due}, comes from the service target: time On Hold and a change of priority move it."
@@ -3019,73 +4011,46 @@ def describe_target(target: ServiceTarget) -> str:
     return f"first response {response}, resolution {resolution}"
 
 
-def _describe_counted(counted: Counted) -> str:
-    begin, end = _moment(counted.begin), datetime.fromisoformat(counted.end)
-    if counted.what is Count.UNFINISHED:
-        text = _last_moment(end)
-        return f"unfinished at {'' if ' ' in text else 'the end of '}{text}"
-    return f"{counted.what} {_from_to(begin, end)}"
-
-
-def describe_period(session: Session, period: Period) -> str:
-    """Return the period's name, its beginning (or else the first work order's creation) and its end, in local time.
-
-    Raises PermissionDeniedError to users.
-    """
-    return f"{period.name}: {_from_to(period.begin or _first_creation(session), period.end)}"
-
-
-def _from_to(begin: Optional[datetime], end: datetime) -> str:
-    """Return the range in days if it consists of whole days, otherwise to the minute."""
-    if begin is None:
-        return f"until {_last_moment(end)}"
-    first, last = begin.astimezone(), (end - timedelta(seconds=1)).astimezone()
-    are_days = (first.time(), last.time()) == (time_of_day(), _END_OF_DAY)
-    form = "%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M"
-    return f"from {first.strftime(form)} to {last.strftime(form)}"
-
-
-def _last_moment(end: datetime) -> str:
-    return local_time(end - timedelta(seconds=1))
-
-
-def describe_seconds(seconds: Optional[float]) -> str:
-    """Return a length of time, or - for none."""
-    return "-" if seconds is None else duration(seconds)
-
-
-def describe_share(share: Optional[int]) -> str:
-    """Return a share, or - where there was nothing to count."""
-    return "-" if share is None else f"{share}%"
-
-
 def describe_my_work(work: MyWork) -> str:
-    """Return in a line what waits for somebody."""
-    changed = f"{number_of(work.changed)} changed by others since your last login"
-    if not work.assigns:
-        return f"{number_of(work.requested)} unfinished, {number_of(work.overdue)} overdue; {changed}"
-    overdue = f", {number_of(work.assigned_overdue)} of them overdue" if work.assigned_overdue else ""
-    return f"{number_of(work.assigned)} assigned to you{overdue}; {number_of(work.unassigned)} unassigned; {changed}"
+    """Return in a line what waits for somebody; what is 0 is left out."""
+    late = f", {number_of(work.assigned_overdue)} of them overdue" if work.assigned_overdue else ""
+    overdue = f", {number_of(work.overdue)} overdue" if work.overdue else ""
+    parts = (
+        (work.assigns and work.assigned, f"{number_of(work.assigned)} assigned to you{late}"),
+        (work.assigns and work.unassigned, f"{number_of(work.unassigned)} unassigned"),
+        (not work.assigns and work.requested, f"{number_of(work.requested)} unfinished{overdue}"),
+        (work.changed, f"{number_of(work.changed)} changed by others"),
+    )
+    return "; ".join(words for count, words in parts if count) or "Nothing waits for you."
 
 
 def describe_query(query: Query) -> str:
     """Return in words which work orders the query asks for; nothing if for all."""
-    text = [f'containing "{query.text}"{" anywhere" * query.as_substring}'] if query.text else []
-    return ", ".join((*text, *_describe_filter(query.filter)))
+    text = [f'containing "{query.text}"{" anywhere" * query.is_inside}'] if query.text else []
+    return ", ".join((*text, *describe_filter(query.filter)))
 
 
-def _describe_filter(filter: Filter) -> List[str]:
+def describe_filter(filter: Filter) -> List[str]:
+    """Return in words what each part of the filter lets through."""
+    due = filter.due and ("overdue" if filter.due is Due.OVERDUE else f"due {filter.due}")
+    due = "without a due date" if filter.due is Due.NONE else due
     words = (
         (filter.status, f"{filter.status}"),
         (filter.priority, f"priority {filter.priority}"),
         (filter.category, f"category {filter.category}"),
         (filter.requester, f"requester {filter.requester}"),
         (filter.assignee, f"assignee {filter.assignee}"),
-        (filter.due, f"{'due ' * (filter.due is Due.THIS_WEEK)}{filter.due}"),
-        (filter.changed, "changed by others since your last login"),
-        (filter.counted, _describe_counted(filter.counted) if filter.counted else ""),
+        (filter.due, f"{due}"),
+        (filter.created, f"created {_bounds(filter.created)}"),
+        (filter.resolved, f"resolved {_bounds(filter.resolved)}"),
+        (filter.changed, "changed by others"),
+        (filter.counted, describe_counted(filter.counted) if filter.counted else ""),
     )
     return [text for value, text in words if value]
+
+
+def _bounds(period: Optional[Period]) -> str:
+    return describe_bounds(period.begin, period.end) if period else ""
 
 
 def describe_entry(entry: HistoryEntry) -> str:
@@ -3100,83 +4065,49 @@ def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
     """
     is_new = entry.field in ("created", REQUESTER.name)
     change = _describe_change(entry._replace(note=work_order.description) if is_new else entry)
-    text = f"{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}  {change}"
+    text = f"{change}\n{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}"
     return "\n    ".join(re.split("\r\n|\r|\n", text))  # not splitlines, which knows more line ends than email
 
 
 def _describe_change(entry: HistoryEntry) -> str:
     what = "commented" if entry.field == "comment" else entry.field
-    if entry.new_value is not None:
+    if entry.field in FIELDS and entry.new_value is not None:
         old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
         what = f'{entry.field} from "{old}" to "{new}"'
-    return f"{entry.username}: {what}" + (f"\n{entry.note}" if entry.note else "")
-
-
-def describe_dry_run(dry_run: DryRun) -> List[str]:
-    """Return line by line what an import would do, what is wrong with the file, and how long it takes."""
-    rows = dry_run.good + dry_run.wrong
-    repeated = dry_run.imported_at and f"The same content was imported on {local_time(dry_run.imported_at)}."
-    columns = ", ".join(
-        name[:MAXIMUM_CATEGORY] or "without a name" for name in dry_run.left_out_columns[:SHOWN_OF_EACH]
-    )
-    last_rate = ROWS_PER_SECOND_AMONG_MORE if dry_run.existing >= dry_run.good else ROWS_PER_SECOND_AMONG_FEWER
-    seconds, locked = (max(1, round(dry_run.good / rate)) for rate in (ROWS_PER_SECOND, last_rate))
-    return [
-        f"{dry_run.file}: {rows:,} row{'' if rows == 1 else 's'}, {dry_run.wrong:,} wrong.",
-        *([repeated] if repeated else []),
-        *([f"Unknown columns, left out: {_and_more(columns, len(dry_run.left_out_columns))}."] if columns else []),
-        *(f"Line {row.line:,}: {row.reason}" for row in dry_run.wrong_rows),
-        *_describe_unknown("Unknown requesters", dry_run.requesters),
-        *_describe_unknown("Unknown or unfit assignees", dry_run.assignees),
-        *(f"Name: {words}" for words in dry_run.names),
-        *([f"All of this is in {dry_run.report}."] if dry_run.report else []),
-        f"The import takes about {seconds:,} s. Others who save wait for up to 1 s, "
-        f"and at the end for about {locked:,} s."
-        + f" After {database.BUSY_SECONDS} s, a save is refused."
-        * (locked >= database.BUSY_SECONDS),
-    ]
-
-
-def _describe_unknown(kind: str, unknown: Unknown) -> List[str]:
-    if not unknown.total:
-        return []
-    rows = f"{unknown.rows:,} row{'' if unknown.rows == 1 else 's'}"
-    return [f"{kind}, in {rows}: {_and_more(', '.join(unknown.first), unknown.total)}."]
-
-
-def _and_more(words: str, count: int) -> str:
-    return f"{words} and {count - SHOWN_OF_EACH:,} more" if count > SHOWN_OF_EACH else words
-
-
-def describe_loss(count: int) -> str:
-    """Return what to add about the work orders that will lose their assignee, if there are any."""
-    return f" {quantity(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
-
-
-def describe_release(count: int, username: str) -> str:
-    """Return what to add about the work orders that have lost their assignee, if there are any."""
-    if not count:
-        return ""
-    were, have = ("was", "has") if count == 1 else ("were", "have")
-    return f" {quantity(count)} that {were} assigned to {username} now {have} no assignee."
+    elif entry.new_value is not None:
+        what = f"{entry.field} as {entry.new_value}"
+    return f"{entry.username}: {what}" + (f":\n{entry.note}" if entry.note else "")
 
 
 def describe_value(field: str, text: str) -> str:
     """Return a value that the history stores as the person sees it: a moment in local time."""
-    return FIELDS[field].describe(text) if text != FIELDS[field].none else text
+    if field == DUE_DATE.name and text not in (NONE, ""):
+        with sound("A due date of the history"):
+            return local_time(datetime.fromisoformat(text))
+    return text
+
+
+def describe_loss(count: int) -> str:
+    """Return what to add about the work orders that will lose their assignee, if there are any."""
+    return f" {quantity_of_all(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
+
+
+def describe_handover(count: int, username: str, successor: Optional[str]) -> str:
+    """Return what to add about the work orders that were handed over, if there are any."""
+    if not count:
+        return ""
+    were, have = ("was", "has") if count == 1 else ("were", "have")
+    end = f"now {have} no assignee" if successor is None else f"{were} handed over to {successor}"
+    return f" {quantity_of_all(count)} that {were} assigned to {username} {end}."
 
 
 # Command line
 
 
 def main() -> List[str]:
-    """Send the waiting messages, until Ctrl-C, and return what became of them, or raise it if some still wait."""
-    import signal
-
-    stop = users.Stop()
+    """Send the waiting messages, and return what became of them, or raise it if some still wait."""
     with closing(database.connect(database.default_path())) as connection:
-        signal.signal(signal.SIGINT, lambda *_: stop.interrupt())
-        sent = users.send_waiting(connection, stop=stop)
+        sent = users.send_waiting(connection)
         count = users.count_outbox(connection)
     summary = f"{users.describe_sent(sent)}; {users.describe_outbox(count)}."
     if count.waiting:

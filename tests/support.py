@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from datetime import timedelta
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
 try:
     import pty
@@ -26,7 +27,9 @@ import main  # noqa: E402
 import users  # noqa: E402
 import work_order  # noqa: E402
 from users import Role, Session  # noqa: E402
-from work_order import Priority, Query, WorkOrder  # noqa: E402
+from work_order import Draft, Field, Priority, Query, Status, WorkOrder  # noqa: E402
+
+V = TypeVar("V")
 
 PASSWORD = "battery horse 9"
 PATIENCE_SECONDS = 60
@@ -37,7 +40,6 @@ if os.access("/dev/shm", os.W_OK):
 
 # Tests make many accounts and log in often; their passwords guard nothing.
 users.SCRYPT_LOG_N = 4
-database.YIELD_SECONDS = 0
 _CHEAP = f"""
 import pathlib, runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -59,12 +61,18 @@ class Ended(NamedTuple):
     code: int
 
 
-def _numbers_by_label(screen: Type[main.Screen] = main.Screen) -> Dict[str, str]:
-    numbers = {option.label: str(option.number) for option in getattr(screen, "MENU", ())}
-    for subclass in screen.__subclasses__():
-        for label, number in _numbers_by_label(subclass).items():
-            assert numbers.setdefault(label, number) == number, f"{label} has two numbers"
-    return numbers
+def _numbers_by_label() -> Dict[str, str]:
+    """Return the numbers of all options, by `Label`, and by `ReportScreen: Label` where only that screen has it so."""
+    numbers: Dict[str, List[str]] = {}
+    for screen in _subclasses(main.Screen):
+        for option in screen.options_by_number().values():
+            numbers.setdefault(option.label, []).append(str(option.number))
+            numbers.setdefault(f"{screen.__name__}: {option.label}", []).append(str(option.number))
+    return {label: max(given, key=given.count) for label, given in numbers.items()}
+
+
+def _subclasses(screen: Type[main.Screen]) -> List[Type[main.Screen]]:
+    return [each for child in screen.__subclasses__() for each in (child, *_subclasses(child))]
 
 
 NUMBERS = _numbers_by_label()
@@ -93,14 +101,21 @@ def _database_with_people() -> bytes:
         return path.read_bytes()
 
 
-class DatabaseTestCase(unittest.TestCase):
-    """A test with a database of its own, where anna is an admin, max a manager, uma and ugo are users."""
+class FolderTestCase(unittest.TestCase):
+    """A test with an empty folder of its own, and in it the path of a database that is not there yet."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
         self.path = self.folder / "test.db"
+
+
+class DatabaseTestCase(FolderTestCase):
+    """A test with a database of its own, where anna is an admin, max a manager, uma and ugo are users."""
+
+    def setUp(self) -> None:
+        super().setUp()
         self.use(_database_with_people())
 
     def use(self, content: bytes) -> None:
@@ -122,8 +137,19 @@ class DatabaseTestCase(unittest.TestCase):
         description: str = "",
         priority: Priority = Priority.MEDIUM,
         category: Optional[str] = None,
+        requester: Optional[str] = None,
+        assignee: Optional[str] = None,
     ) -> WorkOrder:
-        return self.get(session, work_order.create(session, title, description, priority, category))
+        draft = Draft(title, description, priority, category, requester, assignee)
+        return self.get(session, work_order.create(session, draft))
+
+    def change(self, session: Session, work_order_id: int, field: "Field[V]", value: V, note: str = "") -> WorkOrder:
+        """Change a field of the work order as it stands now, and return it as it is then."""
+        work_order.change(session, self.get(session, work_order_id), field, value, note)
+        return self.get(session, work_order_id)
+
+    def change_status(self, session: Session, work_order_id: int, status: Status, note: str = "") -> WorkOrder:
+        return self.change(session, work_order_id, work_order.STATUS, status, note)
 
     def get(self, session: Session, work_order_id: int) -> WorkOrder:
         return work_order.get(session, work_order_id).work_order
@@ -146,7 +172,24 @@ class DatabaseTestCase(unittest.TestCase):
 
     def ids(self, session: Session, query: Query = Query()) -> List[int]:
         """Return the ids of the whole list that the person sees, in its order."""
-        return [found.id for found in work_order.read_page(session, query, (), 1000).work_orders]
+        return [found.id for found in work_order.find(session, query, None, 1000).work_orders]
+
+    def pass_time(self, **elapsed: float) -> None:
+        """Make everything that has happened to the work orders older, as if the time had passed since."""
+        seconds = -int(timedelta(**elapsed).total_seconds())
+        trigger = "history_is_never_changed"
+        ((sql,),) = self.rows("SELECT sql FROM sqlite_master WHERE name = ?", trigger)
+        with database.transaction(self.connection):
+            self.connection.execute(f"DROP TRIGGER {trigger}")
+            for table, columns in (
+                ("work_order_history", ("changed_at",)),
+                ("work_orders", ("created_at", "updated_at", "resolved_at", "due_at", "deleted_at")),
+            ):
+                older = (f"{name} = strftime('%Y-%m-%dT%H:%M:%S+00:00', {name}, :elapsed)" for name in columns)
+                self.connection.execute(f"UPDATE {table} SET {', '.join(older)}", {"elapsed": f"{seconds} seconds"})
+            self.connection.execute(str(sql))
+            for (number,) in self.rows("SELECT id FROM work_orders"):
+                database.refresh_derived(self.connection, int(str(number)))
 
     def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
         return [tuple(row) for row in self.connection.execute(sql, values)]
