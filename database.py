@@ -376,7 +376,7 @@ class Derived(NamedTuple):
     `urgency` is 0 (Critical) to 3 (Low), and 4 more once finished; `due_rank` sorts by due date, finished ones last;
     `overdue_at` is when it becomes overdue: a due time from a target does not run out On Hold. `stopped_since` is
     since when it has been On Hold or finished, `stopped_seconds` for how long it was before that; `responded_at` is
-    the first response. `text` is what is searched.
+    the first response, `spent_minutes` the time that notes tell of. `text` is what is searched.
     """
 
     urgency: int
@@ -385,6 +385,7 @@ class Derived(NamedTuple):
     stopped_since: Optional[str]
     stopped_seconds: int
     responded_at: Optional[str]
+    spent_minutes: int
     text: str
 
 
@@ -408,6 +409,7 @@ def derive(row: sqlite3.Row, history: Sequence[sqlite3.Row]) -> Derived:
         stopped_since=stopped_since,
         stopped_seconds=stopped_seconds,
         responded_at=min(responses, default=None),
+        spent_minutes=sum(entry["minutes"] for entry in history),
         text=searchable(row["title"], row["description"], *filter(None, notes), row["source_id"] or ""),
     )
 
@@ -466,7 +468,8 @@ def _compute(
     )
     history = connection.execute(
         f"""
-        SELECT work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported
+        SELECT work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported,
+            minutes
         FROM work_order_history WHERE {condition.replace("id", "work_order_id")} ORDER BY work_order_id, id
         """,
         values,
@@ -483,12 +486,47 @@ def _compute(
 # Migrations
 
 
-def _create_schema(connection: sqlite3.Connection) -> None:
-    _run_script(connection, SCHEMA)
+# Recurring work orders, holds until a day, links and time spent.
+_VERSION_11 = f"""
+CREATE TABLE templates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 120),
+    description TEXT NOT NULL DEFAULT '' CHECK (length(description) <= 10000),
+    priority INTEGER NOT NULL CHECK (priority IN (1, 2, 3, 4)),
+    category TEXT CHECK (length(category) BETWEEN 1 AND 40),
+    requester_id INTEGER NOT NULL REFERENCES users (id),
+    assignee_id INTEGER REFERENCES users (id),
+    due_days INTEGER CHECK (due_days BETWEEN 0 AND 3650),
+    every INTEGER NOT NULL CHECK (every BETWEEN 1 AND 1000),
+    unit TEXT NOT NULL CHECK (unit IN ('day', 'week', 'month')),
+    first_day TEXT NOT NULL CHECK (date(first_day) IS first_day),
+    saved_by INTEGER NOT NULL REFERENCES users (id), -- in whose name its work orders are created
+    saved_on TEXT NOT NULL CHECK (date(saved_on) IS saved_on), -- a local day; what lies before is not owed
+    stopped_at TEXT {_is_moment("stopped_at")}
+);
+ALTER TABLE work_orders ADD COLUMN template_id INTEGER REFERENCES templates (id);
+ALTER TABLE work_orders ADD COLUMN template_day TEXT; -- the regular day that it was created for
+CREATE UNIQUE INDEX work_orders_by_template ON work_orders (template_id, template_day)
+    WHERE template_id IS NOT NULL;
+ALTER TABLE work_orders ADD COLUMN held_until TEXT {_is_moment("held_until")};
+ALTER TABLE work_orders ADD COLUMN spent_minutes INTEGER NOT NULL DEFAULT 0; -- derived from the history
+ALTER TABLE work_order_history ADD COLUMN minutes INTEGER NOT NULL DEFAULT 0; -- of work that the note tells of
 
+-- The work order duplicates, is blocked by, or is related to the other one.
+CREATE TABLE links (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('duplicate of', 'blocked by', 'related to')),
+    work_order_id INTEGER NOT NULL REFERENCES work_orders (id),
+    other_id INTEGER NOT NULL REFERENCES work_orders (id),
+    UNIQUE (work_order_id, other_id, kind),
+    CHECK (work_order_id <> other_id)
+);
+CREATE INDEX links_by_other ON links (other_id);
+CREATE INDEX history_of_time ON work_order_history (changed_at, user_id, work_order_id, minutes) WHERE minutes <> 0;
+"""
 
-# By the version that each begins with. One that has landed is never edited: the next change is a new one.
-MIGRATIONS: Tuple[Callable[[sqlite3.Connection], None], ...] = ()
+# The scripts of the versions after the baseline. One that has landed is never edited: the next change is a new one.
+MIGRATIONS: Tuple[str, ...] = (_VERSION_11,)
 
 
 def newest_version() -> int:
@@ -516,13 +554,16 @@ def migrate(connection: "Connection") -> None:
             if version == newest_version():  # another program was faster
                 return
             if version == 0:
-                _create_schema(connection)
+                _run_script(connection, SCHEMA)
             else:
                 _back_up_before_migration(connection, version)
             if version == BASELINE - 1:
                 _upgrade_from_version_9(connection)
-            for step in MIGRATIONS[max(0, version - BASELINE) :]:
-                step(connection)
+            for script in MIGRATIONS[max(0, version - BASELINE) :]:
+                _run_script(connection, script)
+            if 0 < version < BASELINE:
+                for (work_order_id,) in connection.execute("SELECT id FROM work_orders").fetchall():
+                    refresh_derived(connection, work_order_id)
             if connection.execute("PRAGMA foreign_key_check").fetchone():
                 raise DatabaseFileError(f"{connection.path} is damaged: rows refer to nothing. It was left as it was.")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -632,21 +673,19 @@ _KEPT_FROM_VERSION_9 = (
 
 
 def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
-    """Set the tables of version 9 aside, create the schema afresh, copy every row, and compute what is derived."""
+    """Set the tables of version 9 aside, create the schema afresh, and copy every row."""
     tables = [statement.split()[0] for statement, _ in _KEPT_FROM_VERSION_9 if not statement.startswith("outbox_parts")]
     for table in (*tables, "sqlite_sequence"):
         connection.execute(f"CREATE TEMP TABLE version_9_{table} AS SELECT * FROM main.{table}")
     connection.execute("CREATE INDEX temp.version_9_subjects ON version_9_audit_log (subject_id)")
     connection.execute("CREATE UNIQUE INDEX temp.version_9_history_ids ON version_9_work_order_history (id)")
     _drop_everything(connection)
-    _create_schema(connection)
+    _run_script(connection, SCHEMA)
     for statement, source in _KEPT_FROM_VERSION_9:
         connection.execute(f"DELETE FROM {statement.split()[0]}" if "_settings" in statement else "SELECT 1")
         connection.execute(f"INSERT OR REPLACE INTO {statement} {source}")
     connection.execute("DELETE FROM sqlite_sequence")
     connection.execute("INSERT INTO sqlite_sequence SELECT name, seq FROM version_9_sqlite_sequence")
-    for (work_order_id,) in connection.execute("SELECT id FROM work_orders").fetchall():
-        refresh_derived(connection, work_order_id)
     for table in (*tables, "sqlite_sequence"):
         connection.execute(f"DROP TABLE temp.version_9_{table}")
 
@@ -768,7 +807,7 @@ def open_file(path: Path) -> Connection:
     connection.row_factory = sqlite3.Row
     connection.path, connection.file = path, _identity(path)
     try:
-        for pragma in ("foreign_keys = ON", "cell_size_check = ON", "synchronous = EXTRA"):
+        for pragma in ("foreign_keys = ON", "cell_size_check = ON", "synchronous = EXTRA", "fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA cache_size = {-CACHE_KIBIBYTES}")
     except BaseException:
@@ -1033,7 +1072,7 @@ def _flush(path: Path) -> None:
     """Wait until the file or folder is on the disk. A folder that its file system cannot flush is no error."""
     if os.name == "nt" and path.is_dir():
         return  # Windows flushes no folders
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # as Windows wants it for files
     try:
         os.fsync(descriptor)
     except OSError as error:

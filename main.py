@@ -17,16 +17,32 @@ import sys
 import time
 import unicodedata
 from contextlib import closing, contextmanager, suppress
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, Generic, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Generic, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 import database
 import users
 import work_order
 from database import ApplicationError, Connection, explain, printable
 from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
-from work_order import ASSIGNEE, CATEGORY, REQUESTER, Field, Filter, HistoryEntry, Period, Priority, Query, WorkOrder
+from work_order import (
+    ASSIGNEE,
+    CATEGORY,
+    REQUESTER,
+    Field,
+    Filter,
+    HistoryEntry,
+    Import,
+    Period,
+    Priority,
+    Query,
+    Repeat,
+    Status,
+    Survey,
+    WorkOrder,
+)
 
 try:
     import termios
@@ -644,6 +660,13 @@ def ask_field(
     return ask_value(label, parse, both)
 
 
+def ask_until(session: Session, value: object) -> Optional[datetime]:
+    """Ask until when, if a value is On Hold; None stands for no day."""
+    if value is not Status.ON_HOLD:
+        return None
+    return ask_field(session, work_order.HELD_UNTIL, Default[Optional[datetime]](None, work_order.NO_DAY), "Until")[0]
+
+
 # Printing
 
 
@@ -794,6 +817,13 @@ class Table(Generic[T]):
         return "  ".join(cells).rstrip()
 
 
+def heading_lines(heading: str, page: str) -> List[str]:
+    """Return a heading with the number of its page, which is not broken, behind it."""
+    *lines, last = wrap(heading, indent="", hanging="  ")
+    fits = cell_width(f"{last} {page}") <= terminal_size().columns
+    return [*lines, f"{last} {page}".rstrip()] if fits else [*lines, last, f"  {page}"]
+
+
 def print_groups(groups: Sequence[Sequence[str]]) -> None:
     """Print lines that belong together, such as those of a table's row."""
     print(*(line for group in groups for line in group), sep="\n")
@@ -830,7 +860,8 @@ class Option(NamedTuple):
     saves: bool
 
     def choose(self, screen: "Screen") -> Next:
-        """Run it, and say so if the person leaves its form."""
+        """Run it for somebody who may still see the screen, and say so if the person leaves its form."""
+        screen.authorize()
         try:
             return self.run(screen)
         except Cancelled:
@@ -868,6 +899,9 @@ class Screen:
         options = {member.number: member for member in members if isinstance(member, Option)}
         return {number: options[number] for number in sorted(options, key=lambda number: number or math.inf)}
 
+    def authorize(self) -> None:
+        """Raise SessionEndedError or PermissionDeniedError if the person may not see the screen any more."""
+
     def show(self) -> None:
         """Print the screen."""
         raise NotImplementedError
@@ -890,6 +924,7 @@ class Screen:
             path = self.connection.path
             print_error(f"{path} was moved, removed or replaced: you are seeing the old file. Start the program again.")
         try:
+            self.authorize()
             self.show()
             self.options = self.open_options()
         except sqlite3.Error as error:
@@ -928,9 +963,8 @@ class SessionScreen(Screen):
         self.session: Session = session
         self.connection = session.connection
 
-    def refresh(self) -> None:
+    def authorize(self) -> None:
         self.user = users.authorize(self.session, self.needs)
-        super().refresh()
 
     def show(self) -> None:
         say("", self.heading.format(user=self.user))
@@ -1102,7 +1136,7 @@ class PagedScreen(SessionScreen, Generic[T]):
             self.keys.pop()
             self.listing = self.read(self.keys[-1], room + 1)
         self.rows = self.listing.rows[: self.count_fitting(room)]
-        say("", f"{self.listing.heading}{self.describe_page(room)}")
+        print("", *heading_lines(self.listing.heading, self.describe_page(room)), sep="\n")
         if self.rows:
             self.print_rows()
         elif self.empty_message:
@@ -1124,12 +1158,13 @@ class PagedScreen(SessionScreen, Generic[T]):
         if not sys.stdout.isatty():
             return ROWS_PER_PAGE
         # What was done, a blank line, the headings of the columns, and the prompt.
-        others = 4 + self.heading_lines() + len(self.menu_lines(self.permitted_options()))
+        heading = heading_lines(self.longest_heading(), "(page 10 of 10)")
+        others = 4 + len(heading) + len(self.menu_lines(self.permitted_options()))
         return max(5, terminal_size().lines - others)
 
-    def heading_lines(self) -> int:
-        """Return how many lines the heading takes at most."""
-        return 1 if terminal_size().columns >= 60 else 2
+    def longest_heading(self) -> str:
+        """Return a heading that takes as many lines as any on these pages."""
+        return "x" * 55
 
     def count_fitting(self, room: int) -> int:
         """Return how many of the rows fit with what stands below them, at least one."""
@@ -1144,9 +1179,9 @@ class PagedScreen(SessionScreen, Generic[T]):
         """Return the number of the page and, where it is known, of all pages."""
         number, total = len(self.keys), self.listing.total
         if self.is_last_page and total is not None:
-            return f" (page {number} of {number})"
+            return f"(page {number} of {number})"
         is_even = not sys.stdout.isatty() or not any(map(self.listing.below, self.listing.rows))
-        return f" (page {number} of {max(number + 1, -(-total // room))})" if total and is_even else f" (page {number})"
+        return f"(page {number} of {max(number + 1, -(-total // room))})" if total and is_even else f"(page {number})"
 
     def print_rows(self) -> None:
         """Print the rows of the page, with what stands below each on a line of its own."""
@@ -1194,7 +1229,8 @@ class WorkOrderScreen(SessionScreen):
     def show(self) -> None:
         """Print the work order so that it fits the terminal with its menu, in two columns if texts would be cut."""
         self.details = work_order.get(self.session, self.id)
-        above, room = [*title_lines(self.work_order), *field_lines(self.work_order)], sys.maxsize
+        above = [*title_lines(self.work_order), *field_lines(self.work_order), *link_lines(self.details.links)]
+        room = sys.maxsize
         for self.menu_columns in (1, 2) if sys.stdout.isatty() else ():
             # What was just done, a blank line, and the prompt.
             room = terminal_size().lines - len(above) - len(self.menu_lines(self.open_options())) - 3
@@ -1230,11 +1266,18 @@ class WorkOrderScreen(SessionScreen):
         has_default = offers_current or field.name in self.drafts
         default = Default(value, field.show(value) or NONE) if has_default else None
         value, typed_note = ask_field(self.session, field, default, has_note=field.takes_note)
+        until = ask_until(self.session, value)
         if field.takes_note:
             note = self.ask_note(field.name) if typed_note is None else typed_note
         with self.draft(field.name, value, note):
-            is_changed = work_order.change(self.session, self.work_order, field, value, note)
-        say(work_order.describe_done(field, self.work_order, value) if is_changed else "Nothing changed.")
+            is_changed = work_order.change(self.session, self.work_order, field, value, note, until)
+        done = work_order.describe_done(field, self.work_order, value)
+        say(f"{done}{self.describe_spent(note)}" if is_changed else "Nothing changed.")
+
+    def describe_spent(self, note: str) -> str:
+        """Return what to add about the time spent that a note begins with, if it does."""
+        minutes = work_order.parse_spent(self.user, note)
+        return f" {work_order.describe_minutes(minutes)} of work noted." if minutes else ""
 
     @option(1, "Change status", Action.CHANGE_STATUS)
     def change_status(self) -> None:
@@ -1246,7 +1289,7 @@ class WorkOrderScreen(SessionScreen):
         comment = ask_text("Comment", work_order.parse_text, Default(drafted) if drafted else None)
         with self.draft("comment", None, comment):
             work_order.comment(self.session, self.id, comment)
-        say(f"Comment on work order #{self.id} added.")
+        say(f"Comment on work order #{self.id} added.{self.describe_spent(comment)}")
 
     @option(
         3,
@@ -1261,7 +1304,7 @@ class WorkOrderScreen(SessionScreen):
         note = self.ask_note("take")
         with self.draft("take", None, note):
             is_changed = work_order.take(self.session, self.work_order, note)
-        say(f"Work order #{self.id} is now yours." if is_changed else "Nothing changed.")
+        say(f"Work order #{self.id} is now yours.{self.describe_spent(note)}" if is_changed else "Nothing changed.")
 
     @option(4, "Assign", Action.ASSIGN)
     def assign(self) -> None:
@@ -1303,6 +1346,32 @@ class WorkOrderScreen(SessionScreen):
         work_order.delete(self.session, self.id)
         say(f"Work order #{self.id} deleted.")
         return BACK
+
+    @option(13, "Link", Action.LINK)
+    def link(self) -> None:
+        """Link the work order to another one, which may cancel it or put it On Hold, or remove a link."""
+        removable = [(each, f"remove {each.words} #{each.other_id}") for each in self.details.links]
+        choices: List[Tuple[Union[work_order.Kind, work_order.Link], str]] = [
+            *by_name(tuple(work_order.Kind)),
+            *removable,
+        ]
+        kind = ask_choice("Kind", choices)
+        if isinstance(kind, work_order.Link):
+            work_order.unlink(self.session, self.work_order, kind)
+            say(f"Work order #{self.id} is no longer linked: {kind.words} #{kind.other_id}.")
+            return
+        other_id = ask_value("Work order ID", work_order.parse_id)
+        is_new = work_order.link(self.session, self.work_order, kind, other_id)
+        say(f"Work order #{self.id} is {'now' if is_new else 'already'} {kind} #{other_id}.")
+        follow_up = {
+            work_order.Kind.DUPLICATE_OF: ("Cancel it?", Status.CANCELLED, f"Duplicate of #{other_id}."),
+            work_order.Kind.BLOCKED_BY: ("Put it On Hold?", Status.ON_HOLD, ""),
+        }
+        if kind in follow_up and not self.work_order.status.is_finished:
+            question, status, note = follow_up[kind]
+            if status is not self.work_order.status and ask_yes_or_no(question, default=True):
+                work_order.change(self.session, self.work_order, work_order.STATUS, status, note)
+                say(work_order.describe_done(work_order.STATUS, self.work_order, status))
 
 
 class HistoryLine(NamedTuple):
@@ -1363,20 +1432,20 @@ def title_lines(row: WorkOrder) -> List[str]:
 
 def field_lines(row: WorkOrder) -> List[str]:
     """Return everything but the texts of a work order, in two columns where the terminal is wide enough."""
-    width, half = terminal_size().columns, 38
+    width = terminal_size().columns
+    half = 38 if width < 100 else 50
     fields = _fields(row, half - 15)
     lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in fields]
-    left, right = lines[::2], [*lines[1::2], *[("", "")] * (len(lines) % 2)]
-    if all(cell_width(text) < half - 2 for text, _ in left) and all(
-        cell_width(text) <= width - half for text, _ in right
-    ):
-        return [
-            f"  {fit(text, half - 2)}{coloured(other, colour)}".rstrip()
-            for (text, _), (other, colour) in zip(left, right)
-        ]
-    if sys.stdout.isatty() and terminal_size().lines < 30:
-        lines = lines[:6]  # the history has the times too
-    return [coloured(line, colour) for text, colour in lines for line in wrap(text, hanging=" " * 12)]
+    if sys.stdout.isatty() and width < 2 * half and terminal_size().lines < 30:
+        lines = [*lines[:6], *lines[8:]]  # the history has the times too
+    printed = []
+    for left, right in zip(lines[::2], [*lines[1::2], ("", "")]):
+        if cell_width(left[0]) < half - 2 and cell_width(right[0]) <= width - half:
+            printed.append(f"  {fit(left[0], half - 2)}{coloured(*right)}".rstrip())
+        else:
+            both = [each for each in (left, right) if each[0]]
+            printed += [coloured(line, colour) for text, colour in both for line in wrap(text, hanging=" " * 12)]
+    return printed
 
 
 def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
@@ -1388,7 +1457,7 @@ def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
     last = ("Resolved", row.resolved_at) if row.resolved_at else ("Changed", row.updated_at)
     source = [("From", printable(f"{row.source} {row.source_id or ''}".rstrip()), "")] if row.source else []
     return [
-        ("Status", str(row.status), ""),
+        ("Status", f"{row.status}{' (hold over)' * row.is_hold_over}", ""),
         ("Priority", str(row.priority), priority_colour(row)),
         ("Requester", requester, ""),
         ("Assignee", assignee, ""),
@@ -1396,7 +1465,20 @@ def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
         ("Due", due + (f" ({work_order.describe_due_by(row)})" if row.due_by else ""), due_colour(row)),
         ("Created", work_order.local_time(row.created_at), ""),
         (last[0], work_order.local_time(last[1]), ""),
+        *([("Until", work_order.local_time(row.held_until), "")] if row.held_until else []),
+        *([("Time spent", work_order.describe_minutes(row.spent_minutes), "")] if row.spent_minutes else []),
         *source,
+    ]
+
+
+def link_lines(links: Sequence[work_order.Link]) -> List[str]:
+    """Return the links of a work order, a line each; without room the first ones and how many more there are."""
+    columns, lines = terminal_size()
+    shown = links[: max(1, lines // 4 - 5)] if sys.stdout.isatty() else links
+    ends = [""] * (len(shown) - 1) + [f" and {len(links) - len(shown):,} more" if len(links) > len(shown) else ""]
+    return [
+        f"  {'Link:':<11} {fit(printable(str(link)), columns - 14 - len(end)).rstrip()}{end}"
+        for link, end in zip(shown, ends)
     ]
 
 
@@ -1448,7 +1530,7 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
         "priority": Column(
             priority, lambda row: short.get(str(row.priority), str(row.priority)), colour=priority_colour
         ),
-        "status": Column(status, lambda row: short.get(str(row.status), str(row.status))),
+        "status": Column(status, lambda row: short.get(status_text(row), status_text(row))),
         "title": Column("Title", lambda row: row.title, width=18 if is_narrow else 24, can_shrink=True),
         "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
         "requester": Column("Requester", lambda row: row.requester, 2, width=12, can_shrink=True),
@@ -1460,7 +1542,13 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
     return [columns[name] for name in names]
 
 
+def status_text(row: WorkOrder) -> str:
+    """Return what stands in the column of the statuses."""
+    return "Hold over" if row.is_hold_over else str(row.status)
+
+
 SHORT = {
+    "Hold over": "Over",
     "Medium": "Med",
     "Critical": "Crit",
     "In Progress": "Prog",
@@ -1489,7 +1577,7 @@ class ListScreen(PagedScreen[WorkOrder]):
             return [text.replace("\n", " ") for text in page.below.get(row.id, ())]
 
         self.columns = work_order_columns(*self.column_names())
-        total = page.total if page.total <= users.COUNTED_AT_MOST else None
+        total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
         return Listing(self.describe(page.total, page.overdue), page.work_orders, total, below)
 
     def column_names(self) -> List[str]:
@@ -1497,7 +1585,7 @@ class ListScreen(PagedScreen[WorkOrder]):
         filter = self.query.filter  # noqa: A001
         fixed = {
             "priority": isinstance(filter.priority, Priority),
-            "status": filter.status not in (None, work_order.UNFINISHED),
+            "status": filter.status not in (None, work_order.UNFINISHED, Status.ON_HOLD),
             "due": filter.due is work_order.Due.NONE,
             **{name: getattr(filter, name) for name in ("category", "requester", "assignee")},
         }
@@ -1511,8 +1599,8 @@ class ListScreen(PagedScreen[WorkOrder]):
         late = f", {work_order.number_of(overdue)} overdue" if tells_overdue else ""
         return f"{which}{late}, {self.query.sort.description}"
 
-    def heading_lines(self) -> int:
-        return len(wrap(f"{self.describe(100, 10)} (page 10 of 10)", indent="", hanging="  "))
+    def longest_heading(self) -> str:
+        return self.describe(100, 10)
 
     def show_query(self, query: Query) -> None:
         """Show the first page of what another query finds."""
@@ -1546,23 +1634,32 @@ class ListScreen(PagedScreen[WorkOrder]):
         """Change one field of all work orders in the list, or of some of them, or add a comment to them."""
         ids = self.ask_which()
         what = ask_choice("What", by_name([*work_order.CHANGEABLE_TOGETHER]))
-        field, value, note = work_order.CHANGEABLE_TOGETHER[what], None, ""
-        if field is None:
-            note = ask_text("Comment", work_order.parse_text)
-        else:
-            has_note = field.name == work_order.STATUS.name
-            value, typed_note = ask_field(self.session, field, has_note=has_note)
-            if has_note and typed_note is None:
-                typed_note = ask_text("Note (optional)", work_order.parse_optional_text, Default(""))
-            note = typed_note or ""
-        changes = work_order.plan_changes(self.session, ids, field, value, note)
+        value, note, until = self.ask_new_value(what)
+        changes = work_order.plan_changes(self.session, ids, what, value, note, until)
         confirm(changes.sentence)
         say(work_order.change_many(self.session, changes))
+
+    def ask_new_value(self, what: str) -> Tuple[Any, str, Optional[datetime]]:
+        """Ask what the work orders are to get, with the note and the day that go with it."""
+        if what == work_order.DUPLICATES:
+            return (
+                (ask_value("Work order ID", work_order.parse_id), ask_yes_or_no("Cancel them?", default=True)),
+                "",
+                None,
+            )
+        if what not in work_order.FIELDS:
+            return None, ask_text("Comment", work_order.parse_text), None
+        has_note = what == work_order.STATUS.name
+        value, note = ask_field(self.session, work_order.FIELDS[what], has_note=has_note)
+        until = ask_until(self.session, value)
+        if has_note and note is None:
+            note = ask_text("Note (optional)", work_order.parse_optional_text, Default(""))
+        return value, note or "", until
 
     def ask_which(self) -> List[int]:
         """Ask for IDs of the list, or for all of them."""
         parse = partial(work_order.select_ids, self.session, self.query)
-        total = work_order.number_of(self.listing.total or users.COUNTED_AT_MOST + 1)
+        total = work_order.number_of(self.listing.total or work_order.COUNTED_AT_MOST + 1)
         return ask_value("Which", parse, Default[List[int]]([], f"all {total}")) or parse("")
 
     @option(9, "Search again", when=lambda screen: screen.query.text, saves=False)
@@ -1622,6 +1719,186 @@ def export(session: Session, query: Query) -> None:
     say(f"{work_order.quantity_of_all(exported.total)} exported to {paths}.")
 
 
+# Importing
+
+
+LEFT_OUT = "(left out)"
+SHOWN_PEOPLE = 20  # of those who get an account
+
+
+def import_file(session: Session) -> None:
+    """Bring in another system's file: ask what it does not tell, show what would be done, and do it."""
+    files, left_out = work_order.list_imports(session)
+    say(*left_out)
+    with work_order.open_import(session, ask_choice("File", by_name(files), Default(files[0]))) as opened:
+        imported = ask_about_file(opened)
+        with stoppable("Rows read") as progress:
+            work_order.stage(imported, progress)
+        imported = ask_about_people(imported)
+        dry_run = work_order.describe_import(imported)
+        say(*dry_run.lines)
+        repeat = Repeat.SKIP
+        if dry_run.here:
+            choices = [Repeat.SKIP, Repeat.UPDATE, *([Repeat.ADD] if dry_run.here_without_id else [])]
+            label = f"What to do with {work_order.quantity_of_all(dry_run.here)} that are here already"
+            repeat = ask_choice(label, by_name(choices), Default(Repeat.SKIP))
+        if repeat is Repeat.UPDATE:
+            with stoppable("Rows compared") as progress:
+                changes = work_order.describe_updates(imported, progress)
+            say(*changes)
+        if dry_run.wrong and not ask_yes_or_no(f"Leave out the {dry_run.wrong:,} wrong?", default=True):
+            raise Cancelled
+        count = dry_run.new + (dry_run.here_without_id if repeat is Repeat.ADD else 0)
+        if not count and repeat is not Repeat.UPDATE:
+            say("All of it is here already. Nothing was imported.")
+            return
+        updates = ", and update those that differ" if repeat is Repeat.UPDATE else ""
+        if not ask_yes_or_no(f"Import {work_order.quantity_of_all(count)}{updates}?", default=True):
+            raise Cancelled
+        store(imported, repeat)
+
+
+def store(imported: Import, repeat: Repeat) -> None:
+    """Import what was staged, until Ctrl-C, and say what was done."""
+    counts = [0]
+    print("Backing up ...", flush=True)
+    try:
+        with stoppable("Rows imported") as progress:
+
+            def count(rows: int) -> None:
+                counts.append(rows)
+                progress(rows)
+
+            done = work_order.import_rows(imported, repeat, count)
+    except Cancelled:
+        say(f"Stopped. {counts[-1]:,} rows are imported and stay; the same file goes on where this stopped.")
+        return
+    updated = f" and {done.updated:,} updated" if repeat is Repeat.UPDATE else ""
+    created = work_order.quantity_of_all(done.created)
+    say(f"{created} imported{updated} from {imported.name}. The backup from before is {done.backup}.")
+
+
+def ask_about_file(opened: Import) -> Import:
+    """Ask how the file is to be understood, as far as it does not tell and no answers are remembered."""
+    (encoding, _), *others = opened.encodings
+    if others:
+        encoding = ask_choice(
+            "Encoding", [(name, f"{name}: {line}") for name, line in opened.encodings], Default(encoding)
+        )
+    imported = work_order.begin_import(opened, encoding)
+    if not imported.is_certain:
+        first = ", ".join(work_order.begin_import(opened, encoding, has_header=True).header)
+        has_header = ask_yes_or_no(
+            f"Does the first row name the columns ({brief(first)})?", imported.answers.has_header
+        )
+        imported = work_order.begin_import(opened, encoding, has_header)
+    imported, survey = ask_about_columns(imported)
+    if not imported.is_remembered:
+        imported = imported.answered(
+            source=ask("From which system", work_order.parse_source, Default(imported.answers.source)),
+            empty_word=ask("Another word for an empty cell, besides ? - n/a NULL", str, Default("", NONE)),
+        )
+        if imported.answers.empty_word:
+            imported, survey = examine(imported)
+    imported = ask_about_words(imported, survey)
+    if survey.undecided:
+        orders = [(True, "day first"), (False, "month first")]
+        default = orders[not imported.answers.day_first]
+        imported = imported.answered(day_first=ask_choice(f"{survey.undecided} is", orders, Default(*default)))
+    if survey.has_local_times and not imported.is_own and not imported.is_remembered:
+        zone = ask_value("Times without a zone are", work_order.parse_zone, Default(imported.answers.zone))
+        imported = imported.answered(zone=zone)
+    return imported
+
+
+def examine(imported: Import) -> Tuple[Import, Survey]:
+    with stoppable("Rows read") as progress:
+        return work_order.survey(imported, progress)
+
+
+def ask_about_columns(imported: Import) -> Tuple[Import, Survey]:
+    """Show what each column becomes until nothing is to be changed."""
+    choices = [*((name, name) for name in work_order.COLUMN_NAMES), ("", LEFT_OUT)]
+    while True:
+        imported, survey = examine(imported)
+        print_columns(imported, survey)
+        place = ask_number("Change which column", len(imported.header))
+        if place is None:
+            return imported, survey
+        target = imported.answers.columns[place]
+        target = ask_choice(f"{imported.header[place]} becomes", choices, Default(target, target or LEFT_OUT))
+        try:
+            imported = work_order.with_column(imported, place, target)
+        except InvalidInputError as error:
+            print_error(error)
+
+
+def print_columns(imported: Import, survey: Survey) -> None:
+    """Print the columns of the file; the first stands for all of the same name, as trackers have for comments."""
+    header, targets = imported.header, imported.answers.columns
+    order = ", day first" if imported.answers.day_first else ", month first"
+    headings = (
+        Column[int]("Column", lambda place: f"{place + 1}. {header[place]}", can_shrink=True, width=20),
+        Column[int]("Example", lambda place: survey.examples[place], can_shrink=True, width=20),
+        Column[int]("Becomes", lambda place: f"{targets[place] or LEFT_OUT}{order * targets[place].endswith('_at')}"),
+    )
+    places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
+    print_groups(Table(headings, sorted(places.values())).lines())
+
+
+def ask_number(label: str, most: int) -> Optional[int]:
+    """Ask for one of the numbered lines above, and return it, from 0 on; an empty answer is None."""
+
+    def parse(text: str) -> Optional[int]:
+        if not NONE.startswith(text.lower()) and not (text.isdecimal() and 1 <= int(text) <= most):
+            raise InvalidInputError(f"Answer with a number from 1 to {most:,}, or none.")
+        return None if NONE.startswith(text.lower()) else int(text) - 1
+
+    nothing: Default[Optional[int]] = Default(None, NONE)
+    return ask_value(label, parse, nothing)
+
+
+def ask_about_words(imported: Import, survey: Survey) -> Import:
+    """Ask what each word for a status or a priority means that is not a usual one."""
+    answers = {}
+    for column, meanings in (("status", tuple(Status)), ("priority", tuple(Priority))):
+        asked = {text: rows for (target, text), rows in survey.words.items() if target == column}
+        if asked:
+            say(
+                f"Each {column} is one of: {', '.join(f'{number}. {word}' for number, word in enumerate(meanings, 1))}."
+            )
+        for text, rows in asked.items():
+            guess = work_order.guess_word(column, text)
+            label = f'"{text}" ({rows:,} row{"" if rows == 1 else "s"}) becomes'
+            meaning: object = ask_value(
+                label, partial(work_order.parse_word, meanings), Default(guess) if guess else None
+            )
+            answers[column, text] = meaning
+    return work_order.with_words(imported, answers)
+
+
+def ask_about_people(imported: Import) -> Import:
+    """Show whose accounts exist, and who will get one, until nothing is to be changed."""
+    while True:
+        people = work_order.list_unknown_people(imported)
+        if not people:
+            return imported
+        joined = sum(person.has_account for person in people)
+        shown = people[: joined + SHOWN_PEOPLE]
+        say(
+            f"{joined:,} names seem to be of people who have an account; {len(people) - joined:,} get an account "
+            "without a password:",
+            *(f"  {number}. {person.name} = {person.username}" for number, person in enumerate(shown, 1)),
+            *([f"  and {len(people) - len(shown):,} more"] if len(shown) < len(people) else []),
+        )
+        place = ask_number("Change which person", len(people))
+        if place is None:
+            return imported
+        person = people[place]
+        parse = partial(work_order.with_person, imported, person)
+        imported = ask_value(f"{person.name} is (a username, or new)", parse, Default(imported, person.username))
+
+
 # My work
 
 
@@ -1638,7 +1915,10 @@ class MyWorkScreen(SessionScreen):
 
     def detail(self, option: Option) -> str:
         work = self.work
-        counts = (0, work.assigned, work.unassigned, work.overdue, work.due_this_week, work.requested, work.changed)
+        counts = (
+            *(0, work.assigned, work.unassigned, work.overdue, work.due_this_week, work.requested),
+            *(work.changed, work.hold_over),
+        )
         late = work_order.number_of(work.assigned_overdue) if work.assigned_overdue else ""
         more = {1: f", {late} overdue", 3: f", {late} of them yours"}.get(option.number, "") if late else ""
         return f": {work_order.number_of(counts[option.number])}{more}" if option.number else ""
@@ -1666,6 +1946,10 @@ class MyWorkScreen(SessionScreen):
     @option(6, "Changed by others", Action.VIEW)
     def open_changed(self) -> Next:
         return ListScreen(self.session, work_order.open_changes(self.session))
+
+    @option(7, "Hold is over", Action.ASSIGN)
+    def open_hold_is_over(self) -> Next:
+        return ListScreen(self.session, Query(work_order.hold_is_over_for(self.user)))
 
 
 # Reports
@@ -1734,8 +2018,8 @@ class ReportScreen(PagedScreen[work_order.Row]):
     def room(self) -> int:
         return max(3, super().room() - len(self.meaning_lines())) if sys.stdout.isatty() else sys.maxsize - 1
 
-    def heading_lines(self) -> int:
-        return len(wrap(f"{self.report.title} (page 1 of 9)", indent=""))
+    def longest_heading(self) -> str:
+        return self.report.title
 
     def describe_page(self, room: int) -> str:
         return super().describe_page(room) if len(self.report.rows) > room else ""
@@ -1983,9 +2267,8 @@ class UserListScreen(PagedScreen[users.ListedUser]):
     )
 
     def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
-        total = users.count_users(self.session)
-        heading = f"{total:,} user{'' if total == 1 else 's'}"
-        return Listing(heading, users.list_users(self.session, after, limit), total)
+        accounts, total = users.list_users(self.session, after, limit)
+        return Listing(f"{total:,} user{'' if total == 1 else 's'}", accounts, total)
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
@@ -2034,8 +2317,8 @@ class DataScreen(SessionScreen):
         return MailScreen(self.session)
 
     @option(3, "Import work orders", Action.IMPORT)
-    def import_file(self) -> None:  # exchange
-        print("Not yet.")
+    def import_file(self) -> None:
+        import_file(self.session)
 
 
 class DeletedScreen(PagedScreen[WorkOrder]):
@@ -2077,8 +2360,8 @@ class AuditScreen(PagedScreen[users.AuditEntry]):
     )
 
     def read(self, after: Optional[users.AuditEntry], limit: int) -> Listing[users.AuditEntry]:
-        rows = users.audit_log(self.session, self.audit_filter, after, limit)
-        return Listing(f"Audit log, newest first: {users.describe_audit_filter(self.audit_filter)}", rows)
+        rows = users.audit_log(self.session, self.audit_filter, after and after.id, limit)
+        return Listing(f"Audit log, newest first: {', '.join(filter(None, self.audit_filter)) or 'everything'}", rows)
 
     @option(3, "Show entry", when=lambda screen: screen.rows, saves=False)
     def show_entry(self) -> Next:
@@ -2088,9 +2371,12 @@ class AuditScreen(PagedScreen[users.AuditEntry]):
     @option(4, "Filter", saves=False)
     def filter(self) -> None:
         """Narrow the log down to an account, an event, or both; each answer may be left empty for any."""
-        parse = partial(users.parse_person, self.session, people=People.EVERYBODY)
         anything: Default[Optional[str]] = Default(None, ANY)
-        username = ask_person(self.session, "Account", People.EVERYBODY, users.optional(parse), anything)
+
+        def parse(text: str) -> Optional[str]:
+            return None if text.lower() == ANY else users.parse_person(self.session, text, People.EVERYBODY)
+
+        username = ask_person(self.session, "Account", People.EVERYBODY, parse, anything)
         events: List[Tuple[Optional[str], str]] = [(event, event) for event in users.audit_events(self.session)]
         event = ask_choice("Event", [*events, (None, ANY)], anything)
         self.show_entries(AuditFilter(username, event))
@@ -2137,8 +2423,8 @@ class MailScreen(SessionScreen):
 
     def show(self) -> None:
         super().show()
-        self.settings, count = users.mail_state(self.session)
-        say(f"  {users.describe_mail_settings(self.settings)}; {users.describe_outbox(count)}")
+        self.settings, state = users.mail_state(self.session)
+        say(f"  {state}")
 
     @option(1, "Settings")
     def change_settings(self) -> None:
@@ -2162,12 +2448,7 @@ class MailScreen(SessionScreen):
     @option(4, "Send now")
     def send_now(self) -> None:
         """Try every waiting message, even if its pause is not over."""
-        sent = users.send_now(self.session)
-        if sent is None:
-            print("Sending continues in the background.")
-            return
-        _, count = users.mail_state(self.session)
-        say(f"{users.describe_sent(sent)}; {users.describe_outbox(count)}.")
+        say(users.send_now(self.session))
 
 
 def ask_mail_settings(shown: users.MailSettings) -> users.MailSettings:
@@ -2207,6 +2488,77 @@ class OutboxScreen(PagedScreen[users.Message]):
         return Listing(heading, rows, below=lambda message: reasons.get(message.id, ()))
 
 
+# Recurring work orders
+
+
+class RecurringScreen(SessionScreen):
+    """The templates of work orders that come again, and when each comes next."""
+
+    heading = "Recurring work orders"
+    needs = Action.RECURRING
+
+    def show(self) -> None:
+        super().show()
+        self.templates = work_order.list_templates(self.session)
+        columns: Sequence[Column[work_order.Template]] = (
+            Column("Next", lambda template: str(template.next_day)),
+            Column("Every", lambda template: template.rhythm),
+            Column("Title", lambda template: template.draft.title, width=18, can_shrink=True),
+            Column("Assignee", lambda template: template.draft.assignee or NOBODY, 2, width=10, can_shrink=True),
+            Column("Requester", lambda template: template.draft.requester or "", 1, width=10, can_shrink=True),
+        )
+        if self.templates:
+            print_groups(Table(columns, self.templates).lines())
+        else:
+            print("There are none.")
+
+    @option(1, "Add")
+    def add(self) -> None:
+        """Ask for a template, which may begin as an existing work order."""
+        parse = lambda text: None if NONE.startswith(text.lower()) else work_order.parse_id(text)  # noqa: E731
+        like = ask_value("Like work order ID", parse, Default[Optional[int]](None, NONE))
+        draft = work_order.Draft("", requester=self.user.username)
+        if like:
+            row = work_order.get(self.session, like).work_order
+            draft = work_order.Draft(
+                row.title, row.description, row.priority, row.category, row.requester, row.assignee
+            )
+        self.save(work_order.Template(draft, None, 1, "month", date.today()))
+
+    @option(2, "Change", when=lambda screen: screen.templates)
+    def change(self) -> None:
+        self.save(self.ask_which())
+
+    @option(3, "Stop", when=lambda screen: screen.templates)
+    def stop(self) -> None:
+        template = self.ask_which()
+        confirm(f'No more work orders "{brief(template.draft.title)}" will be created.')
+        work_order.stop_template(self.session, template)
+        say(f'Recurring work order "{brief(template.draft.title)}" stopped.')
+
+    def ask_which(self) -> work_order.Template:
+        return ask_choice("Which", [(each, f"{each.draft.title}, every {each.rhythm}") for each in self.templates])
+
+    def save(self, template: work_order.Template) -> None:
+        """Ask for everything, each answer starting from what the template says, and save it."""
+        draft = template.draft
+        for field in (work_order.TITLE, work_order.DESCRIPTION, work_order.PRIORITY, CATEGORY, REQUESTER, ASSIGNEE):
+            current = getattr(draft, field.name)
+            default = None if current == "" and not field.is_text else Default(current, current and field.show(current))
+            value, _ = ask_field(self.session, field, default if current is not None else Default(None, field.none))
+            draft = draft._replace(**{field.name: value})
+        days, today = template.due_days, template.first_day == date.today()
+        until_due = Default(days, NONE if days is None else str(days))
+        due_days = ask_value("Days until due", work_order.parse_days, until_due, can_be_0=True)
+        rhythm = Default((template.every, template.unit), template.rhythm)
+        every, unit = ask_value("Every", work_order.parse_rhythm, rhythm)
+        first = Default(template.first_day, "today" if today else str(template.first_day))
+        first_day = ask_value("First day", work_order.parse_first_day, first)
+        saved = template._replace(draft=draft, due_days=due_days, every=every, unit=unit, first_day=first_day)
+        work_order.save_template(self.session, saved)
+        say(f'Recurring work order "{brief(draft.title)}" saved: every {saved.rhythm} from {first_day} on.')
+
+
 # Main menu
 
 
@@ -2216,7 +2568,9 @@ class MainScreen(SessionScreen):
     heading = "Main menu: {user.username} ({user.role})"
 
     def show(self) -> None:
-        """Print who is signed in, and in a line what waits for them."""
+        """Print who is signed in, and in a line what waits for them, after what recurs and is due has been created."""
+        with suppress(*database.EXPECTED_FAULTS):  # busy or full: then the next one creates it
+            work_order.create_due(self.connection)
         super().show()
         say(f"  {work_order.describe_my_work(work_order.my_work(self.session))}")
 
@@ -2232,7 +2586,7 @@ class MainScreen(SessionScreen):
         if may(session, Action.NAME_CATEGORY) or work_order.categories(session):
             category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None, NONE))
             draft = draft._replace(category=category)
-        if may(session, Action.CHANGE_REQUESTER) and users.has_others(session):
+        if may(session, Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
             requester, _ = ask_field(session, REQUESTER, Default(self.user.username, ME))
             assignee, _ = ask_field(session, ASSIGNEE, no_assignee)
             draft = draft._replace(requester=requester, assignee=assignee)
@@ -2287,6 +2641,10 @@ class MainScreen(SessionScreen):
     @option(10, "Data and audit", Action.EXPORT)
     def open_data(self) -> Next:
         return DataScreen(self.session)
+
+    @option(11, "Recurring work orders", Action.RECURRING)
+    def open_recurring(self) -> Next:
+        return RecurringScreen(self.session)
 
     @option(0, "Log out", saves=False)
     def log_out(self) -> Next:

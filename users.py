@@ -6,13 +6,14 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import math
 import os
 import re
+import signal
 import sqlite3
 import string
 import sys
-import time
 import unicodedata
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
@@ -24,12 +25,12 @@ import database
 from database import ApplicationError, Connection, fold, moment, now, snapshot, sound, transaction, utc_text
 
 if TYPE_CHECKING:
+    import email.message
     import smtplib
     from concurrent.futures import Future
 
 T = TypeVar("T")
 
-COUNTED_AT_MOST = 1_000  # of what is counted row by row
 ME, NOBODY, NONE, ANY = "me", "nobody", "none", "any"
 RESERVED_USERNAMES = frozenset({ME, NOBODY, NONE, ANY})
 LONGEST_NAME = 100
@@ -37,28 +38,27 @@ LONGEST_NAME = 100
 # OWASP Password Storage Cheat Sheet: scrypt with N=2^15, r=8, p=3, or PBKDF2-HMAC-SHA256 with 600,000 iterations.
 SCRYPT_LOG_N, SCRYPT_R, SCRYPT_P = 15, 8, 3
 PBKDF2_ITERATIONS = 600_000
-# Far beyond what we write: a stored hash that asks for more would stop the machine rather than check a password.
+# Far beyond what we write: a stored hash that asks for more would stop the machine.
 _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000_000
 
-# Failures of a name before it has to wait: those from one client, and those from all clients together.
+# Failures without a wait for each username: from one client, and from all clients together.
 FREE_FAILURES, FREE_FAILURES_ALL_CLIENTS = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
 FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
-
 PASSWORD_RULE = (
     "A password has at least 12 characters, five of them different, is not a common one, and contains neither the "
     "username nor the program's name."
 )
 
-NAMED_AT_MOST = 10  # by a message that says what can be chosen
+NAMED_AT_MOST = 10  # choices in an error message
 ANSWER_SECONDS = 20  # for each answer of a mail server
 CLAIM_SECONDS = 5 * 60  # longer than an attempt to send takes
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 4 * 60 * 60
 RETRIED_SECONDS, RETRIED_AT_LEAST = 3 * 24 * 60 * 60, 10
-WAITED_SECONDS = 10  # at a prompt, for what is sent at once
-FINISH_SECONDS = 1  # at the end of the program; in the second half no message is begun
-MAILER_SECONDS = 60  # between looking for messages whose pause is over
+WAITED_SECONDS = 10  # at a prompt, for a message that is sent at once
+FINISH_SECONDS = 1  # at the end of the program, for messages that are still being sent
+MAILER_SECONDS = 60  # between looks at the outbox for messages whose pause is over
 LONGEST_REASON, LONGEST_CREDENTIAL = 300, 1000
 
 
@@ -93,14 +93,14 @@ class ConflictError(ApplicationError):
 
 
 def plain_text(text: str) -> str:
-    """Return the text in form NFC, with line feeds as line ends, without space around it. Raises InvalidInputError."""
+    """Return the text in NFC, with LF line ends and without space around it. Raises InvalidInputError."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidInputError("A text cannot contain NUL or an incomplete character.")
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 
 def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] = str) -> T:
-    """Return the choice with that number, name or unambiguous beginning. Raises InvalidInputError."""
+    """Return the choice with that number, name or unambiguous beginning of a name. Raises InvalidInputError."""
     numbers = [str(number) for number in range(1, len(choices) + 1)]
     if text in numbers:
         return choices[numbers.index(text)]
@@ -108,7 +108,7 @@ def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] =
 
 
 def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, accepted: str = "") -> T:
-    """Return the choice with that name or unambiguous beginning. Raises InvalidInputError with what is possible."""
+    """Return the choice with that name or unambiguous beginning. Raises InvalidInputError, which lists the choices."""
     names = [describe(choice) for choice in choices]
     lowered = [name.lower() for name in names]
     if text.lower() in lowered:
@@ -116,23 +116,18 @@ def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = s
     possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
     if len(possible) == 1:
         return choices[possible[0]]
-    raise InvalidInputError(f"Answer with {accepted}one of: {_some([names[n] for n in possible] or names)}.")
+    raise InvalidInputError(f"Answer with {accepted}one of: {_joined([names[n] for n in possible] or names)}.")
 
 
 def parse_yes_or_no(text: str) -> bool:
-    """Return True for `yes` or a beginning of it, False for `no`. Raises InvalidInputError."""
+    """Return True for `yes`, False for `no`; the beginning will do. Raises InvalidInputError."""
     for answer in ("yes", "no"):
         if answer.startswith(text.lower()):
             return answer == "yes"
     raise InvalidInputError("Answer yes or no.")
 
 
-def optional(parse: Callable[[str], T]) -> Callable[[str], Optional[T]]:
-    """Return what parses the value of a filter, None for `any`."""
-    return lambda text: None if text.lower() == ANY else parse(text)
-
-
-def _some(names: Sequence[str]) -> str:
+def _joined(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
     return f"{', '.join(names[:NAMED_AT_MOST])}{more}"
 
@@ -140,7 +135,13 @@ def _some(names: Sequence[str]) -> str:
 # Roles and rights
 
 
-class Role(str, Enum):
+class Word(str, Enum):
+    """A vocabulary; each value is the word that is stored, typed and shown."""
+
+    __str__ = str.__str__
+
+
+class Role(Word):
     USER = "user"
     MANAGER = "manager"
     ADMIN = "admin"
@@ -149,8 +150,6 @@ class Role(str, Enum):
     def with_article(self) -> str:
         """The role in a sentence: a user, an admin."""
         return f"{'an' if self is Role.ADMIN else 'a'} {self}"
-
-    __str__ = str.__str__
 
 
 class Scope(Enum):
@@ -163,7 +162,7 @@ class Scope(Enum):
 
 
 class Action(Enum):
-    """What a role may be allowed to do, and for which work orders a user, a manager and an admin may."""
+    """What somebody can do, and for which work orders a user, a manager and an admin may."""
 
     CREATE = ("create a work order", Scope.ALL, Scope.ALL, Scope.ALL)
     VIEW = ("see work orders", Scope.OWN, Scope.ALL, Scope.ALL)
@@ -176,6 +175,8 @@ class Action(Enum):
     ASSIGN = ("assign a work order", Scope.NONE, Scope.ALL, Scope.ALL)
     SET_DUE_DATE = ("set a due date", Scope.NONE, Scope.ALL, Scope.ALL)
     CHANGE_MANY = ("change many work orders at once", Scope.NONE, Scope.ALL, Scope.ALL)
+    LINK = ("link work orders", Scope.NONE, Scope.ALL, Scope.ALL)
+    RECURRING = ("set up recurring work orders", Scope.NONE, Scope.ALL, Scope.ALL)
     SUMMARY = ("see the summary", Scope.ALL, Scope.ALL, Scope.ALL)
     REPORTS = ("see reports", Scope.NONE, Scope.ALL, Scope.ALL)
     EXPORT = ("export work orders", Scope.NONE, Scope.ALL, Scope.ALL)
@@ -191,27 +192,22 @@ class Action(Enum):
     MAIL_WISH = ("get mail about new work orders", Scope.NONE, Scope.ALL, Scope.ALL)
 
     def __init__(self, words: str, *scopes: Scope) -> None:
-        self.words, self.scopes = words, scopes
-
-
-RIGHTS = {action: dict(zip(Role, action.scopes)) for action in Action}
+        self.words, self.scopes = words, dict(zip(Role, scopes))
 
 
 # Sessions
 
 
-class MailWish(str, Enum):
-    """Which new work orders a manager or admin gets mail about: none, those that nobody has, or all."""
+class MailWish(Word):
+    """Which new work orders a manager or admin gets mail about."""
 
     NONE = "none"
     UNASSIGNED = "unassigned"
     ALL = "all"
 
-    __str__ = str.__str__
-
 
 class User(NamedTuple):
-    """A row of users; created_at is UTC. `name` is the person's own, where it is known."""
+    """A row of users; created_at is UTC. `name` is the person's real name, where it is known."""
 
     id: int
     username: str
@@ -225,11 +221,6 @@ class User(NamedTuple):
     has_password: bool
     new_work_order_mail: MailWish
 
-    @property
-    def label(self) -> str:
-        """The username, with the name beside it if there is one."""
-        return f"{self.username} ({self.name})" if self.name else self.username
-
 
 class Session:
     """Somebody signed in on a connection, for as long as the account is active and its password stays the same."""
@@ -242,12 +233,10 @@ class Session:
 
 def current_user(session: Session) -> User:
     """Return the account behind the session as it stands now. Raises SessionEndedError."""
-    row = session.connection.execute(_SELECT_USERS + "WHERE id = ?", (session.user_id,)).fetchone()
-    if row is None:
-        raise SessionEndedError("You are logged out: your account no longer exists.")
+    row = session.connection.execute(f"{_SELECT_USERS} WHERE id = ?", (session.user_id,)).fetchone()
+    if row is None or not row["is_active"]:
+        raise SessionEndedError(f"You are logged out: your account {'has been deactivated' if row else 'is gone'}.")
     user = _user(row)
-    if not user.is_active:
-        raise SessionEndedError("You are logged out: your account has been deactivated.")
     if user.password_version != session.password_version:
         raise SessionEndedError("You are logged out: your password has been changed. Log in with the new one.")
     return user
@@ -255,16 +244,16 @@ def current_user(session: Session) -> User:
 
 def scope(user: User, action: Action) -> Scope:
     """Return for which work orders the user's role may take the action."""
-    return RIGHTS[action][user.role]
+    return action.scopes[user.role]
 
 
 def may(user: User, action: Action) -> bool:
-    """Return whether the user's role may take the action, for some work orders at least."""
+    """Return whether the user's role may take the action for at least some work orders."""
     return scope(user, action) is not Scope.NONE
 
 
 def authorize(session: Session, action: Action) -> User:
-    """Return the account if it may take the action; to be called inside the transaction that does the work.
+    """Return the session's account if it may take the action. Call this inside the transaction that does the work.
 
     Raises SessionEndedError, PermissionDeniedError.
     """
@@ -277,7 +266,7 @@ def authorize(session: Session, action: Action) -> User:
 
 
 def deny(user: User, action: Action) -> NoReturn:
-    """Raise the PermissionDeniedError that says that the user's role may not do this."""
+    """Raise a PermissionDeniedError that names the user's role and the action."""
     raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
 
 
@@ -290,32 +279,28 @@ _SELECT_USERS = """
 
 def _user(row: sqlite3.Row) -> User:
     with sound(f"User {row['username']}"):
-        created_at, wish = datetime.fromisoformat(row["created_at"]), MailWish(row["new_work_order_mail"])
         flags = {name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")}
-        values = {"role": Role(row["role"]), "created_at": created_at, "new_work_order_mail": wish, **flags}
-        return User(**{**dict(row), **values})
+        values = {"role": Role(row["role"]), "created_at": datetime.fromisoformat(row["created_at"]), **flags}
+        return User(**{**dict(row), **values, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
 
 
 # People: which account a text means
 
 
 class People(Enum):
-    """Among whom a person is looked for: their condition in SQL, and what one must be allowed to do to choose one."""
+    """Who can be named at a prompt: a condition in SQL, the right to name one, and the refusal of anybody else."""
 
-    EVERYBODY = ("1", Action.VIEW)
-    REQUESTERS = ("is_active = 1", Action.CHANGE_REQUESTER)
-    ASSIGNEES = ("is_active = 1 AND role <> 'user'", Action.ASSIGN)
+    EVERYBODY = ("1", Action.VIEW, "")
+    REQUESTERS = ("is_active", Action.CHANGE_REQUESTER, "A requester must have an active account; {} is deactivated.")
+    ASSIGNEES = ("is_active AND role <> 'user'", Action.ASSIGN, "An assignee is an active manager or admin; {} is not.")
 
-    def __init__(self, condition: str, needed: Action) -> None:
-        self.condition, self.needed = condition, needed
+    def __init__(self, condition: str, needed: Action, refusal: str) -> None:
+        self.condition, self.needed, self.refusal = condition, needed, refusal
 
 
 class Person(NamedTuple):
-    """Somebody who can be chosen, and how many unfinished work orders they have (counted to COUNTED_AT_MOST + 1)."""
-
     username: str
     name: Optional[str]
-    unfinished: int
 
     @property
     def label(self) -> str:
@@ -323,100 +308,56 @@ class Person(NamedTuple):
         return f"{self.username} ({self.name})" if self.name else self.username
 
 
-def find(connection: Connection, username: str) -> User:
-    """Return the account with that username, in any case of letters. Raises UnknownPersonError if there is none."""
-    row = connection.execute(_SELECT_USERS + "WHERE username = ?", (username.lower(),)).fetchone()
+def find(connection: Connection, username: str, people: People = People.EVERYBODY) -> User:
+    """Return the account. Raises UnknownPersonError, InvalidInputError if it is not one of these people."""
+    row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
     if row is None:
         raise UnknownPersonError(f"There is no user {username[:LONGEST_NAME]}.")
+    if not connection.execute(f"SELECT {people.condition} FROM users WHERE id = ?", (row["id"],)).fetchone()[0]:
+        raise InvalidInputError(people.refusal.format(row["username"]))
     return _user(row)
 
 
-def find_requester(connection: Connection, username: str) -> User:
-    """Return the account with that username if it can be a requester. Raises InvalidInputError."""
-    user = find(connection, username)
-    if not user.is_active:
-        raise InvalidInputError(f"User {user.username} is deactivated; a requester must have an active account.")
-    return user
-
-
-def find_assignee(connection: Connection, username: str) -> User:
-    """Return the account with that username if it can be an assignee. Raises InvalidInputError."""
-    user = find(connection, username)
-    if not user.is_active or user.role is Role.USER:
-        raise InvalidInputError(f"An assignee is an active manager or admin; {user.username} is not.")
-    return user
-
-
 def parse_person(session: Session, text: str, people: People) -> str:
-    """Return the username of the person that a text means.
+    """Return the username of the person whom a username, a name, the beginning of one, or `me` means.
 
-    The text is a username, `me`, a person's name, or the unambiguous beginning of a username or name. Those who see
-    only their own work orders get any username back, so that it does not tell which accounts there are. Raises
-    InvalidInputError, UnknownPersonError if nobody is meant, PermissionDeniedError.
+    Those who see only their own work orders get any username back, so that they don't learn which accounts there are.
+    Raises PermissionDeniedError, InvalidInputError, UnknownPersonError if nobody is meant.
     """
     user = authorize(session, people.needed)
-    if text.lower() == ME:
-        username = user.username
-    elif scope(user, Action.VIEW) is not Scope.ALL:
+    if text.lower() != ME and scope(user, Action.VIEW) is not Scope.ALL:
         return parse_username(text)
-    else:
-        username = _meant(session.connection, text, people)
-    finders = {People.REQUESTERS: find_requester, People.ASSIGNEES: find_assignee}
-    return finders.get(people, find)(session.connection, username).username
+    username = user.username if text.lower() == ME else _find_username(session.connection, text, people)
+    return find(session.connection, username, people).username
 
 
 def list_people(session: Session, people: People, limit: int = -1) -> List[Person]:
-    """Return up to `limit` (-1: all) of the people that one may know of, those with a password first, by username."""
+    """Return up to `limit` (-1: all) of these people that the session may know of, those with a password first."""
     with snapshot(session.connection):
         user = authorize(session, people.needed)
         rows = session.connection.execute(
             f"""
-            SELECT username, name, CASE WHEN role = 'user' THEN 0 ELSE (
-                SELECT count(*) FROM (
-                    SELECT 1 FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
-                    LIMIT {COUNTED_AT_MOST + 1}
-                )
-            ) END AS unfinished
-            FROM users WHERE {people.condition} AND (:sees_all OR id = :user_id)
+            SELECT username, name FROM users WHERE {people.condition} AND (:sees_all OR id = :user_id)
             ORDER BY password_hash IS NULL, username LIMIT :limit
             """,
             {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
         ).fetchall()
-    return [Person(row["username"], row["name"], row["unfinished"]) for row in rows]
+    return [Person(row["username"], row["name"]) for row in rows]
 
 
-def list_assignees(session: Session) -> List[Person]:
-    """Return the active managers and admins by username. Raises PermissionDeniedError to those who may not assign."""
-    return list_people(session, People.ASSIGNEES)
-
-
-def has_others(session: Session) -> bool:
-    """Return whether there is another active account than the session's."""
-    other = "SELECT 1 FROM users WHERE is_active = 1 AND id <> ? LIMIT 1"
-    return session.connection.execute(other, (session.user_id,)).fetchone() is not None
-
-
-def _meant(connection: Connection, text: str, people: People) -> str:
-    """Return the username of the one whom the text means, who may turn out not to be one of the people."""
-    username, name = text.lower(), fold(text)
-    rows = connection.execute(
-        f"""
-        SELECT username, name, {people.condition} AS is_fit FROM users
-        WHERE name IS NOT NULL OR (username >= :username AND username < :username || '{{') ORDER BY username
-        """,
-        {"username": username},
-    ).fetchall()
-    names = [(row, fold(row["name"] or "")) for row in rows]
-    same = [row for row in rows if row["username"] == username]
-    named = [row for row, folded in names if folded == name]
-    begins = [row for row, folded in names if row["username"].startswith(username) or folded.startswith(name)]
+def _find_username(connection: Connection, text: str, people: People) -> str:
+    """Return the username that the text means, or the text; where several have that name, it means one of `people`."""
+    sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
+    rows, username, name = connection.execute(sql).fetchall(), text.lower(), fold(text)
+    if any(row["username"] == username for row in rows):
+        return username
+    named = [row for row in rows if fold(row["name"] or "") == name]
+    begins = [row for row in rows if row["username"].startswith(username) or fold(row["name"] or "").startswith(name)]
     fit_named, fit_begins = ([row for row in some if row["is_fit"]] for some in (named, begins))
-    meant = [row["username"] for row in same or fit_named or named or fit_begins]
-    if not meant:
-        raise UnknownPersonError(f"There is no user {text[:LONGEST_NAME]}.")
-    if len(meant) > 1:
-        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_some(meant)}. Answer with a username.")
-    return str(meant[0])
+    found = [str(row["username"]) for row in fit_named or named or fit_begins] or [text]
+    if len(found) > 1:
+        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_joined(found)}. Answer with a username.")
+    return found[0]
 
 
 # Registration and login
@@ -447,35 +388,33 @@ def needs_approval(connection: Connection, role: Role) -> bool:
 def register(
     connection: Connection, username: str, password: str, role: Role, approval: Optional[Tuple[str, str]] = None
 ) -> User:
-    """Create an account and return it; `approval` is an admin's name and password.
+    """Create an account and return it; `approval` is an admin's username and password, where needs_approval says so.
 
-    While there is an active admin, a manager or admin account needs the approval. Raises InvalidInputError for the
-    username or password, AuthenticationError for a missing or wrong approval; then nothing is created.
+    Raises InvalidInputError for the username or password, AuthenticationError for a missing or wrong approval.
     """
     username = parse_new_username(connection, username)
     password_hash = _hash(parse_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
-    try:
-        with transaction(connection):
-            approved_by = _approving_admin(connection, approver) if needs_approval(connection, role) else None
+    with transaction(connection):
+        is_needed, asked_for = needs_approval(connection, role), f"{username} as {role}"
+        is_admin = approver and approver.role is Role.ADMIN and not approver.must_change_password
+        if not is_needed or (approver and is_admin and find(connection, approver.username) == approver):
             user = _insert(connection, username, password_hash, role)
-            audit(connection, user.id, "registered", f"{username} as {role}", user.id)
-            if approved_by:
-                _clear_failures(connection, approved_by.username, _client())
-                audit(connection, approved_by.id, "registration approved", f"{username} as {role}", user.id)
-    except AuthenticationError:
-        with transaction(connection):
-            asked, asked_id = _known_name(connection, approval[0]) if approval else (NOBODY, None)
-            audit(connection, None, "approval failed", f"{asked} for {username} as {role}", asked_id)
-        raise
-    return user
+            audit(connection, user.id, "registered", asked_for, user.id)
+            if is_needed and approver:
+                _clear_failures(connection, approver.username, _client())
+                audit(connection, approver.id, "registration approved", asked_for, user.id)
+            return user
+        asked, asked_id = _known_name(connection, approval[0]) if approval else (NOBODY, None)
+        audit(connection, None, "approval failed", f"{asked} for {asked_for}", asked_id)
+    raise AuthenticationError(f"The admin's username or password is wrong. Nothing was created. {_LOCKED}")
 
 
 def log_in(connection: Connection, username: str, password: str) -> Session:
-    """Return a new session for the active account of that name and password.
+    """Return a new session; a hash with outdated parameters is replaced.
 
-    Raises AuthenticationError, in the same words and after the same work whether the name is unknown, the account is
-    deactivated, locked or without a password, or the password is wrong. A hash with outdated parameters is replaced.
+    Raises AuthenticationError, with the same words and after the same work whether the username is unknown, the
+    account is deactivated, locked or without a password, or the password is wrong.
     """
     user = _authenticated(connection, username, password)
     outdated = "SELECT 1 FROM users WHERE id = ? AND password_hash NOT LIKE ? || '%'"
@@ -486,13 +425,8 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
             if new_hash:
                 connection.execute("UPDATE users SET password_hash = ? WHERE id = ?", (new_hash, user.id))
             _clear_failures(connection, user.username, _client())
-            connection.execute(
-                """
-                INSERT INTO login_clients (user_id, client, last_login_at) VALUES (?, ?, ?)
-                ON CONFLICT (user_id, client) DO UPDATE SET last_login_at = excluded.last_login_at
-                """,
-                (user.id, _client(), now()),
-            )
+            login = "INSERT OR REPLACE INTO login_clients (user_id, client, last_login_at) VALUES (?, ?, ?)"
+            connection.execute(login, (user.id, _client(), now()))
             audit(connection, user.id, "logged in", user.username, user.id)
             return Session(connection, user.id, user.password_version)
         audit(connection, None, "login failed", *_known_name(connection, username))
@@ -500,17 +434,10 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
 
 
 def _count_admins(connection: Connection, other_than: int = 0) -> int:
-    """Return how many active admins with a password there are."""
+    """Return how many active admins with a password there are besides the account `other_than`."""
     condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
     (admins,) = connection.execute(f"SELECT count(*) FROM users WHERE {condition}", (other_than,)).fetchone()
     return int(admins)
-
-
-def _approving_admin(connection: Connection, approver: Optional[User]) -> User:
-    is_fit = approver and approver.role is Role.ADMIN and not approver.must_change_password
-    if not approver or not is_fit or find(connection, approver.username) != approver:
-        raise AuthenticationError(f"The admin's username or password is wrong. Nothing was created. {_LOCKED}")
-    return approver
 
 
 def _insert(
@@ -529,7 +456,7 @@ def _insert(
 
 
 def _known_name(connection: Connection, username: str) -> Tuple[str, Optional[int]]:
-    """Return the name and id for the audit log; an unknown name may be a password that was typed a line too early."""
+    """Return the name and id for the audit log. An unknown name may be a password typed one line too early."""
     row = connection.execute("SELECT username, id FROM users WHERE username = ?", (username.lower(),)).fetchone()
     return (row["username"], row["id"]) if row else ("an unknown name", None)
 
@@ -538,7 +465,7 @@ def _known_name(connection: Connection, username: str) -> Tuple[str, Optional[in
 
 
 def parse_person_name(text: str) -> Optional[str]:
-    """Return a person's name as it stands beside the username, or None for `none`. Raises InvalidInputError."""
+    """Return a person's name on one line, or None for `none`. Raises InvalidInputError."""
     name = " ".join(plain_text(text).split())
     if name.lower() == NONE:
         return None
@@ -548,20 +475,17 @@ def parse_person_name(text: str) -> Optional[str]:
 
 
 def username_from_name(connection: Connection, name: str) -> str:
-    """Return a free username made from a name: tom.o.brien, tom.o.brien.2, or person.1 if none can be made of it."""
+    """Return a free username made from the name: tom.o.brien, tom.o.brien.2, or person.1 for a name without letters."""
     made = re.sub(r"[^a-z0-9_-]+", ".", fold(name)).strip(".")[:28].rstrip(".")
     base = made if len(made) >= 2 and made not in RESERVED_USERNAMES else "person"
     rows = connection.execute("SELECT username FROM users WHERE username >= ? AND username < ?", (base, f"{base}/"))
-    taken, number = {username for (username,) in rows}, 1
-    candidate = base if base == made else f"{base}.1"
-    while candidate in taken:
-        number += 1
-        candidate = f"{base}.{number}"
-    return candidate
+    taken = {row["username"] for row in rows}
+    names = (base if number == 1 and base == made else f"{base}.{number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 def add_caller(session: Session, name: str, email: Optional[str]) -> str:
-    """Create an account without a password for a person, and return its username. Raises InvalidInputError."""
+    """Create an account without a password and return its username. Raises InvalidInputError."""
     with transaction(session.connection):
         by = authorize(session, Action.ADD_CALLER)
         return insert_caller(session.connection, by, name, email).username
@@ -570,7 +494,7 @@ def add_caller(session: Session, name: str, email: Optional[str]) -> str:
 def insert_caller(
     connection: Connection, by: User, name: str, email: Optional[str], username: Optional[str] = None
 ) -> User:
-    """Create an account without a password as add_caller does, inside the caller's transaction."""
+    """Create an account as add_caller does, inside an open transaction; the username must be free."""
     fit_name, fit_email = parse_person_name(name), parse_email(email or NONE)
     user = _insert(connection, username or username_from_name(connection, name), None, Role.USER)
     connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (fit_name, fit_email, user.id))
@@ -581,18 +505,21 @@ def insert_caller(
 # One's own account
 
 
-def parse_email(text: str) -> Optional[str]:
-    """Return the address, or None for `none`. Raises InvalidInputError for anything but one plain address."""
-    if text.lower() == NONE:
-        return None
+def parse_address(text: str) -> str:
+    """Return one plain email address. Raises InvalidInputError."""
     # The form that HTML's email fields take, RFC 5321's length: https://html.spec.whatwg.org/#valid-e-mail-address
     if len(text) > 254 or not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", text):
-        raise InvalidInputError("An email is one plain address such as ada@example.org, or none.")
+        raise InvalidInputError("An email is one plain address such as ada@example.org.")
     return text
 
 
+def parse_email(text: str) -> Optional[str]:
+    """Return one plain address, or None for `none`. Raises InvalidInputError."""
+    return None if text.lower() == NONE else parse_address(text)
+
+
 def change_email(session: Session, email: Optional[str]) -> None:
-    """Give one's own account another email address, or none. Raises InvalidInputError."""
+    """Change one's own email address, or remove it. Raises InvalidInputError."""
     email = parse_email(email or NONE)
     with transaction(session.connection):
         user = authorize(session, Action.OWN_ACCOUNT)
@@ -601,7 +528,7 @@ def change_email(session: Session, email: Optional[str]) -> None:
 
 
 def change_mail_wish(session: Session, wish: MailWish) -> None:
-    """Choose about which new work orders to get mail. Raises PermissionDeniedError to users."""
+    """Choose which new work orders to get mail about. Raises PermissionDeniedError to users."""
     with transaction(session.connection):
         user = authorize(session, Action.MAIL_WISH)
         session.connection.execute("UPDATE users SET new_work_order_mail = ? WHERE id = ?", (wish, user.id))
@@ -609,7 +536,7 @@ def change_mail_wish(session: Session, wish: MailWish) -> None:
 
 
 def change_password(session: Session, current: str, new: str) -> None:
-    """Give one's own account a new password; its other sessions end. Raises AuthenticationError, InvalidInputError."""
+    """Change one's own password; all other sessions end. Raises AuthenticationError, InvalidInputError."""
     connection = session.connection
     user = authorize(session, Action.OWN_ACCOUNT)
     if _authenticated(connection, user.username, current) != user:
@@ -622,27 +549,18 @@ def change_password(session: Session, current: str, new: str) -> None:
     session.password_version = user.password_version + 1
 
 
-def set_password(connection: Connection, username: str, password: str) -> User:
-    """Set a password from outside the menus, as whoever may write the database file may. Raises InvalidInputError."""
-    user = find(connection, username)
-    password_hash = _hash(parse_password(password, user.username))
-    with transaction(connection):
-        _set_password(connection, user, password_hash, None, "password set from outside")
-    return user
-
-
-# Managing users. All but admins get a PermissionDeniedError, an unknown username is an UnknownPersonError.
+# Managing users, for admins. These functions raise PermissionDeniedError, UnknownPersonError.
 
 
 class ListedUser(NamedTuple):
-    """An account in the list of users, and for how many seconds it is locked: 0 if it is not."""
+    """An account, and for how many seconds it is locked (0: it is not)."""
 
     user: User
     locked_seconds: int
 
 
-def list_users(session: Session, after: Optional[ListedUser] = None, limit: int = -1) -> List[ListedUser]:
-    """Return up to `limit` (-1: all) accounts after `after`: those who can log in, then the others, by username."""
+def list_users(session: Session, after: Optional[ListedUser] = None, limit: int = -1) -> Tuple[List[ListedUser], int]:
+    """Return up to `limit` (-1: all) accounts, those who can log in first, and how many there are in all."""
     connection = session.connection
     key = (not (after.user.is_active and after.user.has_password), after.user.username) if after else (-1, "")
     with snapshot(connection):
@@ -655,19 +573,11 @@ def list_users(session: Session, after: Optional[ListedUser] = None, limit: int 
             (*key, limit),
         ).fetchall()
         waits = [math.ceil(max(_waits(connection, row["username"]))) for row in rows]
-    return [ListedUser(_user(row), min(seconds, LONGEST_WAIT_SECONDS)) for row, seconds in zip(rows, waits)]
-
-
-def count_users(session: Session) -> int:
-    """Return how many accounts there are."""
-    with snapshot(session.connection):
-        authorize(session, Action.MANAGE_USERS)
-        (count,) = session.connection.execute("SELECT count(*) FROM users").fetchone()
-    return int(count)
+        (count,) = connection.execute("SELECT count(*) FROM users").fetchone()
+    return [ListedUser(_user(row), min(wait, LONGEST_WAIT_SECONDS)) for row, wait in zip(rows, waits)], int(count)
 
 
 def describe_state(listed: ListedUser) -> str:
-    """Return in words whether the account can be used."""
     user, locked_seconds = listed
     if not user.is_active:
         return "deactivated"
@@ -689,7 +599,7 @@ def add_user(session: Session, username: str, role: Role) -> str:
 
 
 def change_person(session: Session, username: str, name: Optional[str], email: Optional[str]) -> None:
-    """Give the account another name and email address, or none. Raises InvalidInputError."""
+    """Give the account another name and email address; None removes one. Raises InvalidInputError."""
     name, email = parse_person_name(name or NONE), parse_email(email or NONE)
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
@@ -701,7 +611,7 @@ def change_person(session: Session, username: str, name: Optional[str], email: O
 
 
 def reset_password(session: Session, username: str) -> str:
-    """Give the account a one-time password instead of the one it has, if any, and return it; its sessions end."""
+    """Give the account a one-time password and return it; the account's sessions end."""
     one_time_password, password_hash = _one_time_password()
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
@@ -711,30 +621,32 @@ def reset_password(session: Session, username: str) -> str:
 
 
 def reactivate(session: Session, username: str) -> None:
-    """Open a deactivated account again, with the role and the password it had. Raises InvalidInputError."""
+    """Reactivate an account, with the role and password it had. Raises InvalidInputError."""
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
         if user.is_active:
             raise InvalidInputError(f"User {user.username} is already active.")
-        # Without a password, the list of users then says how to let its person in.
+        # Without a password, describe_state then says how to let the person in.
         changes = "is_active = 1, must_change_password = must_change_password OR password_hash IS NULL"
         session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
         audit(session.connection, admin.id, "reactivated", user.username, user.id)
 
 
 def unlock(session: Session, username: str) -> int:
-    """Forget the failed password checks of the name, so that it need not wait, and return how many there were."""
+    """Forget the account's failed password checks, so that it is not locked, and return how many there were."""
     with transaction(session.connection):
         admin = authorize(session, Action.MANAGE_USERS)
         user = find(session.connection, username)
-        failures = _clear_failures(session.connection, user.username)
+        count = "SELECT coalesce(sum(failures), 0) FROM password_failures WHERE name_hash = ?"
+        (failures,) = session.connection.execute(count, (_name_hash(user.username),)).fetchone()
+        _clear_failures(session.connection, user.username)
         audit(session.connection, admin.id, "unlocked", user.username, user.id)
-    return failures
+    return int(failures)
 
 
 def change_role(session: Session, username: str, role: Role) -> User:
-    """Change the role, inside the transaction that hands over the account's work orders. Raises InvalidInputError."""
+    """Change the role, inside the transaction that hands over the work orders. Raises InvalidInputError."""
     admin = authorize(session, Action.MANAGE_USERS)
     user = find(session.connection, username)
     if user.role is role:
@@ -748,7 +660,7 @@ def change_role(session: Session, username: str, role: Role) -> User:
 
 
 def deactivate(session: Session, username: str) -> User:
-    """Close an account, inside the transaction that hands over its work orders. Raises InvalidInputError."""
+    """Deactivate the account, inside the transaction that hands over its work orders. Raises InvalidInputError."""
     admin = authorize(session, Action.MANAGE_USERS)
     user = find(session.connection, username)
     if not user.is_active:
@@ -765,11 +677,11 @@ def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
-# Ledgers, backup and check
+# Ledgers, backup and check. What is for admins raises PermissionDeniedError.
 
 
 class AuditEntry(NamedTuple):
-    """A row of audit_log: when (UTC), whose account ("" where none is known), from where, what, on what."""
+    """A row of audit_log: when (UTC), by which account ("": unknown), from where, what happened and to what."""
 
     id: int
     recorded_at: datetime
@@ -781,7 +693,7 @@ class AuditEntry(NamedTuple):
 
 
 class AuditFilter(NamedTuple):
-    """Which entries of the audit log are meant: those about an account, those of a kind; None stands for any."""
+    """Which entries of the audit log to show: by and about an account, of one kind; None means any."""
 
     username: Optional[str] = None
     event: Optional[str] = None
@@ -790,7 +702,7 @@ class AuditFilter(NamedTuple):
 def audit(
     connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
 ) -> None:
-    """Add a row to the audit log, inside the transaction that does what it says: who, what, and to which account."""
+    """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
     columns = "recorded_at, user_id, os_user, ssh_client, event, subject, subject_id"
     values = (now(), user_id, *_os_user_and_ssh_client(), event, subject, subject_id)
     connection.execute(f"INSERT INTO audit_log ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -805,82 +717,65 @@ def record_change(
     old: Optional[str] = None,
     new: Optional[str] = None,
     note: str = "",
+    minutes: int = 0,
     is_imported: bool = False,
 ) -> int:
-    """Add a row to the history of a work order, inside the transaction that changes it, and return the row's id."""
-    columns = "work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported"
-    values = (work_order_id, user_id, at, field, old, new, note, is_imported)
-    cursor = connection.execute(f"INSERT INTO work_order_history ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-    assert cursor.lastrowid
-    return cursor.lastrowid
+    """Add a row to the work order's history, inside the transaction that changes it, and return the row's id."""
+    columns = "work_order_id, user_id, changed_at, field, old_value, new_value, note, minutes, is_imported"
+    values = (work_order_id, user_id, at, field, old, new, note, minutes, is_imported)
+    insert = f"INSERT INTO work_order_history ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    return int(connection.execute(insert, values).lastrowid or 0)
 
 
 def record_refusal(session: Session, subject: str) -> None:
-    """Record that the account behind the session was refused something."""
     with transaction(session.connection):
         audit(session.connection, session.user_id, "refused", subject)
 
 
-def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
-    """Return the entry of the audit log. Raises InvalidInputError if there is none, PermissionDeniedError."""
-    entries = _audit_entries(session, "audit_log.id = :id", id=entry_id, limit=1)
-    if not entries:
-        raise InvalidInputError(f"There is no entry {entry_id}.")
-    return entries[0]
-
-
-def audit_log(session: Session, filter: AuditFilter, after: Optional[AuditEntry], limit: int) -> List[AuditEntry]:
-    """Return up to `limit` entries older than `after`, newest first: by an account and about it. Only admins may."""
-    condition = "audit_log.id < :after"
-    if filter.event:
-        condition += " AND event = :event"
-    if filter.username:
-        condition += """
-            AND audit_log.id IN (
-                SELECT audit_log.id FROM audit_log JOIN users ON users.id = user_id WHERE username = :username
-                UNION
-                SELECT audit_log.id FROM audit_log JOIN users ON users.id = subject_id WHERE username = :username
-            )
-        """
-    after_id = after.id if after else sys.maxsize
-    return _audit_entries(session, condition, **filter._asdict(), after=after_id, limit=limit)
-
-
-def audit_events(session: Session) -> List[str]:
-    """Return the kinds of entries that the audit log holds. Raises PermissionDeniedError to all but admins."""
+def audit_log(session: Session, filter: AuditFilter, before: Optional[int], limit: int) -> List[AuditEntry]:
+    """Return up to `limit` entries, newest first; `before` is the ID of the last one that was shown, if any."""
+    condition, account = "audit_log.id < :before", None
     with snapshot(session.connection):
         authorize(session, Action.AUDIT)
-        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
-    return [row["event"] for row in rows]
-
-
-def describe_audit_filter(filter: AuditFilter) -> str:
-    """Return in words which entries the filter lets through."""
-    return ", ".join(value for value in filter if value) or "everything"
-
-
-def _audit_entries(session: Session, condition: str, **values: object) -> List[AuditEntry]:
-    with snapshot(session.connection):
-        authorize(session, Action.AUDIT)
+        if filter.event:
+            condition += " AND event = :event"
+        if filter.username:
+            account = find(session.connection, filter.username).id
+            own = "SELECT id FROM audit_log WHERE user_id = :account OR subject_id = :account"
+            condition += f" AND audit_log.id IN ({own})"
         rows = session.connection.execute(
             f"""
             SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
             FROM audit_log LEFT JOIN users ON users.id = user_id
             WHERE {condition} ORDER BY audit_log.id DESC LIMIT :limit
             """,
-            values,
+            {"before": before or sys.maxsize, "event": filter.event, "account": account, "limit": limit},
         ).fetchall()
     with sound("The audit log"):
         return [AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])}) for row in rows]
 
 
+def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
+    """Return an entry of the audit log. Raises InvalidInputError if there is none."""
+    for entry in audit_log(session, AuditFilter(), entry_id + 1, 1):
+        if entry.id == entry_id:
+            return entry
+    raise InvalidInputError(f"There is no entry {entry_id}.")
+
+
+def audit_events(session: Session) -> List[str]:
+    with snapshot(session.connection):
+        authorize(session, Action.AUDIT)
+        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
+    return [row["event"] for row in rows]
+
+
 def _client() -> str:
-    """Return where the person sits."""
     return " ".join(_os_user_and_ssh_client())
 
 
 def _os_user_and_ssh_client() -> Tuple[str, str]:
-    """Return the host's account, as the system and not the environment tells it, and the SSH client's address."""
+    """Return the account on this host, as the system has it, not the environment, and the SSH client's address."""
     try:
         import pwd
 
@@ -893,7 +788,7 @@ def _os_user_and_ssh_client() -> Tuple[str, str]:
 
 
 def back_up(session: Session) -> Path:
-    """Back the database up and return the path of the copy. Raises OutputError, PermissionDeniedError."""
+    """Back up the database and return the path of the copy. Raises OutputError."""
     with snapshot(session.connection):
         admin = authorize(session, Action.BACK_UP)
     path = database.back_up(session.connection, database.new_path(session.connection, "backup", ".db"))
@@ -907,24 +802,22 @@ def back_up(session: Session) -> Path:
 
 
 def check_database(session: Session) -> List[str]:
-    """Return what is wrong with the database, if anything. Raises OutputError, PermissionDeniedError."""
+    """Return what is wrong with the database, if anything. Raises OutputError."""
     with transaction(session.connection):
         admin = authorize(session, Action.BACK_UP)
         audit(session.connection, admin.id, "database checked", "")
     return database.check(session.connection)
 
 
-# Mail: the settings. All but admins get a PermissionDeniedError.
+# Mail: the settings, for admins. These functions raise PermissionDeniedError.
 
 
-class Security(str, Enum):
+class Security(Word):
     """How the connection to the mail server is encrypted: after STARTTLS, from the beginning, or not at all."""
 
     STARTTLS = "starttls"
     TLS = "tls"
     NONE = "none"
-
-    __str__ = str.__str__
 
 
 class MailSettings(NamedTuple):
@@ -936,13 +829,6 @@ class MailSettings(NamedTuple):
     sender: Optional[str]
     username: Optional[str]
     password: Optional[str]
-
-
-class OutboxCount(NamedTuple):
-    """How many messages wait, and how many have failed for good."""
-
-    waiting: int
-    failed: int
 
 
 def parse_mail_host(text: str) -> Optional[str]:
@@ -961,14 +847,6 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
-def parse_address(text: str) -> str:
-    """Return an email address. Raises InvalidInputError, for `none` too."""
-    address = parse_email(text)
-    if address is None:
-        raise InvalidInputError("Mail needs one plain address such as helpdesk@example.org.")
-    return address
-
-
 def parse_credential(text: str) -> Optional[str]:
     """Return a username or password for the mail server, or None for `none`. Raises InvalidInputError."""
     if len(text) > LONGEST_CREDENTIAL or not (text.isascii() and text.isprintable()):
@@ -976,32 +854,34 @@ def parse_credential(text: str) -> Optional[str]:
     return None if text.lower() == NONE else text
 
 
-def mail_state(session: Session) -> Tuple[MailSettings, OutboxCount]:
-    """Return the settings, with something that stands for the password, and how many messages there are."""
+def mail_state(session: Session) -> Tuple[MailSettings, str]:
+    """Return the settings, with a stand-in for the password, and in words where messages go and how many wait."""
     with snapshot(session.connection):
         authorize(session, Action.MAIL)
-        return _without_password(_mail_settings(session.connection)), count_outbox(session.connection)
+        settings = _without_password(_mail_settings(session.connection))
+        waiting, failed = count_outbox(session.connection)
+    return settings, f"{describe_mail_settings(settings)}; {describe_outbox(waiting, failed)}"
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
-    """Store what differs between the settings that were shown and the new ones, and return what stands then.
+    """Store the settings in which `new` differs from what was shown, and return all of them as they are then.
 
-    What the admin has not touched stays as it is now. Another host, port or security forgets the password, unless one
-    was typed. Raises ConflictError if somebody has changed the same field since, InvalidInputError without a sender.
+    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError if somebody
+    else has changed one of these settings since it was shown, InvalidInputError for a host without a sender.
     """
+    changes = {name: value for name, was, value in zip(new._fields, shown, new) if value != was}
     with transaction(session.connection):
         admin = authorize(session, Action.MAIL)
         old = _mail_settings(session.connection)
-        current = _without_password(old)
-        for name, was, now_is, wanted in zip(MailSettings._fields, shown, current, new):
-            if was != now_is and wanted not in (was, now_is):
-                words = "another" if name == "password" else now_is or NONE
+        for name, value in changes.items():
+            current = getattr(_without_password(old), name)
+            if current not in (value, getattr(shown, name)):
+                words = "another" if name == "password" else current or NONE
                 by = _last_to_change_mail_settings(session.connection)
                 raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
-        changed = (wanted if wanted != was else now_is for was, now_is, wanted in zip(shown, current, new))
-        stored = MailSettings._make(changed)
-        if stored.password == current.password:
-            stored = stored._replace(password=old.password if stored[:3] == old[:3] else None)
+        stored = MailSettings(**{**old._asdict(), **changes})
+        if stored[:3] != old[:3] and "password" not in changes:
+            stored = stored._replace(password=None)
         if stored.host:
             parse_address(stored.sender or NONE)
         columns = ", ".join(f"{name} = :{name}" for name in MailSettings._fields)
@@ -1018,14 +898,7 @@ def describe_mail_settings(settings: MailSettings) -> str:
     return f"{settings.host}:{settings.port} ({settings.security}){account}, from {settings.sender}"
 
 
-def _last_to_change_mail_settings(connection: Connection) -> str:
-    entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
-    row = connection.execute(f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1").fetchone()
-    return row["username"] if row else "another program"
-
-
 def is_mail_on(connection: Connection) -> bool:
-    """Return whether there is a mail server to send messages to."""
     return connection.execute("SELECT 1 FROM mail_settings WHERE host IS NOT NULL").fetchone() is not None
 
 
@@ -1036,9 +909,15 @@ def _mail_settings(connection: Connection) -> MailSettings:
 
 
 def _without_password(settings: MailSettings) -> MailSettings:
-    """Return the settings with what nobody can type for the password; it differs where the password does."""
+    """Return the settings with a stand-in for the password: nobody can type it, and it differs where passwords do."""
     password = settings.password
     return settings._replace(password=f"\0{hashlib.sha256(password.encode()).hexdigest()}" if password else None)
+
+
+def _last_to_change_mail_settings(connection: Connection) -> str:
+    entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
+    row = connection.execute(f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1").fetchone()
+    return row["username"] if row else "another program"
 
 
 # Mail: the outbox
@@ -1061,8 +940,8 @@ def put_in_outbox(
 ) -> None:
     """Write a message about work orders, inside the transaction that changes them.
 
-    A part is the id of a work order and what the message says of it; it is left out if the recipient may not see the
-    work order when the message is sent. Nothing is written where mail is off, or for an account that gets none.
+    A part is the ID of a work order and a text about it; it is left out if the recipient may not see that work order
+    when the message is sent. Does nothing if mail is off or the account is deactivated or has no email.
     """
     cursor = connection.execute(
         """
@@ -1080,7 +959,7 @@ def put_in_outbox(
 
 
 def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -> List[Message]:
-    """Return up to `limit` (-1: all) messages that wait or have failed, older than `after`, newest first."""
+    """Return up to `limit` (-1: all) messages older than `after`, waiting or failed, newest first."""
     with snapshot(session.connection):
         authorize(session, Action.MAIL)
         rows = session.connection.execute(
@@ -1092,28 +971,25 @@ def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -
         ).fetchall()
     with sound("The outbox"):
         moments = [{name: moment(row[name]) for name in ("created_at", "next_attempt_at")} for row in rows]
-        return [Message(**{**dict(row), **own}) for row, own in zip(rows, moments)]
+        return [Message(**{**dict(row), **both}) for row, both in zip(rows, moments)]
 
 
-def count_outbox(connection: Connection) -> OutboxCount:
-    """Return how many messages the outbox has."""
+def count_outbox(connection: Connection) -> Tuple[int, int]:
+    """Return how many messages wait, and how many have failed for good."""
     row = connection.execute("SELECT count(next_attempt_at), count(*) - count(next_attempt_at) FROM outbox").fetchone()
-    return OutboxCount(*row)
+    return row[0], row[1]
 
 
-def describe_outbox(count: OutboxCount) -> str:
-    """Return in words how many messages wait, and how many have failed."""
-    waiting = f"{count.waiting:,} message{' waits' if count.waiting == 1 else 's wait'}"
-    return f"{waiting}, {count.failed:,} failed for good"
+def describe_outbox(waiting: int, failed: int) -> str:
+    return f"{waiting:,} message{' waits' if waiting == 1 else 's wait'}, {failed:,} failed for good"
 
 
-def describe_sent(count: int) -> str:
-    """Return in words how many messages were sent."""
-    return f"{count:,} message{'' if count == 1 else 's'} sent"
+def describe_sent(sent: int, waiting: int, failed: int) -> str:
+    return f"{sent:,} message{'' if sent == 1 else 's'} sent; {describe_outbox(waiting, failed)}."
 
 
 def describe_attempt(message: Message) -> str:
-    """Return in words what will become of the message next; a moment is local time."""
+    """Return in words when the message is tried next, in local time."""
     if message.next_attempt_at is None:
         return "failed"
     if message.reason == BEING_SENT and message.next_attempt_at > datetime.now(timezone.utc):
@@ -1125,236 +1001,211 @@ def describe_attempt(message: Message) -> str:
 
 
 class Mailer:
-    """Sends due messages in the background, on a connection of its own; an unexpected error goes to `log`."""
+    """Sends due messages in the background, on a connection of its own; calls `log` for an unexpected error."""
 
     def __init__(self, connection: Connection, log: Callable[[], object]) -> None:
         self._connection, self._log = connection, log
         self._running: Optional[Future[None]] = None
-        self._deadline = math.inf
+        self._is_ending = False
 
     def wake(self) -> None:
         """Have the due messages sent in the background; this takes no time and raises nothing."""
-        with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: then at the next call
+        with suppress(sqlite3.Error, RuntimeError):  # busy, or no room for a thread: the next call may succeed
             if not self._running and is_mail_on(self._connection):
                 from threading import Event
 
                 self._woken = Event()
                 self._running = _in_background(self._run)
-            if self._running:
-                self._woken.set()
+        if self._running:
+            self._woken.set()
 
     def finish(self) -> None:
-        """Try to send what was saved last, and wait for what is being sent, but no longer than a person should."""
+        """Have the messages that were saved last sent, and wait for that for up to FINISH_SECONDS."""
         if self._running:
             from concurrent.futures import wait
 
-            self._deadline = time.monotonic() + FINISH_SECONDS / 2
+            self._is_ending = True
             self._woken.set()
             wait([self._running], FINISH_SECONDS)
 
     def _run(self) -> None:
-        while self._deadline == math.inf or self._woken.is_set():
+        is_last = False
+        while not is_last:
             self._woken.wait(MAILER_SECONDS)
             self._woken.clear()
+            is_last = self._is_ending
             try:
-                _send_from(self._connection.path, due_only=True, is_over=lambda: time.monotonic() > self._deadline)
-            except database.EXPECTED_FAULTS:
-                pass  # busy, full, or gone: the next time may be better
+                with suppress(*database.EXPECTED_FAULTS):  # busy, full or gone: the next round may succeed
+                    _send_from(self._connection.path, due_only=True)
             except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to fix
                 self._log()
 
 
-def send_now(session: Session) -> Optional[int]:
-    """Try each waiting message; return how many were sent, None if that takes long and goes on in the background."""
-    from concurrent import futures
-
+def send_now(session: Session) -> str:
+    """Try each waiting message, and return the sentence that says what has become of them."""
     with snapshot(session.connection):
         authorize(session, Action.MAIL)
-        _settings_in_use(session.connection)
-    with suppress(futures.TimeoutError):
-        return _in_background(lambda: _send_from(session.connection.path)).result(WAITED_SECONDS)
-    return None
+    sent = _wait_for(lambda: _send_from(session.connection.path))
+    if sent is None:
+        return "Sending continues in the background."
+    return describe_sent(sent, *count_outbox(session.connection))
 
 
 def send_test_message(session: Session, to: str) -> str:
     """Send a message and return the mail server's answer. Raises ApplicationError if that fails or takes too long."""
-    from concurrent import futures
-
     with transaction(session.connection):
         admin = authorize(session, Action.MAIL)
-        settings = _settings_in_use(session.connection)
+        settings = _mail_settings(session.connection)
+        if not settings.host:
+            raise ApplicationError("No mail is sent: there is no SMTP host in the settings.")
         audit(session.connection, admin.id, "test message sent", to)
-    text = f"This is a test message that {admin.username} sent."
-    message_id = f"<test.{os.urandom(16).hex()}@{(settings.sender or '').rpartition('@')[2]}>"
-    letter = _Letter((0, ""), to, "Test message", text, message_id)
+    sender, text = settings.sender or "", f"This is a test message that {admin.username} sent."
+    message_id = f"<{os.urandom(16).hex()}@{sender.rpartition('@')[2]}>"
 
     def send() -> str:
-        try:
-            with _server(settings) as server:
-                return _transmit(server, settings, letter)
-        except _MAIL_FAULTS as fault:
-            raise ApplicationError(f"The message was not sent ({_reason(fault)}).") from fault
+        with _server(settings) as server:
+            return _transmit(server, _compose(sender, to, "Test message", text, message_id))
 
     try:
-        return _in_background(send).result(WAITED_SECONDS)
-    except futures.TimeoutError:
-        raise ApplicationError(f"No answer within {WAITED_SECONDS:g} seconds; the message may still arrive.") from None
+        answer = _wait_for(send)
+    except _MAIL_FAULTS as fault:
+        raise ApplicationError(f"The message was not sent ({_reason(fault)}).") from fault
+    if answer is None:
+        raise ApplicationError(f"No answer within {WAITED_SECONDS:g} seconds; the message may still arrive.")
+    return answer
 
 
-def send_waiting(connection: Connection, due_only: bool = False, is_over: Callable[[], bool] = lambda: False) -> int:
-    """Try each message that waits, or each that is due, once, until `is_over`; return how many were sent.
+def send_waiting(connection: Connection, due_only: bool = False) -> int:
+    """Try each message that waits, or each that is due, once; return how many were sent.
 
-    Each is claimed before it is sent, so that nobody else sends it too; if this program is killed, another one sends
-    it when the claim has run out. No transaction is open while talking to the mail server.
+    A message is claimed before it is sent, so that nobody else sends it too; if this program is killed, another one
+    sends it when the claim has expired. No transaction is open during the dialogue with the mail server.
     """
     settings, sent = _mail_settings(connection), 0
-    waiting = _waiting(connection, due_only) if settings.host else []
-    for number, message in enumerate(waiting, 1):
-        letter = None if is_over() else _claim(connection, message)
-        if letter is None:
+    waiting = f"SELECT id FROM outbox WHERE {_IS_WAITING} ORDER BY id"
+    rows = connection.execute(waiting, {"due_only": due_only}).fetchall() if settings.host else []
+    for (message_id,) in rows:
+        message, is_connected = _claim(connection, message_id, due_only), False
+        if message is None:
             continue
-        others = waiting[number:]  # which wait, too, unless there is a connection
         try:
             with _server(settings) as server:
-                others = []
-                _transmit(server, settings, letter)
+                is_connected = True
+                _transmit(server, message)
         except _MAIL_FAULTS as fault:
-            _postpone(connection, [letter.claim, *others], fault)
-            if others:
+            _postpone(connection, message_id, fault, due_only, with_others=not is_connected)
+            if not is_connected:
                 break
         else:
             with transaction(connection):
-                connection.execute("DELETE FROM outbox WHERE id = ?", message[:1])
+                connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
             sent += 1
     return sent
 
 
-BEING_SENT = "being sent"  # the reason of a message that is claimed
-_MAIL_FAULTS = (OSError, ValueError, ImportError, InvalidInputError)  # of smtplib, of ssl, a Python without it, ours
+def _in(seconds: object) -> str:
+    """Return the SQL for the moment `seconds` from now, in the form that is stored."""
+    return f"strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', {seconds} || ' seconds')"
 
 
-_Waiting = Tuple[int, str]  # the id of a message, and its next attempt, as long as it is the one that is known
+BEING_SENT = "being sent"  # the reason of a claimed message
+# Due, or put too far ahead by a wrong clock; or in a pause, where those are tried, too.
+_IS_WAITING = f"""(
+    next_attempt_at <= {_in(0)} OR next_attempt_at > {_in(LONGEST_PAUSE_SECONDS)}
+    OR NOT :due_only AND next_attempt_at IS NOT NULL AND reason <> '{BEING_SENT}'
+)"""
+_MAIL_FAULTS = (OSError, ValueError, InvalidInputError)  # of smtplib and ssl, and of a recipient that is no address
 
 
-class _Letter(NamedTuple):
-    """What goes to the mail server; `thread` is what all messages about one work order refer to."""
-
-    claim: _Waiting
-    to: str
-    subject: str
-    text: str
-    message_id: str
-    thread: Optional[str] = None
-
-
-def _waiting(connection: Connection, due_only: bool) -> List[_Waiting]:
-    """Return the messages that are due, or all but those being sent; what a wrong clock put too far ahead is due."""
-    rows = connection.execute(
-        """
-        SELECT id, next_attempt_at FROM outbox
-        WHERE next_attempt_at <= :now OR next_attempt_at > :latest
-            OR :all AND next_attempt_at IS NOT NULL AND reason <> :being_sent
-        ORDER BY id
-        """,
-        {"now": now(), "latest": _later(LONGEST_PAUSE_SECONDS), "all": not due_only, "being_sent": BEING_SENT},
-    ).fetchall()
-    return [(row["id"], row["next_attempt_at"]) for row in rows]
-
-
-def _claim(connection: Connection, message: _Waiting) -> Optional[_Letter]:
-    """Move the next attempt ahead, unless others have, and return what to send; remove what nobody may get any more."""
-    claim = (message[0], _later(CLAIM_SECONDS))
+def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional[email.message.Message]":
+    """Claim a message, if it still waits, and return what to send; remove it if nobody may get it any more."""
     with transaction(connection):
         is_ours = connection.execute(
-            """
-            UPDATE outbox SET next_attempt_at = ?, reason = ?, created_at = min(created_at, ?)
-            WHERE id = ? AND next_attempt_at = ?
+            f"""
+            UPDATE outbox
+            SET next_attempt_at = {_in(CLAIM_SECONDS)}, reason = '{BEING_SENT}', created_at = min(created_at, {_in(0)})
+            WHERE id = :id AND {_IS_WAITING}
             """,
-            (claim[1], BEING_SENT, now(), *message),
+            {"id": message_id, "due_only": due_only},
         ).rowcount
-        letter = _letter(connection, claim) if is_ours else None
-        if is_ours and not letter:
-            connection.execute("DELETE FROM outbox WHERE id = ?", message[:1])
-    return letter
+        message = _message(connection, message_id) if is_ours else None
+        if is_ours and message is None:
+            connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
+    return message
 
 
-def _letter(connection: Connection, claim: _Waiting) -> Optional[_Letter]:
-    """Return what the message says now, or None if its recipient gets no mail or may see nothing of it any more."""
+def _message(connection: Connection, message_id: int) -> "Optional[email.message.Message]":
+    """Return a message as it is to be sent, or None if its recipient gets no mail or may see no part of it."""
     parts = connection.execute(
         """
-        SELECT email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading, message_id,
-            work_order_id, work_orders.created_at, outbox_parts.text, (
+        SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading, message_id,
+            work_order_id, outbox_parts.text, (
                 SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active = 1 ORDER BY id LIMIT 1
             ) AS admin
-        FROM outbox JOIN users ON users.id = user_id
+        FROM mail_settings, outbox JOIN users ON users.id = user_id
             JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
         WHERE outbox.id = ? AND is_active = 1 AND email IS NOT NULL
             AND deleted_at IS NULL AND (role <> 'user' OR requester_id = user_id)
         ORDER BY outbox_parts.id
         """,
-        claim[:1],
+        (message_id,),
     ).fetchall()
     if not parts:
         return None
-    first, thread, message_id = parts[0], None, re.sub("[^!-~]", "", parts[0]["message_id"])
-    if len(parts) == 1:
-        created = re.sub("[^0-9]", "", first["created_at"])[:14]
-        thread = f"<work-order-{first['work_order_id']}.{created}@{message_id.rpartition('@')[2]}"
+    first = parts[0]
     own_way = "choose My account > Change email and answer none"
     way = own_way if first["has_password"] else f"ask an admin, such as {first['admin']}"
     footer = f"-- \nTo stop getting these messages, {way}."
     text = "\n\n".join(filter(None, [first["heading"], *(part["text"] for part in parts), footer]))
-    return _Letter(claim, first["email"], first["subject"], text, message_id, thread)
+    message = _compose(first["sender"], first["email"], first["subject"], text, first["message_id"])
+    if len(parts) == 1:  # then all messages about this work order form a thread
+        thread = f"<work-order-{first['work_order_id']}@{first['message_id'].rpartition('@')[2]}"
+        message["In-Reply-To"] = message["References"] = thread
+    return message
 
 
-def _postpone(connection: Connection, messages: Sequence[_Waiting], fault: Exception) -> None:
-    """Record why messages were not sent; each pauses, longer each time, until it has failed for good."""
+def _postpone(connection: Connection, message_id: int, fault: Exception, due_only: bool, with_others: bool) -> None:
+    """Record why a message, and perhaps all that wait, was not sent; each attempt is followed by a longer pause."""
     from smtplib import SMTPDataError
 
     is_refused = isinstance(fault, SMTPDataError) and fault.smtp_code // 100 == 5
     is_final = is_refused or isinstance(fault, InvalidInputError)
-    values = {"reason": _reason(fault), "is_final": is_final, "now": now(), "old": _later(-RETRIED_SECONDS)}
+    values = {"id": message_id, "reason": _reason(fault), "is_final": is_final, "due_only": due_only}
+    pause = f"min({FIRST_PAUSE_SECONDS} << min(attempts, 30), {LONGEST_PAUSE_SECONDS})"
     with transaction(connection):
-        connection.executemany(
+        connection.execute(
             f"""
             UPDATE outbox
             SET attempts = attempts + 1,
                 reason = :reason,
                 next_attempt_at = CASE
-                    WHEN :is_final OR created_at <= :old AND attempts >= {RETRIED_AT_LEAST} THEN NULL
-                    ELSE strftime(
-                        '%Y-%m-%dT%H:%M:%S+00:00', :now,
-                        min({FIRST_PAUSE_SECONDS} << min(attempts, 30), {LONGEST_PAUSE_SECONDS}) || ' seconds'
-                    )
+                    WHEN :is_final OR created_at <= {_in(-RETRIED_SECONDS)} AND attempts >= {RETRIED_AT_LEAST} THEN NULL
+                    ELSE {_in(pause)}
                 END
-            WHERE id = :id AND next_attempt_at = :known
+            WHERE id = :id OR :with_others AND {_IS_WAITING}
             """,
-            [{**values, "id": message_id, "known": known} for message_id, known in messages],
+            {**values, "with_others": with_others},
         )
 
 
-def _later(seconds: int) -> str:
-    return utc_text(datetime.now(timezone.utc) + timedelta(seconds=seconds))
-
-
-def _send_from(path: Path, due_only: bool = False, is_over: Callable[[], bool] = lambda: False) -> int:
+def _send_from(path: Path, due_only: bool = False) -> int:
     # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
     # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
     with closing(database.open_file(path)) as connection:
         connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged message holds up no other
-        return send_waiting(connection, due_only, is_over)
+        return send_waiting(connection, due_only)
 
 
-def _settings_in_use(connection: Connection) -> MailSettings:
-    settings = _mail_settings(connection)
-    if not settings.host:
-        raise ApplicationError("No mail is sent: there is no SMTP host in the settings.")
-    return settings
+def _wait_for(run: Callable[[], T]) -> Optional[T]:
+    """Run the function in the background and return its result, or None if that takes longer than WAITED_SECONDS."""
+    from concurrent.futures import wait
+
+    future = _in_background(run)
+    return future.result() if wait([future], WAITED_SECONDS).done else None
 
 
 def _in_background(run: Callable[[], T]) -> "Future[T]":
-    """Run the function in a daemon thread that gets no signals: they are for whoever waits for an answer."""
-    import signal
+    """Run the function in a daemon thread. It gets no signals: they must interrupt the prompt in the main thread."""
     from concurrent.futures import Future
     from threading import Thread
 
@@ -1372,27 +1223,19 @@ def _in_background(run: Callable[[], T]) -> "Future[T]":
     return future
 
 
-# Mail: the server, and a message on its way
-
-
 @contextmanager
 def _server(settings: MailSettings) -> Iterator["smtplib.SMTP"]:
     """Connect to the mail server, encrypt and log in as the settings say, and hang up at the end."""
     import smtplib
+    import ssl
 
-    host, port, context = settings.host or "", settings.port, None
-    if settings.security is not Security.NONE:
-        import ssl
-
-        context = ssl.create_default_context()  # which verifies certificates
-    # Given a name for us, smtplib does not ask the DNS for one.
+    context = None if settings.security is Security.NONE else ssl.create_default_context()  # verifies certificates
+    host, port, own_name = settings.host or "", settings.port, "[127.0.0.1]"  # or smtplib asks the DNS for our name
     if settings.security is Security.TLS:
-        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, "localhost", timeout=ANSWER_SECONDS, context=context)
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, own_name, timeout=ANSWER_SECONDS, context=context)
     else:
-        server = smtplib.SMTP(host, port, "localhost", timeout=ANSWER_SECONDS)
+        server = smtplib.SMTP(host, port, own_name, timeout=ANSWER_SECONDS)
     try:
-        address = server.sock.getsockname()[0] if server.sock else ""
-        server.local_hostname = f"[IPv6:{address}]" if ":" in address else f"[{address}]"  # RFC 5321, section 4.1.3
         if settings.security is Security.STARTTLS:
             server.starttls(context=context)
         server.ehlo_or_helo_if_needed()
@@ -1405,17 +1248,17 @@ def _server(settings: MailSettings) -> Iterator["smtplib.SMTP"]:
         server.close()
 
 
-def _transmit(server: "smtplib.SMTP", settings: MailSettings, letter: _Letter) -> str:
+def _transmit(server: "smtplib.SMTP", message: "email.message.Message") -> str:
     """Hand a message over and return the answer. SMTPDataError means that this recipient or message was refused."""
     from smtplib import SMTPDataError, SMTPResponseException
 
-    to, message = parse_address(letter.to), _compose(settings, letter)
-    code, words = server.mail(settings.sender or "")
+    to = parse_address(message["To"])
+    code, words = server.mail(message["From"])
     if code // 100 != 2:
         raise SMTPResponseException(code, words)
     code, words = server.rcpt(to)
     if code // 100 == 2:
-        code, words = server.data(message)
+        code, words = server.data(message.as_string())
     if code // 100 != 2:
         raise SMTPDataError(code, words)
     return _reason(SMTPResponseException(code, words))
@@ -1430,40 +1273,32 @@ def _reason(fault: Exception) -> str:
     return f"{getattr(fault, 'smtp_code', '')} {' '.join(text.split())}"[:LONGEST_REASON]
 
 
-def _compose(settings: MailSettings, letter: _Letter) -> bytes:
-    """Return a message as it goes over the wire: ASCII, in lines that are not too long and end in CR LF."""
-    from email.contentmanager import raw_data_manager
-    from email.message import EmailMessage
-    from email.policy import compat32
+def _compose(sender: str, to: str, subject: str, text: str, message_id: str) -> "email.message.Message":
+    """Return a message in plain text that no program answers, in ASCII and short lines."""
+    import email.message
+    from email.charset import QP, Charset
+    from email.header import Header
     from email.utils import format_datetime
 
-    # The newer policies take what looks like an encoded word for one.
-    message = EmailMessage(compat32.clone(linesep="\r\n", cte_type="7bit"))
-    message["From"], message["To"] = settings.sender, letter.to
-    message["Subject"] = _encoded_words(letter.subject)
+    message, utf_8 = email.message.Message(), Charset("utf-8")
+    utf_8.body_encoding = QP
+    message.set_payload(f"{text}\n", utf_8)
+    subject = " ".join(subject.split())
+    is_plain = subject.isascii() and subject.isprintable() and "=?" not in subject
+    message["From"], message["To"] = sender, to
+    message["Subject"] = subject if is_plain else Header(subject, "utf-8", header_name="Subject").encode()
     message["Date"] = format_datetime(datetime.now(timezone.utc))
-    message["Message-ID"] = letter.message_id
-    if letter.thread:
-        message["In-Reply-To"] = message["References"] = letter.thread
+    message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834, section 5
     message["X-Auto-Response-Suppress"] = "All"  # what Exchange looks at
-    message.set_content(f"{letter.text}\n", content_manager=raw_data_manager)
-    return message.as_bytes(policy=message.policy.clone(max_line_length=998))  # RFC 5322, section 2.1.1
+    return message
 
 
-def _encoded_words(text: str) -> str:
-    """Return the text as a header has it: as encoded words of at most 75 characters (RFC 2047), unless it is plain."""
-    if text.isascii() and text.isprintable() and "=?" not in text and len(text) <= 65:
-        return text
-    pieces = re.findall("(?s).{1,11}", text)
-    return "\n ".join(f"=?utf-8?b?{base64.b64encode(piece.encode()).decode()}?=" for piece in pieces)
-
-
-# Choosing a password
+# Passwords
 
 
 def parse_password(password: str, username: str, current: Optional[str] = None) -> str:
-    """Return the password if it is new and PASSWORD_RULE lets it guard the account. Raises InvalidInputError."""
+    """Return the password if it follows PASSWORD_RULE and is not the current one. Raises InvalidInputError."""
     composed = unicodedata.normalize("NFC", password)
     lowered = composed.lower()
     if current is not None and composed == unicodedata.normalize("NFC", current):
@@ -1486,12 +1321,12 @@ def parse_password(password: str, username: str, current: Optional[str] = None) 
 
 
 def _one_time_password() -> Tuple[str, str]:
-    """Return 80 random bits in letters and digits that cannot be taken for one another, and their hash."""
+    """Return a password of 80 random bits, in letters and digits that nobody confuses, and its hash."""
     password = base64.b32encode(os.urandom(10)).decode().lower()
     return password, _hash(password)
 
 
-# What lists of leaked passwords are full of, with digits and punctuation around it or without.
+# Common in lists of leaked passwords, often with digits and punctuation around them.
 _COMMON_PASSWORDS = frozenset(
     """
     abc abcd abcdef abcdefgh abcdefghij abcdefghijkl access account admin administrator adminadmin amanda andrew angel
@@ -1515,57 +1350,51 @@ _COMMON_PASSWORDS = frozenset(
 )
 
 
-# Checking and storing a password
-
-
 def wait_seconds(failures: int, free: int = FREE_FAILURES) -> int:
-    """Return for how many seconds a name has to wait after the last of its failures, of which some are free."""
-    if failures < free:
-        return 0
-    return min(FIRST_WAIT_SECONDS << min(failures - free, 30), LONGEST_WAIT_SECONDS)
+    """Return for how many seconds a username is locked after its last failure; the first `free` cost nothing."""
+    return 0 if failures < free else min(FIRST_WAIT_SECONDS << min(failures - free, 30), LONGEST_WAIT_SECONDS)
 
 
 def _authenticated(connection: Connection, username: str, password: str) -> Optional[User]:
-    """Return the active account of that name and password, if the name need not wait.
+    """Return the active account with that username and password, unless it is locked.
 
     The failure is recorded before the hash is computed, so that parallel attempts gain nothing, and undone if the
-    password is right; earlier failures stay until they are cleared. An unknown name, one that has to wait, and the
-    right password of a deactivated account cost as much as a wrong password, and count as one.
+    password is right; earlier failures stay until they are cleared. An unknown username, a locked one, and the right
+    password of a deactivated account cost as much as a wrong password, and count as one.
     """
     may_try = _record_failure(connection, username)
-    row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
-    user = _user(row) if row and may_try else None  # before its hash: a password changed in between fits neither
-    password_hash = (
-        user and connection.execute("SELECT password_hash FROM users WHERE id = ?", (user.id,)).fetchone()[0]
-    )
+    with snapshot(connection):
+        row = connection.execute("SELECT password_hash FROM users WHERE username = ?", (username.lower(),)).fetchone()
+        user = find(connection, username) if row and may_try else None
     try:
-        is_right = _matches(password, password_hash or _encoded(bytes(16), bytes(32)))
-    except (MemoryError, ValueError) as error:
-        _undo_failure(connection, username)
-        raise ApplicationError("There is not enough memory to check a password now; try again later.") from error
-    if not (is_right and user and user.is_active and password_hash):
+        is_right = _matches(password, (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}")
+    except ApplicationError:
+        if may_try:
+            _undo_failure(connection, username)
+        raise
+    if not (is_right and user and user.is_active and user.has_password):
         return None
     _undo_failure(connection, username)
     return user
 
 
 def _record_failure(connection: Connection, username: str) -> bool:
-    """Count a failure of the name, in a transaction of its own, unless it has to wait; return whether it may try.
+    """Count a failure of the username, in a transaction of its own, unless it is locked; return whether it may try.
 
-    A client from which the account has logged in lately waits only for its own failures, so that nobody else can keep
-    the account's owner out.
+    A client from which the account has logged in lately is locked only by its own failures, so that nobody else can
+    keep the account's owner out.
     """
-    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": now()}
-    values["oldest_client"] = utc_text(datetime.now(timezone.utc) - CLIENTS_COUNT_FOR)
+    present = datetime.now(timezone.utc)
+    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": utc_text(present)}
+    values["oldest_failure"] = utc_text(present - FAILURES_COUNT_FOR)
+    values["oldest_client"] = utc_text(present - CLIENTS_COUNT_FOR)
     with transaction(connection):
-        _remove_old_failures(connection, username)
-        is_known = connection.execute(
-            """
-            SELECT 1 FROM login_clients JOIN users ON users.id = user_id
-            WHERE username = :username AND client = :client AND last_login_at >= :oldest_client
-            """,
-            values,
-        ).fetchone()
+        connection.execute("DELETE FROM password_failures WHERE last_failed_at < :oldest_failure", values)
+        # If the clock was set back, the wait starts again, so that it ends.
+        is_later = "name_hash = :name AND last_failed_at > :now"
+        connection.execute(f"UPDATE password_failures SET last_failed_at = :now WHERE {is_later}", values)
+        known = "login_clients JOIN users ON users.id = user_id WHERE username = :username AND client = :client"
+        is_known = connection.execute(f"SELECT 1 FROM {known} AND last_login_at >= :oldest_client", values).fetchone()
         here, elsewhere, _ = _waits(connection, username)
         may_try = here <= 0 and bool(is_known or elsewhere <= 0)
         if may_try:
@@ -1581,26 +1410,20 @@ def _record_failure(connection: Connection, username: str) -> bool:
 
 
 def _undo_failure(connection: Connection, username: str) -> None:
-    values = (_name_hash(username), _client())
+    is_here, values = "name_hash = ? AND client = ?", (_name_hash(username), _client())
     with transaction(connection):
-        connection.execute("DELETE FROM password_failures WHERE name_hash = ? AND client = ? AND failures = 1", values)
-        connection.execute(
-            "UPDATE password_failures SET failures = failures - 1 WHERE name_hash = ? AND client = ?", values
-        )
+        connection.execute(f"DELETE FROM password_failures WHERE {is_here} AND failures = 1", values)
+        connection.execute(f"UPDATE password_failures SET failures = failures - 1 WHERE {is_here}", values)
 
 
-def _clear_failures(connection: Connection, username: str, client: Optional[str] = None) -> int:
-    """Forget the failures of the name, from one client or from all (None), and return how many there were."""
-    condition, values = "name_hash = ? AND client = coalesce(?, client)", (_name_hash(username), client)
-    (failures,) = connection.execute(
-        f"SELECT coalesce(sum(failures), 0) FROM password_failures WHERE {condition}", values
-    ).fetchone()
-    connection.execute(f"DELETE FROM password_failures WHERE {condition}", values)
-    return int(failures)
+def _clear_failures(connection: Connection, username: str, client: Optional[str] = None) -> None:
+    """Forget the failures of the username, from one client or all (None)."""
+    which = "name_hash = ? AND client = coalesce(?, client)"
+    connection.execute(f"DELETE FROM password_failures WHERE {which}", (_name_hash(username), client))
 
 
 def _waits(connection: Connection, username: str) -> Tuple[float, float, float]:
-    """Return for how many seconds the name has to wait here, wherever nobody has logged in, and at any client."""
+    """Return for how many seconds the username is locked at this client, at an unknown one, and at most at any."""
     query = "SELECT client, failures, last_failed_at FROM password_failures WHERE name_hash = ?"
     rows = connection.execute(query, (_name_hash(username),)).fetchall()
     passed = [(datetime.now(timezone.utc) - datetime.fromisoformat(row[2])).total_seconds() for row in rows]
@@ -1610,19 +1433,6 @@ def _waits(connection: Connection, username: str) -> Tuple[float, float, float]:
     return own.get(_client(), 0), elsewhere, max(0, elsewhere, *own.values())
 
 
-def _remove_old_failures(connection: Connection, username: str) -> None:
-    """Forget failures that count no more: the name's own, and up to 1,000 others, so that nobody has to wait."""
-    old = utc_text(datetime.now(timezone.utc) - FAILURES_COUNT_FOR)
-    values = {"name": _name_hash(username), "now": now(), "old": old}
-    connection.execute("DELETE FROM password_failures WHERE name_hash = :name AND last_failed_at < :old", values)
-    others = "SELECT name_hash, client FROM password_failures WHERE last_failed_at < :old LIMIT 1000"
-    connection.execute(f"DELETE FROM password_failures WHERE (name_hash, client) IN ({others})", values)
-    # If the clock was set back, the wait starts again now, so that it does end.
-    connection.execute(
-        "UPDATE password_failures SET last_failed_at = :now WHERE name_hash = :name AND last_failed_at > :now", values
-    )
-
-
 def _name_hash(username: str) -> str:
     return hashlib.sha256(username.lower().encode()).hexdigest()
 
@@ -1630,7 +1440,7 @@ def _name_hash(username: str) -> str:
 def _set_password(
     connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str, must_change: bool = False
 ) -> None:
-    """Store and audit a new password. Failures are forgotten: after one's own change, only those from here."""
+    """Store and audit a new password. Failures are forgotten; after one's own change only those of this client."""
     changes = "password_hash = ?, must_change_password = ?, password_version = password_version + 1"
     connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, must_change, user.id))
     _clear_failures(connection, user.username, _client() if by_id == user.id else None)
@@ -1639,10 +1449,8 @@ def _set_password(
 
 def _hash(password: str) -> str:
     salt = os.urandom(16)
-    try:
-        return _encoded(salt, _derived(password, _parameters(), salt))
-    except (MemoryError, ValueError) as error:
-        raise ApplicationError("There is not enough memory to store a password now; try again later.") from error
+    parts = (base64.b64encode(part).decode().rstrip("=") for part in (salt, _derived(password, _parameters(), salt)))
+    return "$".join(("", _parameters(), *parts))
 
 
 def _matches(password: str, password_hash: str) -> bool:
@@ -1654,7 +1462,7 @@ def _matches(password: str, password_hash: str) -> bool:
 
 
 def _parameters() -> str:
-    """Return the scheme and cost of a new hash, in the form of a PHC string."""
+    """Return the scheme and cost of a new hash as in a PHC string."""
     if hasattr(hashlib, "scrypt"):
         return f"scrypt$ln={SCRYPT_LOG_N},r={SCRYPT_R},p={SCRYPT_P}"
     return f"pbkdf2-sha256$i={PBKDF2_ITERATIONS}"
@@ -1669,15 +1477,13 @@ def _derived(password: str, parameters: str, salt: bytes) -> bytes:
         log_n, r, p = map(int, scrypt.groups())
         if 1 <= log_n <= _MAXIMUM_LOG_N and 1 <= r <= _MAXIMUM_R and 1 <= p <= _MAXIMUM_P:
             memory = 128 * r * ((1 << log_n) + p + 2)
-            return hashlib.scrypt(secret, salt=salt, n=1 << log_n, r=r, p=p, maxmem=2 * memory, dklen=32)
+            try:
+                return hashlib.scrypt(secret, salt=salt, n=1 << log_n, r=r, p=p, maxmem=2 * memory, dklen=32)
+            except (MemoryError, ValueError) as error:
+                raise ApplicationError("There is not enough memory for a password now; try again later.") from error
     if pbkdf2 and 1 <= int(pbkdf2[1]) <= _MAXIMUM_ITERATIONS:
         return hashlib.pbkdf2_hmac("sha256", secret, salt, int(pbkdf2[1]))
     raise AuthenticationError("This Python cannot check the stored password; an admin can reset it.")
-
-
-def _encoded(salt: bytes, digest: bytes) -> str:
-    """Return what is stored of a new hash, in the form of a PHC string."""
-    return "$".join(["", _parameters(), *(base64.b64encode(data).decode().rstrip("=") for data in (salt, digest))])
 
 
 # Command line
@@ -1685,12 +1491,11 @@ def _encoded(salt: bytes, digest: bytes) -> str:
 
 def main() -> List[str]:
     """Ask for a new password for the account that the command line names, set it, and say so."""
-    connection = database.connect(database.default_path())
-    try:
+    with closing(database.connect(database.default_path())) as connection:
         user = find(connection, sys.argv[1])
-        set_password(connection, user.username, _ask_password())
-    finally:
-        connection.close()
+        password_hash = _hash(parse_password(_ask_password(), user.username))
+        with transaction(connection):
+            _set_password(connection, user, password_hash, None, "password set from outside")
     return [f"Password of user {user.username} set.{'' if user.is_active else ' The account is deactivated.'}"]
 
 

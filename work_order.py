@@ -62,7 +62,6 @@ from database import (
 )
 from users import (
     ANY,
-    COUNTED_AT_MOST,
     NOBODY,
     NONE,
     Action,
@@ -75,6 +74,8 @@ from users import (
 )
 
 UNFINISHED = "unfinished"
+COUNTED_AT_MOST = 1_000  # work orders, where each is looked at
+NO_DAY = "no day"
 ALL = "(all)"  # in a report; which no username and no category can be
 MAXIMUM_TITLE = 120
 MAXIMUM_TEXT = 10_000
@@ -239,7 +240,8 @@ class AtLeast(NamedTuple):
 class WorkOrder(NamedTuple):
     """A row of work_orders with the usernames and names of its people; times are UTC.
 
-    `due_by` is what set the due time, even to none. For what is derived, see database.Derived.
+    `due_by` is what set the due time, even to none; `is_hold_over` says that nothing keeps it On Hold any more. For
+    what is derived, see database.Derived.
     """
 
     id: int
@@ -269,6 +271,9 @@ class WorkOrder(NamedTuple):
     stopped_since: Optional[str]
     stopped_seconds: int
     responded_at: Optional[str]
+    spent_minutes: int
+    held_until: Optional[datetime]
+    is_hold_over: bool
 
     @property
     def is_overdue(self) -> bool:
@@ -297,10 +302,25 @@ class Details(NamedTuple):
     notes: List[HistoryEntry]
     actions: FrozenSet[Action]
     is_mine: bool
+    links: "List[Link]"
 
 
-_SELECT = """
-    SELECT work_orders.*, requesters.username AS requester, requesters.name AS requester_name,
+# The day has come, or nothing unfinished blocks it any more and something that did was finished or deleted since.
+_HOLD_IS_OVER = """
+    (work_orders.status = 'On Hold' AND (
+        work_orders.held_until <= strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now') OR (
+            SELECT max(CASE
+                    WHEN blocker.deleted_at IS NOT NULL THEN blocker.deleted_at >= work_orders.stopped_since
+                    WHEN blocker.urgency >= 4 THEN blocker.stopped_since >= work_orders.stopped_since
+                END) AND NOT max(blocker.urgency < 4 AND blocker.deleted_at IS NULL)
+            FROM links JOIN work_orders AS blocker ON blocker.id = links.other_id
+            WHERE links.work_order_id = work_orders.id AND links.kind = 'blocked by'
+        )
+    ))
+"""
+_SELECT = f"""
+    SELECT work_orders.*, coalesce({_HOLD_IS_OVER}, 0) AS is_hold_over,
+        requesters.username AS requester, requesters.name AS requester_name,
         assignees.username AS assignee, assignees.name AS assignee_name
     FROM work_orders
     LEFT JOIN users AS requesters ON requesters.id = requester_id
@@ -315,7 +335,7 @@ _SELECT_HISTORY = """
 def _work_order(row: sqlite3.Row) -> WorkOrder:
     with sound(f"Work order #{row['id']}"):
         stored = {name: row[name] for name in WorkOrder._fields}
-        moments = {name: moment(row[name]) for name in ("resolved_at", "due_at", "deleted_at")}
+        moments = {name: moment(row[name]) for name in ("resolved_at", "due_at", "deleted_at", "held_until")}
         stored.update(
             moments,
             priority=Priority(row["priority"]),
@@ -323,6 +343,7 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
             created_at=datetime.fromisoformat(row["created_at"]),
             updated_at=datetime.fromisoformat(row["updated_at"]),
             due_by=DueBy(row["due_by"]) if row["due_by"] else None,
+            is_hold_over=bool(row["is_hold_over"]),
         )
         return WorkOrder(**stored)
 
@@ -465,8 +486,9 @@ def parse_due_date(text: str, time_of_bare_day: time_of_day = _END_OF_DAY) -> Op
             "or a time, +4h, or none."
         )
     local = datetime.combine(day, time)
-    moment = local.astimezone(timezone.utc)
-    if moment.astimezone().replace(tzinfo=None) != local:
+    moment = _in_utc(local)
+    # On some days the clocks are set forward at midnight; their first moment is what that turns into.
+    if moment.astimezone().replace(tzinfo=None) != local and (form and form[2]):
         raise InvalidInputError(f"There is no {local:%Y-%m-%d %H:%M} here: the clocks are set forward over it.")
     return moment
 
@@ -600,13 +622,22 @@ DUE_DATE: Field[Optional[datetime]] = Field(
     show=lambda due_at: local_time(due_at) if due_at else NONE,
     hint="(2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)",
 )
+HELD_UNTIL: Field[Optional[datetime]] = Field(
+    "hold until",
+    Action.CHANGE_STATUS,
+    "held_until",
+    lambda work_order: work_order.held_until,
+    lambda _, text: _parse_hold(text),
+    show=lambda held_until: local_time(held_until) if held_until else NO_DAY,
+    none=NO_DAY,
+)
 ASSIGNEE: Field[Optional[str]] = Field(
     "assignee",
     Action.ASSIGN,
     "assignee",
     lambda work_order: work_order.assignee,
     lambda session, text: _parse_assignee(session, text),
-    lambda session, username: username and users.find_assignee(session.connection, username).username,
+    lambda session, username: username and users.find(session.connection, username, People.ASSIGNEES).username,
     none=NOBODY,
     choices=lambda session: _assignee_choices(session),
     takes_note=True,
@@ -618,12 +649,18 @@ REQUESTER: Field[str] = Field(
     "requester",
     lambda work_order: work_order.requester,
     lambda session, text: users.parse_person(session, text, People.REQUESTERS),
-    lambda session, username: users.find_requester(session.connection, username).username,
+    lambda session, username: users.find(session.connection, username, People.REQUESTERS).username,
     takes_note=True,
 )
 FIELDS: Mapping[str, Field[Any]] = {
-    field.name: field for field in (TITLE, DESCRIPTION, PRIORITY, CATEGORY, STATUS, DUE_DATE, ASSIGNEE, REQUESTER)
+    field.name: field
+    for field in (TITLE, DESCRIPTION, PRIORITY, CATEGORY, STATUS, HELD_UNTIL, DUE_DATE, ASSIGNEE, REQUESTER)
 }
+
+
+def _parse_hold(text: str) -> Optional[datetime]:
+    """Return the moment that the text means as parse_due_date does, for a day its first one; `no day` is None."""
+    return None if text.lower() == NO_DAY else parse_due_date(text, time_of_day())
 
 
 def _parse_assignee(session: Session, text: str) -> Optional[str]:
@@ -634,14 +671,16 @@ def _parse_assignee(session: Session, text: str) -> Optional[str]:
 def _is_nobody(session: Session, text: str) -> bool:
     """Return whether the text means nobody, and not an assignee whose username begins with it."""
     assigns = users.may(users.current_user(session), Action.ASSIGN)
-    people = users.list_assignees(session) if assigns and text.lower() != NOBODY else ()
+    people = users.list_people(session, People.ASSIGNEES) if assigns and text.lower() != NOBODY else ()
     return NOBODY.startswith(text.lower()) and not any(each.username.startswith(text.lower()) for each in people)
 
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
-    people = users.list_assignees(session)
+    user, people = users.current_user(session), users.list_people(session, People.ASSIGNEES)
+    selections = [_selection(session.connection, user, Query(assigned_to(person.username))) for person in people]
+    counts = [number_of(_count(session.connection, selection)) for selection in selections]
     named: List[Tuple[Optional[str], str]] = [
-        (person.username, f"{person.label} ({number_of(person.unfinished)} unfinished)") for person in people
+        (person.username, f"{person.label} ({count} unfinished)") for person, count in zip(people, counts)
     ]
     return [*named, (None, NOBODY)]
 
@@ -732,7 +771,13 @@ def _add_months(first: date, months: int) -> date:
 
 def _midnight(day: date) -> datetime:
     """Return the first moment of a local day, in UTC."""
-    return datetime.combine(day, time_of_day()).astimezone(timezone.utc)
+    return _in_utc(datetime.combine(day, time_of_day()))
+
+
+def _in_utc(local: datetime) -> datetime:
+    """Return a moment of local time in UTC; what the clocks skip is counted from before they are set forward."""
+    # For that, astimezone() returns an earlier moment before Python 3.12.
+    return datetime.fromtimestamp(local.timestamp(), timezone.utc)
 
 
 def describe_period(period: Period) -> str:
@@ -836,7 +881,7 @@ class Filter(NamedTuple):
     """Which work orders a list shows, None standing for any.
 
     The status may be UNFINISHED, the assignee NOBODY, the category NONE; `changed` stands for what others have
-    changed, `counted` for what a report has counted.
+    changed, `counted` for what a report has counted, `hold_is_over_for` for what somebody (an id) may take up again.
     """
 
     status: Optional[str] = None
@@ -849,6 +894,7 @@ class Filter(NamedTuple):
     resolved: Optional[Period] = None
     changed: Optional[Changes] = None
     counted: Optional[Counted] = None
+    hold_is_over_for: Optional[int] = None
 
 
 class Query(NamedTuple):
@@ -993,9 +1039,12 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
         (filter.changed, _CHANGED_BY_OTHERS),
         (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
+        (filter.hold_is_over_for, f"urgency < 4 AND status = 'On Hold' AND {_HOLD_IS_OVER}"),
+        (filter.hold_is_over_for, "(assignee_id = :holder OR assignee_id IS NULL)"),
     )
     values: Dict[str, object] = {
         "own": own,
+        "holder": filter.hold_is_over_for,
         "now": now(),
         "due_begin": due_begin,
         "due_end": due_end,
@@ -1025,21 +1074,22 @@ _CHANGED_BY_OTHERS = """
     ) AND EXISTS (
         SELECT 1 FROM work_order_history AS history
         WHERE work_order_id = work_orders.id AND history.id > :after AND history.id <= :upto
-            AND user_id <> :user_id AND is_imported = 0 AND (urgency < 4 OR changed_at >= :recently)
+            AND user_id <> :user_id AND is_imported = 0 AND field NOT IN ('link', 'link removed')
+            AND (urgency < 4 OR changed_at >= :recently)
     )
 """
 
 
 def _due_bounds(due: Optional[Due]) -> Tuple[str, str]:
     """Return the beginning and the end of the local days that are meant, or nothing where none are."""
-    today = datetime.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = date.today()
     days = {
         Due.TODAY: (0, 1),
         Due.TOMORROW: (1, 2),
         Due.THIS_WEEK: (-today.weekday(), 7 - today.weekday()),
         Due.NEXT_7_DAYS: (0, 7),
     }.get(due or Due.NONE)
-    first, end = (utc_text(today + timedelta(days=day)) for day in days) if days else ("", "")
+    first, end = (utc_text(_midnight(today + timedelta(days=day))) for day in days) if days else ("", "")
     return first, end
 
 
@@ -1142,7 +1192,8 @@ def _below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> 
         f"""
         {_SELECT_HISTORY} WHERE work_order_id IN ({", ".join(str(row.id) for row in found)})
             AND history.id > :after AND history.id <= :upto
-            AND CASE WHEN :user_id THEN user_id <> :user_id AND is_imported = 0 ELSE note <> '' END
+            AND CASE WHEN :user_id = 0 THEN note <> ''
+                ELSE user_id <> :user_id AND is_imported = 0 AND field NOT IN ('link', 'link removed') END
         ORDER BY history.id DESC
         """,
         changes._asdict(),
@@ -1221,6 +1272,7 @@ class MyWork(NamedTuple):
     due_this_week: int
     requested: int
     changed: int
+    hold_over: int
 
 
 UNASSIGNED = Filter(status=UNFINISHED, assignee=NOBODY)
@@ -1238,6 +1290,11 @@ def requested_by(username: str) -> Filter:
     return Filter(status=UNFINISHED, requester=username)
 
 
+def hold_is_over_for(user: User) -> Filter:
+    """Return the filter for what somebody may take up again: their own and nobody's work orders On Hold."""
+    return Filter(hold_is_over_for=user.id)
+
+
 def my_work(session: Session) -> MyWork:
     """Return how many work orders wait for the person, among those that they may see."""
     with snapshot(session.connection):
@@ -1245,7 +1302,7 @@ def my_work(session: Session) -> MyWork:
         assigned = assigned_to(user.username)
         filters = (
             *(assigned, assigned._replace(due=Due.OVERDUE), UNASSIGNED, OVERDUE, DUE_THIS_WEEK),
-            *(requested_by(user.username), Filter(changed=_changes(session.connection, user))),
+            *(requested_by(user.username), Filter(changed=_changes(session.connection, user)), hold_is_over_for(user)),
         )
         counts = [_count(session.connection, _selection(session.connection, user, Query(each))) for each in filters]
     return MyWork(users.may(user, Action.ASSIGN), *counts)
@@ -1440,8 +1497,8 @@ def create(session: Session, draft: Draft) -> int:
             "description": description,
             "priority": draft.priority,
             "category": _check_category(session, draft.category),
-            "requester_id": users.find_requester(session.connection, requester).id,
-            "assignee_id": users.find_assignee(session.connection, assignee).id if assignee else None,
+            "requester_id": users.find(session.connection, requester, People.REQUESTERS).id,
+            "assignee_id": users.find(session.connection, assignee, People.ASSIGNEES).id if assignee else None,
             "due_at": due_at,
             "due_by": due_at and DueBy.TARGET,
             "response_hours": target.response_hours,
@@ -1472,8 +1529,9 @@ def get(session: Session, work_order_id: int) -> Details:
             f"{_SELECT_HISTORY} WHERE work_order_id = ? AND note <> '' ORDER BY history.id DESC LIMIT {LATEST_NOTES}",
             (work_order_id,),
         ).fetchall()
+        links = _links(session.connection, user, work_order_id)
     actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
-    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee_id == user.id)
+    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee_id == user.id, links)
 
 
 def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
@@ -1506,6 +1564,7 @@ class _Entry(NamedTuple):
     old: Optional[str] = None
     new: Optional[str] = None
     note: str = ""
+    minutes: int = 0
 
 
 class _Saved(NamedTuple):
@@ -1515,15 +1574,19 @@ class _Saved(NamedTuple):
     entries: List[HistoryEntry]
 
 
-def change(session: Session, shown: WorkOrder, field: Field[V], value: V, note: str = "") -> bool:
+def change(
+    session: Session, shown: WorkOrder, field: Field[V], value: V, note: str = "", until: Optional[datetime] = None
+) -> bool:
     """Give a field of the work order another value; return False if it was that already.
+
+    On Hold may be `until` a moment, and may follow On Hold to move that. A note may begin with the time spent.
 
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
     """
     with transaction(session.connection):
         user = users.authorize(session, Action.VIEW)
-        saved = _change(session, user, shown, {field: value}, note)
+        saved = _change(session, user, shown, _values(field, value, until), note)
         if saved:
             _tell(session.connection, user, [saved])
         elif field is STATUS:
@@ -1587,6 +1650,10 @@ def _changeable(session: Session, user: User, action: Action, work_order_id: int
     return current
 
 
+def _values(field: Field[V], value: Any, until: Optional[datetime]) -> Dict[Field[Any], Any]:
+    return {field: value, HELD_UNTIL: until} if field is STATUS and value is Status.ON_HOLD else {field: value}
+
+
 def _change(
     session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
 ) -> Optional[_Saved]:
@@ -1594,6 +1661,7 @@ def _change(
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
+    minutes = parse_spent(user, note)
     for field, value in values.items():
         current = _changeable(session, user, field.action, shown.id)
         new, old = field.check(session, value), field.read(current)
@@ -1601,11 +1669,12 @@ def _change(
             raise _conflict(session.connection, current.id, field, old)
         is_by_hand_now = field is DUE_DATE and current.due_by is not DueBy.HAND
         if old != new or is_by_hand_now:
-            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), note if not entries else ""))
+            noted = ("", 0) if entries else (note, minutes)
+            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), *noted))
             entries += _follow(session.connection, current, field, new, at, columns)
     if not entries:
         return None
-    _refuse_too_many_notes(session.connection, shown.id, note)
+    _check_note(session.connection, shown.id, note, minutes)
     return _saved(session.connection, user, shown.id, at, entries, columns)
 
 
@@ -1626,6 +1695,7 @@ def _follow(
         return _moved(current, due_at, columns) if current.due_by is not DueBy.HAND else []
     if field is STATUS:
         columns["resolved_at"] = at if new is Status.RESOLVED else None
+        columns["held_until"] = None
         is_reopened = current.status.is_finished and not new.is_finished
         stop_ends = current.stopped_since and (is_reopened or current.status is Status.ON_HOLD)
         entries = _released(connection, current, columns) if is_reopened else []
@@ -1648,10 +1718,14 @@ def _moved(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]
 def _released(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
     """Take an assignee away who can be none any more."""
     assignee = users.find(connection, current.assignee) if current.assignee else None
-    if assignee is None or (assignee.is_active and assignee.role is not users.Role.USER):
+    if assignee is None or _can_be_assignee(assignee):
         return []
     columns["assignee_id"] = None
     return [_Entry(ASSIGNEE.name, assignee.username, NOBODY)]
+
+
+def _can_be_assignee(user: User) -> bool:
+    return user.is_active and user.role is not users.Role.USER
 
 
 def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
@@ -1659,8 +1733,9 @@ def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Sa
     if not text:
         raise InvalidInputError("A comment has at least 1 character.")
     current = _changeable(session, user, Action.COMMENT, work_order_id)
-    _refuse_too_many_notes(session.connection, current.id, text)
-    return _saved(session.connection, user, current.id, now(), [_Entry("comment", note=text)])
+    minutes = parse_spent(user, text)
+    _check_note(session.connection, current.id, text, minutes)
+    return _saved(session.connection, user, current.id, now(), [_Entry("comment", note=text, minutes=minutes)])
 
 
 def _saved(
@@ -1679,7 +1754,7 @@ def _saved(
     )
     first = 0
     for entry in entries:
-        row_id = users.record_change(connection, work_order_id, by.id, at, *entry)
+        row_id = users.record_change(connection, work_order_id, by.id, at, **entry._asdict())
         first = first or row_id
     database.refresh_derived(connection, work_order_id)
     rows = connection.execute(
@@ -1690,11 +1765,13 @@ def _saved(
     return _Saved(written, list(map(_history_entry, rows)))
 
 
-def _refuse_too_many_notes(connection: Connection, work_order_id: int, note: str) -> None:
-    (length,) = connection.execute(
+def _check_note(connection: Connection, work_order_id: int, note: str, minutes: int) -> None:
+    """Raise InvalidInputError if the notes would become too long together, or the time spent less than nothing."""
+    length, spent = connection.execute(
         """
-        SELECT coalesce(sum(max(length(note), :overhead)), 0) FROM work_order_history
-        WHERE work_order_id = :id AND note <> ''
+        SELECT coalesce(sum(CASE note WHEN '' THEN 0 ELSE max(length(note), :overhead) END), 0),
+            coalesce(sum(minutes), 0)
+        FROM work_order_history WHERE work_order_id = :id
         """,
         {"id": work_order_id, "overhead": NOTE_OVERHEAD},
     ).fetchone()
@@ -1703,6 +1780,16 @@ def _refuse_too_many_notes(connection: Connection, work_order_id: int, note: str
             f"The comments and notes of work order #{work_order_id} would have more than "
             f"{MAXIMUM_NOTE_CHARACTERS:,} characters; continue in a new work order."
         )
+    if minutes and spent + minutes < 0:
+        raise InvalidInputError(f"Only {describe_minutes(spent)} of work are noted; no more can be taken back.")
+
+
+def parse_spent(user: User, note: str) -> int:
+    """Return the minutes that a note by a manager or an admin begins with, such as +1h 30m or -20m; 0 for none."""
+    form = re.match(r"([+-])(?=[0-9])(?:([0-9]{1,3})h)?(?: ?([0-9]{1,4})m)?(?!\S)", note)
+    if not (form and (form[2] or form[3]) and users.may(user, Action.ASSIGN)):
+        return 0
+    return int(f"{form[1]}1") * (60 * int(form[2] or 0) + int(form[3] or 0))
 
 
 def _conflict(connection: Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
@@ -1718,9 +1805,9 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: str) -> 
     row = connection.execute(
         """
         SELECT username FROM work_order_history JOIN users ON users.id = user_id
-        WHERE work_order_id = ? AND field = ? ORDER BY work_order_history.id DESC LIMIT 1
+        WHERE work_order_id = ? AND field IN (?, ?) ORDER BY work_order_history.id DESC LIMIT 1
         """,
-        (work_order_id, field),
+        (work_order_id, field, HELD_UNTIL.name if field == STATUS.name else field),
     ).fetchone()
     return str(row["username"]) if row else "another program"
 
@@ -1729,12 +1816,21 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: str) -> 
 
 
 class ManyChanges(NamedTuple):
-    """A change of many work orders, as it was shown to the person before it is made; without a field, a comment."""
+    """A change of many work orders, as it was shown to the person before it is made.
+
+    `what` is one of CHANGEABLE_TOGETHER; the value of `duplicate of` is an ID and whether to cancel them.
+    """
 
     shown: List[WorkOrder]
-    field: Optional[Field[Any]]
+    what: str
     value: Any
     note: str
+    until: Optional[datetime]
+
+    @property
+    def field(self) -> Optional[Field[Any]]:
+        """What is changed: nothing for a comment, and the status of duplicates."""
+        return STATUS if self.what == DUPLICATES else FIELDS.get(self.what)
 
     @property
     def sentence(self) -> str:
@@ -1742,25 +1838,33 @@ class ManyChanges(NamedTuple):
         which = quantity_of_all(len(self.shown))
         if self.field is None:
             return f"A comment will be added to {which}."
+        if self.what == DUPLICATES and not self.value[1]:
+            return f"{which} will be {self.result}."
+        kept = any(each.status.is_finished for each in self.shown) and self.what == DUPLICATES
         counts = Counter(self.field.show(self.field.read(work_order)) for work_order in self.shown)
         at_present = ", ".join(f"{count:,} {text}" for text, count in counts.most_common(10))
         more = f" and {len(counts) - 10:,} more" if len(counts) > 10 else ""
-        return f"{which} will be {self.result}: {at_present}{more}."
+        return f"{which} will be {self.result}: {at_present}{more}.{' What is finished keeps its status.' * kept}"
 
     @property
     def result(self) -> str:
         """What the work orders are afterwards."""
         assert self.field
+        if self.what == DUPLICATES:
+            original, cancels = self.value
+            return f"{Status.CANCELLED if cancels else 'linked'} as duplicates of #{original}"
         text = self.field.show(self.value)
         forms = {STATUS.name: text, ASSIGNEE.name: f"assigned to {text}", DUE_DATE.name: f"due {text}"}
         return forms.get(self.field.name, f"{self.field.name} {text}")
 
 
-# What can be changed of many work orders at once, besides adding a comment.
-CHANGEABLE_TOGETHER: Mapping[str, Optional[Field[Any]]] = {
-    **{field.name: field for field in (STATUS, ASSIGNEE, PRIORITY, CATEGORY, DUE_DATE)},
-    "comment": None,
-}
+DUPLICATES = "duplicate of"
+# What can be changed of many work orders at once.
+CHANGEABLE_TOGETHER = (
+    *(field.name for field in (STATUS, ASSIGNEE, PRIORITY, CATEGORY, DUE_DATE)),
+    "comment",
+    DUPLICATES,
+)
 
 
 def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
@@ -1795,13 +1899,20 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
 
 
 def plan_changes(
-    session: Session, ids: Sequence[int], field: Optional[Field[Any]], value: Any, note: str = ""
+    session: Session, ids: Sequence[int], what: str, value: Any, note: str = "", until: Optional[datetime] = None
 ) -> ManyChanges:
-    """Return the change of these work orders as they are now, for its sentence to be shown. Nothing is changed yet."""
+    """Return the change of these work orders as they are now, for its sentence to be shown. Nothing is changed yet.
+
+    Raises InvalidInputError for a note that begins with the time spent, NotFoundError if the original is not there.
+    """
     with snapshot(session.connection):
-        users.authorize(session, Action.CHANGE_MANY)
+        user = users.authorize(session, Action.CHANGE_MANY)
+        if parse_spent(user, note):
+            raise InvalidInputError("Time spent is noted on one work order at a time.")
+        if what == DUPLICATES:
+            _visible(session, user, value[0])
         shown = [_find_by_id(session.connection, work_order_id) for work_order_id in ids]
-    return ManyChanges([each for each in shown if each and not each.deleted_at], field, value, parse_text(note))
+    return ManyChanges([each for each in shown if each and not each.deleted_at], what, value, parse_text(note), until)
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
@@ -1814,6 +1925,8 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     kept: List[str] = []
     with transaction(session.connection):
         user = users.authorize(session, Action.CHANGE_MANY)
+        if changes.what == DUPLICATES:
+            _visible(session, user, changes.value[0])
         for shown in changes.shown:
             saved, reason = _change_one(session, user, shown, changes)
             kept += [reason] if reason else []
@@ -1830,15 +1943,30 @@ def _change_one(
 ) -> Tuple[Optional[_Saved], Optional[str]]:
     """Return what was saved, if anything, and why the work order stayed as it is, unless it had the value already."""
     try:
+        if changes.what == DUPLICATES:
+            original, cancels = changes.value
+            if shown.id == original:
+                return None, f"#{original} is the original"
+            return _add_duplicate(session, user, shown, original, cancels), None
         if changes.field is None:
             return _comment(session, user, shown.id, changes.note), None
-        return _change(session, user, shown, {changes.field: changes.value}, changes.note), None
+        values = _values(changes.field, changes.value, changes.until)
+        return _change(session, user, shown, values, changes.note), None
     except ConflictError:
         assert changes.field
         by = _last_changed_by(session.connection, shown.id, changes.field.name)
         return None, f"#{shown.id} was changed by {by}"
     except NotFoundError:
         return None, f"#{shown.id} was deleted"
+
+
+def _add_duplicate(session: Session, user: User, shown: WorkOrder, original: int, cancels: bool) -> Optional[_Saved]:
+    """Cancel a duplicate, unless it is finished already, and link it to its original."""
+    cancelled = None
+    if cancels and not shown.status.is_finished:
+        cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
+    linked = _link(session, user, shown.id, Kind.DUPLICATE_OF, original)
+    return cancelled or linked
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
@@ -1863,11 +1991,25 @@ def change_role(session: Session, username: str, role: users.Role, successor: Op
 
 def _hand_over(session: Session, user: User, successor: Optional[str]) -> int:
     admin = users.current_user(session)
-    heir = users.find_assignee(session.connection, successor) if successor else None
+    heir = users.find(session.connection, successor, People.ASSIGNEES) if successor else None
     ids = session.connection.execute(
         "SELECT id FROM work_orders WHERE assignee_id = ? AND urgency < 4 AND deleted_at IS NULL ORDER BY id",
         (user.id,),
     ).fetchall()
+    session.connection.execute(
+        """
+        UPDATE templates SET assignee_id = CASE assignee_id WHEN :user THEN :heir ELSE assignee_id END,
+            requester_id = CASE requester_id WHEN :requester THEN coalesce(:heir, :admin) ELSE requester_id END,
+            saved_by = CASE saved_by WHEN :user THEN coalesce(:heir, :admin) ELSE saved_by END
+        WHERE :user IN (assignee_id, requester_id, saved_by) AND stopped_at IS NULL
+        """,
+        {
+            "user": user.id,
+            "requester": None if user.is_active else user.id,  # a user can still be one
+            "heir": heir and heir.id,
+            "admin": admin.id,
+        },
+    )
     entry = _Entry(ASSIGNEE.name, user.username, heir.username if heir else NOBODY)
     columns = {"assignee_id": heir and heir.id}
     done = [_saved(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
@@ -1949,17 +2091,17 @@ def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int =
 # Telling those whom a change concerns
 
 
-def _tell(connection: Connection, by: User, saved: Sequence[_Saved]) -> None:
+def _tell(connection: Connection, by: User, saved: Sequence[_Saved], tells_author: bool = False) -> None:
     """Put one message for each person whom the changes concern in the outbox, inside their transaction.
 
-    A message about several work orders lists the first 50.
+    A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
     """
     if not saved or not users.is_mail_on(connection):
         return
     parts: Dict[int, List[Tuple[int, str]]] = {}
     for work_order, entries in saved:
         told = [entry for entry in entries if entry.field in _TOLD]
-        for user_id in _concerned(connection, by, work_order, told) if told else ():
+        for user_id in _concerned(connection, by, work_order, told, tells_author) if told else ():
             text = "\n\n".join(describe_message(entry, work_order) for entry in told)
             parts.setdefault(user_id, []).append((work_order.id, text))
     for user_id, those in parts.items():
@@ -1972,10 +2114,12 @@ def _tell(connection: Connection, by: User, saved: Sequence[_Saved]) -> None:
             users.put_in_outbox(connection, user_id, heading.rstrip("."), listed, heading + more)
 
 
-_TOLD = ("created", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
+_TOLD = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
 
 
-def _concerned(connection: Connection, by: User, work_order: WorkOrder, entries: Sequence[HistoryEntry]) -> List[int]:
+def _concerned(
+    connection: Connection, by: User, work_order: WorkOrder, entries: Sequence[HistoryEntry], tells_author: bool
+) -> List[int]:
     """Return the ids of those whom the changes concern and who may see the work order, except who made them.
 
     They are the requester, the assignee and the former one, and managers and admins who wish to hear of new work
@@ -1983,7 +2127,7 @@ def _concerned(connection: Connection, by: User, work_order: WorkOrder, entries:
     """
     fields = {entry.field for entry in entries}
     former = next((entry.old_value for entry in entries if entry.field == ASSIGNEE.name), None)
-    is_new = "created" in fields
+    is_new = bool(fields & {"created", "recurs"})
     is_reopened = any(
         entry.field == STATUS.name and entry.old_value in database.FINISHED and entry.new_value not in database.FINISHED
         for entry in entries
@@ -2000,7 +2144,7 @@ def _concerned(connection: Connection, by: User, work_order: WorkOrder, entries:
         ) ORDER BY id
         """,
         {
-            "by": by.id,
+            "by": 0 if tells_author else by.id,
             "requester": work_order.requester_id,
             "assignee": work_order.assignee_id,
             "former": former,
@@ -2058,6 +2202,312 @@ def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
     if found is None or found.deleted_at is None:
         raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
     return found
+
+
+# Links
+
+
+class Kind(str, Enum):
+    """How a work order is linked to another one."""
+
+    DUPLICATE_OF = "duplicate of"
+    BLOCKED_BY = "blocked by"
+    RELATED_TO = "related to"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def inverse(self) -> str:
+        """What the other work order says of it."""
+        return {Kind.DUPLICATE_OF: "has duplicate", Kind.BLOCKED_BY: "blocks"}.get(self, str(self))
+
+
+class Link(NamedTuple):
+    """A link as one of its ends shows it: in words, with the other end's number, and its status and title, or ""."""
+
+    id: int
+    words: str
+    other_id: int
+    status: str
+    title: str
+
+    def __str__(self) -> str:
+        rest = f" {self.status}: {self.title}" if self.status else ""
+        return f"{self.words} #{self.other_id}{rest}"
+
+
+def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
+    """Link the work order to another one, with history rows on both; return False if it was already.
+
+    Raises NotFoundError, PermissionDeniedError to users, InvalidInputError for a link to itself or one that stands in
+    the other direction.
+    """
+    with transaction(session.connection):
+        user = users.authorize(session, Action.LINK)
+        return _link(session, user, shown.id, kind, other_id) is not None
+
+
+def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
+    ends = (_visible(session, user, work_order_id).id, _visible(session, user, other_id).id)
+    if ends[0] == ends[1]:
+        raise InvalidInputError("A work order cannot be linked to itself.")
+    (inverted,) = session.connection.execute(
+        "SELECT count(*) FROM links WHERE work_order_id = ? AND other_id = ? AND kind = ?", (*ends[::-1], kind)
+    ).fetchone()
+    if inverted and kind is not Kind.RELATED_TO:
+        raise InvalidInputError(f"Work order #{other_id} is {kind} #{work_order_id} already.")
+    added = (
+        not inverted
+        and session.connection.execute(
+            "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)", (*ends, kind)
+        ).rowcount
+    )
+    return _record_link(session.connection, user, ends, kind, "link") if added else None
+
+
+def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
+    """Remove a link, with history rows on both ends. Raises NotFoundError, PermissionDeniedError to users."""
+    with transaction(session.connection):
+        user = users.authorize(session, Action.LINK)
+        row = session.connection.execute(
+            "SELECT work_order_id, other_id, kind FROM links WHERE id = ? AND ? IN (work_order_id, other_id)",
+            (link.id, _visible(session, user, shown.id).id),
+        ).fetchone()
+        if row is None:
+            raise NotFoundError(f"Work order #{shown.id} is no longer {link.words} #{link.other_id}.")
+        session.connection.execute("DELETE FROM links WHERE id = ?", (link.id,))
+        ends = row["work_order_id"], row["other_id"]
+        _record_link(session.connection, user, ends, Kind(row["kind"]), "link removed")
+
+
+def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
+    """Write the history rows of both ends; return what was written of the first."""
+    _saved(connection, user, ends[1], now(), [_Entry(field, new=f"{kind.inverse} #{ends[0]}")])
+    return _saved(connection, user, ends[0], now(), [_Entry(field, new=f"{kind} #{ends[1]}")])
+
+
+def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
+    """Return the links of a work order; of one that the user may not see, the number alone."""
+    rows = connection.execute(
+        """
+        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, title, status,
+            requester_id = :user OR :sees_all AS is_visible, deleted_at
+        FROM links JOIN work_orders
+            ON work_orders.id = CASE links.work_order_id WHEN :id THEN other_id ELSE links.work_order_id END
+        WHERE :id IN (links.work_order_id, other_id) ORDER BY links.id
+        """,
+        {"id": work_order_id, "user": user.id, "sees_all": users.scope(user, Action.VIEW) is Scope.ALL},
+    ).fetchall()
+    found = []
+    for row in rows:
+        kind, is_shown = Kind(row["kind"]), row["is_visible"] and row["deleted_at"] is None
+        status, title = (row["status"], row["title"]) if is_shown else ("", "")
+        words = str(kind) if row["is_from"] else kind.inverse
+        found.append(Link(row["id"], words, row["other_id"], status, title))
+    return found
+
+
+# Recurring work orders
+
+
+class Template(NamedTuple):
+    """What is created again and again: a draft, the days until it is due, and how often, from which local day on."""
+
+    draft: Draft
+    due_days: Optional[int]
+    every: int
+    unit: str
+    first_day: date
+    id: int = 0
+    saved_by: str = ""
+    next_day: date = date.max
+
+    @property
+    def rhythm(self) -> str:
+        """How often, as parse_rhythm takes it."""
+        return f"{self.every} {self.unit}{'' if self.every == 1 else 's'}"
+
+
+def parse_rhythm(text: str) -> Tuple[int, str]:
+    """Return the number and the unit of `3 days`, `2 weeks` or `1 month`. Raises InvalidInputError."""
+    form = re.fullmatch(r"([0-9]{1,3}) ?([a-z]+)", text.lower())
+    unit = next((unit for unit in ("day", "week", "month") if form and f"{unit}s".startswith(form[2])), None)
+    if not (form and unit and int(form[1])):
+        raise InvalidInputError("Answer with a number of days, weeks or months, such as 3 days, 2 weeks or 1 month.")
+    return int(form[1]), unit
+
+
+def parse_days(text: str) -> Optional[int]:
+    """Return a whole number of days from 0 to 3,650, or None for `none`. Raises InvalidInputError."""
+    if text.lower() == NONE:
+        return None
+    if not re.fullmatch("[0-9]{1,4}", text) or int(text) > 3650:
+        raise InvalidInputError(f"Answer with a number of days from 0 to 3,650, or {NONE}.")
+    return int(text)
+
+
+def parse_first_day(text: str) -> date:
+    """Return a local day that is written as a due date's day. Raises InvalidInputError."""
+    due_at = parse_due_date(text)
+    if due_at is None:
+        raise InvalidInputError("A first day is a day such as 2026-12-31, today, fri or +3d.")
+    return due_at.astimezone().date()
+
+
+def list_templates(session: Session) -> List[Template]:
+    """Return the templates that are not stopped, what comes next first. Raises PermissionDeniedError to users."""
+    with snapshot(session.connection):
+        users.authorize(session, Action.RECURRING)
+        return sorted(_templates(session.connection), key=lambda template: (template.next_day, template.id))
+
+
+def save_template(session: Session, template: Template) -> None:
+    """Add a template or, if it has an id, change it; what lies before today is not owed.
+
+    Raises InvalidInputError, PermissionDeniedError to users, NotFoundError for one that was stopped.
+    """
+    connection, draft = session.connection, template.draft
+    with transaction(connection):
+        user = users.authorize(session, Action.RECURRING)
+        values = {
+            "title": parse_title(draft.title),
+            "description": parse_text(draft.description),
+            "priority": draft.priority,
+            "category": _check_category(session, draft.category),
+            "requester_id": users.find(connection, draft.requester or user.username, People.REQUESTERS).id,
+            "assignee_id": users.find(connection, draft.assignee, People.ASSIGNEES).id if draft.assignee else None,
+            "due_days": template.due_days,
+            "every": template.every,
+            "unit": template.unit,
+            "first_day": str(template.first_day),
+            "saved_by": user.id,
+            "saved_on": str(date.today()),
+        }
+        if template.id:
+            assignments = ", ".join(f"{name} = :{name}" for name in values)
+            changed = connection.execute(
+                f"UPDATE templates SET {assignments} WHERE id = :id AND stopped_at IS NULL",
+                {**values, "id": template.id},
+            ).rowcount
+            _check_not_stopped(changed)
+        else:
+            names = ", ".join(values)
+            connection.execute(f"INSERT INTO templates ({names}) VALUES (:{names.replace(', ', ', :')})", values)
+        users.audit(connection, user.id, "recurring work order saved", f"{draft.title}, every {template.rhythm}")
+
+
+def stop_template(session: Session, template: Template) -> None:
+    """Create no more work orders from the template. Raises PermissionDeniedError to users, NotFoundError."""
+    with transaction(session.connection):
+        user = users.authorize(session, Action.RECURRING)
+        stopped = session.connection.execute(
+            "UPDATE templates SET stopped_at = ? WHERE id = ? AND stopped_at IS NULL", (now(), template.id)
+        )
+        _check_not_stopped(stopped.rowcount)
+        users.audit(session.connection, user.id, "recurring work order stopped", template.draft.title)
+
+
+def _check_not_stopped(changed: int) -> None:
+    if not changed:
+        raise NotFoundError("Somebody has stopped this recurring work order in the meantime.")
+
+
+def create_due(connection: Connection, busy_seconds: int = 0) -> int:
+    """Create what is due by the templates, each once however many do so at this moment; return how many there were.
+
+    After an absence, one work order stands for all regular days that were missed. Raises sqlite3.OperationalError if
+    others hold the database for `busy_seconds`.
+    """
+    created = 0
+    connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")
+    try:
+        for due in [template for template in _templates(connection) if template.next_day <= date.today()]:
+            with transaction(connection):
+                # Another session may have been faster.
+                for template in _templates(connection, due.id):
+                    if template.next_day <= date.today():
+                        _create_from(connection, template)
+                        created += 1
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {database.BUSY_SECONDS * 1000}")
+    return created
+
+
+def _create_from(connection: Connection, template: Template) -> None:
+    by, draft, at = users.find(connection, template.saved_by), template.draft, now()
+    days = [template.next_day]
+    while days[-1] <= date.today():
+        days.append(_regular_day(template, days[-1] + timedelta(days=1)))
+    missed = len(days) - 2
+    due_at = None
+    if template.due_days is not None:
+        due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
+    assignee = users.find(connection, draft.assignee) if draft.assignee else None
+    columns: Dict[str, object] = {
+        "title": draft.title,
+        "description": draft.description,
+        "priority": draft.priority,
+        "category": draft.category,
+        "requester_id": users.find(connection, draft.requester or by.username).id,
+        "assignee_id": assignee.id if assignee and _can_be_assignee(assignee) else None,
+        "template_id": template.id,
+        "template_day": str(days[-2]),
+    }
+    note = f"{missed:,} earlier day{'' if missed == 1 else 's'} passed without one." if missed else ""
+    due_by = DueBy.HAND
+    if template.due_days is None:
+        target = _service_target(connection, draft.priority)
+        due_at, due_by = _target_due_at(at, target.resolution_hours), DueBy.TARGET
+        columns["response_hours"] = target.response_hours
+    work_order_id = _insert(connection, at, {**columns, "due_at": due_at, "due_by": due_at and due_by})
+    saved = _saved(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
+    _tell(connection, by, [saved], tells_author=True)
+
+
+def _templates(connection: Connection, template_id: Optional[int] = None) -> List[Template]:
+    """Return the templates that are not stopped, or one of them, each with the day when its next work order is due."""
+    rows = connection.execute(
+        """
+        SELECT templates.*, requesters.username AS requester, assignees.username AS assignee,
+            savers.username AS saver, (
+                SELECT max(template_day) FROM work_orders WHERE template_id = templates.id AND template_day <= :today
+            ) AS last_day
+        FROM templates
+        JOIN users AS requesters ON requesters.id = requester_id
+        JOIN users AS savers ON savers.id = saved_by
+        LEFT JOIN users AS assignees ON assignees.id = assignee_id
+        WHERE stopped_at IS NULL AND templates.id = coalesce(:id, templates.id) ORDER BY templates.id
+        """,
+        {"today": str(date.today()), "id": template_id},
+    ).fetchall()
+    templates = []
+    for row in rows:
+        with sound(f"Recurring work order {row['id']}"):
+            names = ("title", "description", "category", "requester", "assignee")
+            draft = Draft(priority=Priority(row["priority"]), **{name: row[name] for name in names})
+            first_day = date.fromisoformat(row["first_day"])
+            template = Template(draft, row["due_days"], row["every"], row["unit"], first_day, row["id"], row["saver"])
+            last = row["last_day"] and date.fromisoformat(row["last_day"]) + timedelta(days=1)
+            saved_on = min(date.fromisoformat(row["saved_on"]), date.today())  # the clock may have been ahead
+            earliest = max(first_day, saved_on, last or date.min)
+            templates.append(template._replace(next_day=_regular_day(template, earliest)))
+    return templates
+
+
+def _regular_day(template: Template, earliest: date) -> date:
+    """Return the template's first regular day that is not earlier; a 31st is the last day of a shorter month."""
+    days = template.every * {"day": 1, "week": 7, "month": 31}[template.unit]
+    number = max(0, (earliest - template.first_day).days // days)  # at most the right one, so that few are tried
+    while True:
+        day = template.first_day + timedelta(days=number * days)
+        if template.unit == "month":
+            month = _add_months(template.first_day.replace(day=1), number * template.every)
+            last = (_add_months(month, 1) - timedelta(days=1)).day
+            day = month.replace(day=min(template.first_day.day, last))
+        if day >= earliest:
+            return day
+        number += 1
 
 
 # Reports
@@ -2145,13 +2595,15 @@ _GROUPS: Mapping[Grouping, str] = {
 }
 _RESOLUTION_COLUMNS = (
     ReportColumn("Count", "Count: resolved in the period and still so."),
-    ReportColumn("Median", "Times run from creation, without time On Hold or finished before a reopening."),
-    ReportColumn("Mean", rank=1),
-    ReportColumn("90% in", rank=6),
-    ReportColumn("On time", "On time: of those with a due date.", rank=5),
-    ReportColumn("Reopened", "Reopened: of those changed to Resolved, not Cancelled now.", rank=4),
-    ReportColumn("Response", "Response: median until anyone but the requester acted.", rank=3),
-    ReportColumn("In target", "In target: of responses with one.", rank=2),
+    ReportColumn("Median", "Times run from creation, less time On Hold or finished before a reopening."),
+    ReportColumn("Mean", rank=2),
+    ReportColumn("90% in", rank=8),
+    ReportColumn("On time", "On time: of those with a due date.", rank=7),
+    ReportColumn("Reopened", "Reopened: of those changed to Resolved, not Cancelled now.", rank=6),
+    ReportColumn("Response", "Response: median, by anyone but the requester.", rank=5),
+    ReportColumn("In target", "In target: of responses with one.", rank=3),
+    ReportColumn("Spent", "Spent: time noted.", rank=4),
+    ReportColumn("Spent each", rank=1),
 )
 
 
@@ -2186,7 +2638,7 @@ def _read_resolved(
     """Return by group how long it took to resolve and to respond to what was resolved in the period and still is."""
     rows = connection.execute(
         f"""
-        SELECT id, {_GROUPS[grouping]} AS name, resolved_at <= due_at AS is_on_time,
+        SELECT id, {_GROUPS[grouping]} AS name, resolved_at <= due_at AS is_on_time, spent_minutes,
             max(0, strftime('%s', resolved_at) - strftime('%s', created_at) - stopped_seconds) AS seconds,
             max(0, strftime('%s', responded_at) - strftime('%s', created_at)) AS response,
             strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
@@ -2227,7 +2679,7 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
         sorted(row[column] for row in resolved if row[column] is not None)
         for column in ("seconds", "is_on_time", "response", "is_in_target")
     )
-    count = len(seconds)
+    count, spent = len(seconds), sum(row["spent_minutes"] for row in resolved)
     cells = (
         _count_cell(count, filter),
         _time_cell(_median(seconds)),
@@ -2237,6 +2689,7 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
         _share_cell(reopened, changed),
         _time_cell(_median(responses)),
         _share_cell(sum(in_target), len(in_target)),
+        *(Cell(describe_minutes(minutes) if count else "-") for minutes in (spent, spent // max(1, count))),
     )
     return Row(name, cells)
 
@@ -2373,6 +2826,7 @@ _WORKLOAD_COLUMNS = (
     ReportColumn("On Hold", rank=2),
     ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
     ReportColumn("Median", "Median: of the resolution times.", rank=3),
+    ReportColumn("Spent", "Spent: noted in the period, on any work order.", rank=1),
 )
 
 
@@ -2385,6 +2839,7 @@ def workload(session: Session, period: Period) -> Report:
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
         resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
+        spent = _spent_by_person(session.connection, *period.bounds)
         counts = session.connection.execute(
             f"""
             SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
@@ -2395,7 +2850,8 @@ def workload(session: Session, period: Period) -> Report:
         assignees = session.connection.execute(
             "SELECT username FROM users WHERE is_active = 1 AND role <> 'user'"
         ).fetchall()
-    unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in (*assignees, *resolved.items())}}
+    people = (*assignees, *resolved.items(), *spent.items())
+    unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in people}}
     unfinished.update({name: numbers for name, *numbers in counts})
     rows = []
     for name, numbers in sorted(unfinished.items(), key=lambda item: (item[0] == NOBODY, -item[1][0], item[0])):
@@ -2406,8 +2862,26 @@ def workload(session: Session, period: Period) -> Report:
             Filter(assignee=name, counted=Counted(Count.RESOLVED, *period.bounds)),
         )
         seconds = [row["seconds"] for row in resolved[name]]
-        rows.append(Row(name, (*map(_count_cell, (*numbers, len(seconds)), filters), _time_cell(_median(seconds)))))
+        times = (_time_cell(_median(seconds)), Cell(describe_minutes(spent.get(name, 0))))
+        rows.append(Row(name, (*map(_count_cell, (*numbers, len(seconds)), filters), *times)))
     return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
+
+
+def spent_minutes(connection: Connection, begin: str, end: str) -> int:
+    """Return the minutes of work noted from `begin` until before `end`, but for deleted work orders."""
+    return sum(_spent_by_person(connection, begin, end).values())
+
+
+def _spent_by_person(connection: Connection, begin: str, end: str) -> Dict[str, int]:
+    rows = connection.execute(
+        """
+        SELECT username, sum(minutes) FROM work_order_history
+        JOIN work_orders ON work_orders.id = work_order_id JOIN users ON users.id = user_id
+        WHERE minutes <> 0 AND changed_at >= ? AND changed_at < ? AND deleted_at IS NULL GROUP BY username
+        """,
+        (begin, end),
+    )
+    return dict(map(tuple, rows))
 
 
 # Words and names of other systems
@@ -3919,7 +4393,7 @@ def _update_imported(
     stored = connection.execute("SELECT * FROM work_orders WHERE id = ?", (work_order_id,)).fetchone()
     columns = {"updated_at": max(stored["updated_at"], now()), **values}
     if "status" in values:
-        columns["resolved_at"] = at if values["status"] == Status.RESOLVED else None
+        columns.update(resolved_at=at if values["status"] == Status.RESOLVED else None, held_until=None)
     assignments = ", ".join(f"{column} = :{column}" for column in columns)
     connection.execute(f"UPDATE work_orders SET {assignments} WHERE id = :id", {**columns, "id": work_order_id})
     for column, value in values.items():
@@ -3960,6 +4434,12 @@ def duration(seconds: float) -> str:
     if minutes < 24 * 60:
         return f"{minutes // 60}h {minutes % 60}m"
     return f"{minutes // 1440}d {minutes % 1440 // 60}h"
+
+
+def describe_minutes(minutes: int) -> str:
+    """Return the time spent, in hours and minutes: 1h 30m, 20m, 26h 0m."""
+    sign, minutes = "-" * (minutes < 0), abs(minutes)
+    return f"{sign}{minutes // 60}h {minutes % 60}m" if minutes >= 60 else f"{sign}{minutes}m"
 
 
 def age(moment: datetime) -> str:
@@ -4019,6 +4499,10 @@ def describe_my_work(work: MyWork) -> str:
         (work.assigns and work.assigned, f"{number_of(work.assigned)} assigned to you{late}"),
         (work.assigns and work.unassigned, f"{number_of(work.unassigned)} unassigned"),
         (not work.assigns and work.requested, f"{number_of(work.requested)} unfinished{overdue}"),
+        (
+            work.assigns and work.hold_over,
+            f"{number_of(work.hold_over)} hold{' is' if work.hold_over == 1 else 's are'} over",
+        ),
         (work.changed, f"{number_of(work.changed)} changed by others"),
     )
     return "; ".join(words for count, words in parts if count) or "Nothing waits for you."
@@ -4044,6 +4528,7 @@ def describe_filter(filter: Filter) -> List[str]:
         (filter.created, f"created {_bounds(filter.created)}"),
         (filter.resolved, f"resolved {_bounds(filter.resolved)}"),
         (filter.changed, "changed by others"),
+        (filter.hold_is_over_for, "hold is over"),
         (filter.counted, describe_counted(filter.counted) if filter.counted else ""),
     )
     return [text for value, text in words if value]
@@ -4063,7 +4548,7 @@ def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
 
     It may be read elsewhere, so its time has its zone.
     """
-    is_new = entry.field in ("created", REQUESTER.name)
+    is_new = entry.field in ("created", "recurs", REQUESTER.name)
     change = _describe_change(entry._replace(note=work_order.description) if is_new else entry)
     text = f"{change}\n{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}"
     return "\n    ".join(re.split("\r\n|\r|\n", text))  # not splitlines, which knows more line ends than email
@@ -4075,14 +4560,14 @@ def _describe_change(entry: HistoryEntry) -> str:
         old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
         what = f'{entry.field} from "{old}" to "{new}"'
     elif entry.new_value is not None:
-        what = f"{entry.field} as {entry.new_value}"
+        what = f"{entry.field} {'as ' * (entry.field == 'created')}{entry.new_value}"
     return f"{entry.username}: {what}" + (f":\n{entry.note}" if entry.note else "")
 
 
 def describe_value(field: str, text: str) -> str:
     """Return a value that the history stores as the person sees it: a moment in local time."""
-    if field == DUE_DATE.name and text not in (NONE, ""):
-        with sound("A due date of the history"):
+    if field in (DUE_DATE.name, HELD_UNTIL.name) and text not in (NONE, NO_DAY, ""):
+        with sound("A date of the history"):
             return local_time(datetime.fromisoformat(text))
     return text
 
@@ -4105,12 +4590,16 @@ def describe_handover(count: int, username: str, successor: Optional[str]) -> st
 
 
 def main() -> List[str]:
-    """Send the waiting messages, and return what became of them, or raise it if some still wait."""
+    """Create what recurs and is due, send the waiting messages, and return what became of them.
+
+    Raises ApplicationError if some still wait.
+    """
     with closing(database.connect(database.default_path())) as connection:
+        create_due(connection, database.BUSY_SECONDS)
         sent = users.send_waiting(connection)
-        count = users.count_outbox(connection)
-    summary = f"{users.describe_sent(sent)}; {users.describe_outbox(count)}."
-    if count.waiting:
+        waiting, failed = users.count_outbox(connection)
+    summary = users.describe_sent(sent, waiting, failed)
+    if waiting:
         raise ApplicationError(summary)
     return [summary]
 

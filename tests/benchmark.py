@@ -275,7 +275,7 @@ def actions(path: Path, connection: database.Connection, number: int) -> Iterato
         "Assignees, categories, audit log",
         SCREEN,
         [
-            lambda: users.list_assignees(manager),
+            lambda: users.list_people(manager, users.People.ASSIGNEES),
             lambda: work_order.categories(manager),
             lambda: users.audit_log(anna, AuditFilter(username=requester), None, 20),
         ],

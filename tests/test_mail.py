@@ -304,7 +304,7 @@ class MessageTest(MailTestCase):
         self.assertNotEqual(first["References"], third["References"])
         self.assertEqual(len({each["Message-ID"] for each in (first, second, third)}), 3)
         self.assertRegex(first["Message-ID"], r"^<\S+@example\.org>$")
-        self.assertRegex(first["References"], r"^<work-order-1\.\d{14}@example\.org>$")
+        self.assertRegex(first["References"], r"^<work-order-1@example\.org>$")
 
     def test_one_about_several_work_orders_belongs_to_no_thread(self) -> None:
         self.write("max", "one", (self.other.id, "two"))
@@ -331,7 +331,7 @@ class MessageTest(MailTestCase):
                 self.assertEqual(message.recipient, "uma@example.org")
                 self.assertNotIn("Bcc", message.message)
                 self.assertIn(f"\n.\nBcc: eve@example.org\n{'y' * 2000}\n", message.text)
-                self.assertEqual(re.sub(r"\s+", " ", message.subject), re.sub(r"\s+", " ", title))
+                self.assertEqual(message.subject.split(), title.split())
 
     def test_a_text_in_any_script_arrives_as_it_was_written(self) -> None:
         for text in ("für Ümläute", "日本語 " * 500, "From here\n..\n\x1b[31m", "\u2028a\u2029b\x85c\x0bd\x0ce\x1cf"):
@@ -429,7 +429,7 @@ class RefusalTest(MailTestCase):
     def test_a_text_that_is_damaged_holds_up_no_other(self) -> None:
         self.write("max")
         self.connection.execute("UPDATE outbox SET subject = CAST(x'ff41' AS TEXT) WHERE user_id = 3")
-        self.assertEqual(users.send_now(self.anna), 2)
+        self.assertEqual(users.send_now(self.anna), "2 messages sent; 0 messages wait, 0 failed for good.")
         self.assertEqual([each.subject for each in self.taken()], ["\ufffdA", "[#1] Printer jams"])
 
     def test_the_pauses_grow(self) -> None:
@@ -632,9 +632,8 @@ class TestMessageTest(MailTestCase):
 
     def test_without_a_mail_server_there_is_none(self) -> None:
         self.set_up_mail(host=None)
-        for call in (users.send_now, lambda session: users.send_test_message(session, "eve@example.org")):
-            with self.assertRaisesRegex(ApplicationError, "no SMTP host"):
-                call(self.anna)
+        with self.assertRaisesRegex(ApplicationError, "no SMTP host"):
+            users.send_test_message(self.anna, "eve@example.org")
 
 
 class OutboxTest(MailTestCase):
@@ -650,22 +649,21 @@ class OutboxTest(MailTestCase):
         self.server.answers["RCPT"] = "550 no such user"
         users.send_waiting(self.connection)
         self.write()
-        count = users.count_outbox(self.connection)
-        self.assertEqual(users.describe_outbox(count), "1 message waits, 1 failed for good")
+        self.assertTrue(users.mail_state(self.anna)[1].endswith("; 1 message waits, 1 failed for good"))
 
     def test_send_now_tries_what_waits_whatever_its_pause(self) -> None:
         self.server.answers["RCPT"] = "450 later"
         self.write()
         users.send_waiting(self.connection)
         self.server.answers = {}
-        self.assertEqual(users.send_now(self.anna), 1)
+        self.assertEqual(users.send_now(self.anna), "1 message sent; 0 messages wait, 0 failed for good.")
         self.assertEqual((len(self.taken()), self.waiting()), (1, []))
 
     def test_send_now_does_not_wait_for_a_server_that_stalls(self) -> None:
         self.set("WAITED_SECONDS", 0.05)
         self.write()
         self.server.answers["CONNECT"] = STALL
-        self.assertIsNone(users.send_now(self.anna))
+        self.assertEqual(users.send_now(self.anna), "Sending continues in the background.")
         self.assertTrue(self.server.stalled.wait(PATIENCE_SECONDS))
         self.assertEqual([users.describe_attempt(message) for message in self.waiting()], ["being sent"])
 
@@ -705,20 +703,6 @@ class BackgroundTest(MailTestCase):
         self.write()
         mailer.finish()
         self.assertEqual((len(self.taken()), self.waiting()), (1, []))
-
-    def test_at_the_end_no_more_is_begun_than_there_is_time_for(self) -> None:
-        self.write()
-        self.write("max")
-        self.server.answers["CONTENT"] = STALL
-        self.set("FINISH_SECONDS", 0.02)
-        mailer = self.mailer()
-        mailer.wake()
-        self.assertTrue(self.server.stalled.wait(PATIENCE_SECONDS))
-        mailer.finish()
-        self.set("FINISH_SECONDS", PATIENCE_SECONDS)
-        self.server.released.set()
-        self.assertEqual(self.server.received.get(timeout=PATIENCE_SECONDS).recipient, "uma@example.org")
-        self.assertEqual(self.rows("SELECT attempts, reason FROM outbox WHERE user_id = 2"), [(0, "")])
 
     def test_whether_a_message_is_still_due_is_asked_when_it_is_claimed(self) -> None:
         self.set("FINISH_SECONDS", PATIENCE_SECONDS)

@@ -434,8 +434,8 @@ class ChangeManyTest(WorkOrderTestCase):
         for number in range(1, 6):
             self.create(self.uma, f"Number {number}")
 
-    def change_many(self, ids: List[int], field: Optional[Field[Any]], value: Any, note: str = "") -> str:
-        return work_order.change_many(self.max, work_order.plan_changes(self.max, ids, field, value, note))
+    def change_many(self, ids: List[int], what: str, value: Any, note: str = "") -> str:
+        return work_order.change_many(self.max, work_order.plan_changes(self.max, ids, what, value, note))
 
     def test_ids_and_ranges_select_of_the_list(self) -> None:
         newest = Query(sort=work_order.Sort.NEWEST)
@@ -455,7 +455,7 @@ class ChangeManyTest(WorkOrderTestCase):
     def test_what_will_happen_is_said_and_then_what_happened(self) -> None:
         self.change(self.max, 2, STATUS, Status.IN_PROGRESS)
         self.change(self.max, 3, STATUS, Status.CANCELLED)
-        changes = work_order.plan_changes(self.max, [1, 2, 3], STATUS, Status.CANCELLED, "Duplicates")
+        changes = work_order.plan_changes(self.max, [1, 2, 3], STATUS.name, Status.CANCELLED, "Duplicates")
         for words in ("3 work orders", "Cancelled", "1 Open", "1 In Progress"):
             self.assertIn(words, changes.sentence)
         self.assertEqual(self.get(self.max, 1).status, Status.OPEN)
@@ -465,7 +465,7 @@ class ChangeManyTest(WorkOrderTestCase):
         self.assertEqual(self.get(self.max, 4).status, Status.OPEN)
 
     def test_what_others_changed_or_deleted_meanwhile_stays_and_is_named(self) -> None:
-        changes = work_order.plan_changes(self.max, [1, 2, 3], PRIORITY, Priority.HIGH)
+        changes = work_order.plan_changes(self.max, [1, 2, 3], PRIORITY.name, Priority.HIGH)
         self.change(self.anna, 2, PRIORITY, Priority.LOW)
         work_order.delete(self.anna, 3)
         said = work_order.change_many(self.max, changes)
@@ -475,27 +475,27 @@ class ChangeManyTest(WorkOrderTestCase):
     def test_each_field_and_a_comment(self) -> None:
         for field, value in ((ASSIGNEE, "anna"), (PRIORITY, Priority.LOW), (CATEGORY, "Hardware"), (DUE_DATE, DUE)):
             with self.subTest(field=field.name):
-                self.assertEqual(self.change_many([1, 2], field, value), "2 changed.")
+                self.assertEqual(self.change_many([1, 2], field.name, value), "2 changed.")
                 self.assertEqual([field.read(self.get(self.max, number)) for number in (1, 2)], [value] * 2)
-        self.assertEqual(self.change_many([1, 2], None, None, "To all of you"), "2 changed.")
+        self.assertEqual(self.change_many([1, 2], "comment", None, "To all of you"), "2 changed.")
         self.assertEqual(self.history(2)[-1], ("max", "comment", None, None, "To all of you"))
 
     def test_it_is_one_transaction(self) -> None:
         with self.assertRaises(InvalidInputError):
-            self.change_many([1, 2], ASSIGNEE, "uma")
+            self.change_many([1, 2], ASSIGNEE.name, "uma")
         work_order.comment(self.uma, 3, "x")
         self.connection.execute(
             "CREATE TRIGGER refuse BEFORE UPDATE ON work_orders WHEN new.id = 3 BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
         with self.assertRaises(database.EXPECTED_FAULTS):
-            self.change_many([1, 2, 3], PRIORITY, Priority.HIGH)
+            self.change_many([1, 2, 3], PRIORITY.name, Priority.HIGH)
         self.assertEqual([self.get(self.max, number).priority for number in (1, 2, 3)], [Priority.MEDIUM] * 3)
 
     def test_users_may_not(self) -> None:
-        changes = work_order.plan_changes(self.max, [1], PRIORITY, Priority.HIGH)
+        changes = work_order.plan_changes(self.max, [1], PRIORITY.name, Priority.HIGH)
         for call in (
             lambda: work_order.select_ids(self.uma, Query()),
-            lambda: work_order.plan_changes(self.uma, [1], PRIORITY, Priority.HIGH),
+            lambda: work_order.plan_changes(self.uma, [1], PRIORITY.name, Priority.HIGH),
             lambda: work_order.change_many(self.uma, changes),
         ):
             with self.assertRaises(PermissionDeniedError):
