@@ -2068,7 +2068,7 @@ class ReportScreen(PagedScreen[work_order.Row]):
 
 def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
     """Return the columns of a report that fit, with bars to one scale beside its numbers where there is room."""
-    columns = [Column[work_order.Row](report.name_column, lambda row: row.name, width=10, can_shrink=True)]
+    columns = [Column[work_order.Row](report.name_column, lambda row: row.name, width=8, can_shrink=True)]
     columns += [Column(column.heading, partial(_cell_text, n), column.rank) for n, column in enumerate(report.columns)]
     table = Table(columns, report.rows)
     bars = [n for n, column in enumerate(report.columns) if column.is_bar and columns[n + 1] in table.columns]

@@ -1506,7 +1506,7 @@ def _ask_password() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     import getpass
 
-    password = getpass.getpass("New password: ")
+    password = getpass.getpass(f"{PASSWORD_RULE}\nNew password: ")
     if getpass.getpass("Confirm password: ") != password:
         raise InvalidInputError("The two passwords differ. Nothing was changed.")
     return password

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
-from enum import Enum, IntEnum
+from enum import IntEnum
 from functools import cache, partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -71,6 +71,7 @@ from users import (
     Scope,
     Session,
     User,
+    Word,
 )
 
 UNFINISHED = "unfinished"
@@ -102,7 +103,7 @@ class NotFoundError(ApplicationError):
 # Vocabulary
 
 
-class Status(str, Enum):
+class Status(Word):
     OPEN = "Open"
     IN_PROGRESS = "In Progress"
     ON_HOLD = "On Hold"
@@ -113,9 +114,6 @@ class Status(str, Enum):
     def is_finished(self) -> bool:
         """Whether no more work is expected."""
         return self.value in database.FINISHED
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Priority(IntEnum):
@@ -177,7 +175,7 @@ def _names(table: str) -> List[str]:
     return [_matching(name) for name in table.split(",")]
 
 
-class Sort(str, Enum):
+class Sort(Word):
     """The order of a list."""
 
     URGENCY = "urgency"
@@ -185,9 +183,6 @@ class Sort(str, Enum):
     OLDEST = "oldest"
     CHANGED = "recently changed"
     DUE = "due"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def description(self) -> str:
@@ -201,7 +196,7 @@ class Sort(str, Enum):
         }[self]
 
 
-class Due(str, Enum):
+class Due(Word):
     """When work orders are due, to filter by, in local time; a week runs from Monday to Sunday."""
 
     OVERDUE = "overdue"
@@ -211,18 +206,12 @@ class Due(str, Enum):
     NEXT_7_DAYS = "next 7 days"
     NONE = "none"
 
-    def __str__(self) -> str:
-        return self.value
 
-
-class DueBy(str, Enum):
+class DueBy(Word):
     """What has set a due time."""
 
     HAND = "hand"
     TARGET = "target"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class AtLeast(NamedTuple):
@@ -798,7 +787,7 @@ def describe_bounds(begin: Optional[datetime], end: Optional[datetime]) -> str:
 # What reports count
 
 
-class Count(str, Enum):
+class Count(Word):
     """What a report counts in a period."""
 
     CREATED = "created"
@@ -806,9 +795,6 @@ class Count(str, Enum):
     CHANGED_TO_RESOLVED = "changed to Resolved"  # whatever came later
     REOPENED = "reopened"
     UNFINISHED = "unfinished"  # at the end of the period
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Counted(NamedTuple):
@@ -1854,7 +1840,8 @@ class ManyChanges(NamedTuple):
             original, cancels = self.value
             return f"{Status.CANCELLED if cancels else 'linked'} as duplicates of #{original}"
         text = self.field.show(self.value)
-        forms = {STATUS.name: text, ASSIGNEE.name: f"assigned to {text}", DUE_DATE.name: f"due {text}"}
+        day = f" until {HELD_UNTIL.show(self.until)}" if self.until else ""
+        forms = {STATUS.name: f"{text}{day}", ASSIGNEE.name: f"assigned to {text}", DUE_DATE.name: f"due {text}"}
         return forms.get(self.field.name, f"{self.field.name} {text}")
 
 
@@ -2207,15 +2194,12 @@ def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
 # Links
 
 
-class Kind(str, Enum):
+class Kind(Word):
     """How a work order is linked to another one."""
 
     DUPLICATE_OF = "duplicate of"
     BLOCKED_BY = "blocked by"
     RELATED_TO = "related to"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def inverse(self) -> str:
@@ -2574,16 +2558,13 @@ def _median(values: Iterable[int]) -> Optional[float]:
     return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
 
 
-class Grouping(str, Enum):
+class Grouping(Word):
     """What resolution times are grouped by; a filter has a field of the same name."""
 
     PRIORITY = "priority"
     CATEGORY = "category"
     ASSIGNEE = "assignee"
     REQUESTER = "requester"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 # What a filter calls the group of a row of work_orders.
@@ -4113,15 +4094,12 @@ def _write_report(connection: Connection) -> Optional[Path]:
 # Import: storing
 
 
-class Repeat(str, Enum):
+class Repeat(Word):
     """What to do with a row that is here already; only one without an ID can be added once more."""
 
     SKIP = "skip"
     UPDATE = "update"
     ADD = "add"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 BATCH_SECONDS = PAUSE_SECONDS = 0.1  # SQLite's waiting tries again every 100 ms

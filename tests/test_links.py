@@ -322,6 +322,7 @@ class HoldUntilTest(LinkTestCase):
             until = HELD_UNTIL.parse(self.max, "2026-03-08")
             self.assertEqual(until, datetime(2026, 3, 8, 3, tzinfo=timezone.utc))
             self.assertEqual(HELD_UNTIL.show(until), "2026-03-08 01:00")
+            self.assertEqual(work_order.parse_period("2026-03-08 to 2026-03-09").begin, until)
 
     def test_the_status_and_the_day_are_two_rows_of_the_history(self) -> None:
         self.hold(1, FUTURE, "no part")
@@ -383,7 +384,10 @@ class HoldUntilTest(LinkTestCase):
         self.hold(1, FUTURE)
         self.hold(2, PAST)
         changes = work_order.plan_changes(self.max, [1, 2, 3], STATUS.name, Status.ON_HOLD, "", FUTURE)
-        self.assertEqual(work_order.change_many(self.max, changes), "2 changed, 1 was On Hold already.")
+        day = HELD_UNTIL.show(FUTURE)
+        self.assertEqual(changes.sentence, f"3 work orders will be On Hold until {day}: 2 On Hold, 1 Open.")
+        said = work_order.change_many(self.max, changes)
+        self.assertEqual(said, f"2 changed, 1 was On Hold until {day} already.")
         rows = [self.get(self.max, number) for number in (1, 2, 3)]
         self.assertEqual([(row.status, row.held_until) for row in rows], [(Status.ON_HOLD, FUTURE)] * 3)
         self.assertEqual([row[1] for row in self.history(2)], ["status", "hold until", "hold until"])
