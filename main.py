@@ -590,14 +590,9 @@ def ask_person(
 def list_people(session: Session, people: People) -> Sequence[str]:
     """Return in lines who can be named at a prompt for one of these people, at most 20 of them."""
     found = users.list_people(session, people, LISTED_AT_MOST + 1)
-    lines = [f"  {describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
+    lines = [f"  {work_order.describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
     more = ["  and more"] * (len(found) > LISTED_AT_MOST)
     return [f"Answer with a username, a name, the beginning of one, or {ME}:", *lines, *more]
-
-
-def describe_person(username: str, name: Optional[str]) -> str:
-    """Return the username, with the person's name beside it where it is known."""
-    return f"{username} ({name})" if name else username
 
 
 def parse_field(session: Session, field: Field[V], text: str) -> V:
@@ -1373,6 +1368,12 @@ class WorkOrderScreen(SessionScreen):
                 work_order.change(self.session, self.work_order, work_order.STATUS, status, note)
                 say(work_order.describe_done(work_order.STATUS, self.work_order, status))
 
+    @option(14, "Save as a page", Action.EXPORT)
+    def save_page(self) -> None:
+        with interruptible(self.connection):
+            path = work_order.save_work_order(self.session, self.id)
+        say(f"Saved as {path}.")
+
 
 class HistoryLine(NamedTuple):
     """A line of a history as it is printed: its text, its number, and the entry that it belongs to, if to one."""
@@ -1452,7 +1453,7 @@ def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
     """Return the name, the value and the colour of each field, with people's names where they fit the room."""
     due = work_order.DUE_DATE.show(row.due_at) + (f", {work_order.describe_due(row)}" if row.is_overdue else "")
     people = [(row.requester, row.requester_name), (row.assignee or NOBODY, row.assignee_name)]
-    labels = [(printable(describe_person(*person)), person[0]) for person in people]
+    labels = [(printable(work_order.describe_person(*person)), person[0]) for person in people]
     requester, assignee = (label if cell_width(label) <= room else username for label, username in labels)
     last = ("Resolved", row.resolved_at) if row.resolved_at else ("Changed", row.updated_at)
     source = [("From", printable(f"{row.source} {row.source_id or ''}".rstrip()), "")] if row.source else []
@@ -1530,7 +1531,9 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
         "priority": Column(
             priority, lambda row: short.get(str(row.priority), str(row.priority)), colour=priority_colour
         ),
-        "status": Column(status, lambda row: short.get(status_text(row), status_text(row))),
+        "status": Column(
+            status, lambda row: short.get(work_order.describe_status(row), work_order.describe_status(row))
+        ),
         "title": Column("Title", lambda row: row.title, width=18 if is_narrow else 24, can_shrink=True),
         "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
         "requester": Column("Requester", lambda row: row.requester, 2, width=12, can_shrink=True),
@@ -1540,11 +1543,6 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
     columns["priority"].width, columns["status"].width = (4, 4) if is_narrow else (8, 11)
     columns["due"].if_dropped = lambda row: "overdue: " if row.is_overdue else ""
     return [columns[name] for name in names]
-
-
-def status_text(row: WorkOrder) -> str:
-    """Return what stands in the column of the statuses."""
-    return "Hold over" if row.is_hold_over else str(row.status)
 
 
 SHORT = {
@@ -1578,7 +1576,7 @@ class ListScreen(PagedScreen[WorkOrder]):
 
         self.columns = work_order_columns(*self.column_names())
         total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
-        return Listing(self.describe(page.total, page.overdue), page.work_orders, total, below)
+        return Listing(work_order.describe_list(self.query, page.total, page.overdue), page.work_orders, total, below)
 
     def column_names(self) -> List[str]:
         """Return which columns there are; one that the filter fixes makes room for the others."""
@@ -1591,16 +1589,8 @@ class ListScreen(PagedScreen[WorkOrder]):
         }
         return [name for name in LIST_COLUMNS if not fixed.get(name)]
 
-    def describe(self, total: int, overdue: int) -> str:
-        """Return how many work orders are shown, which, how many of them are overdue, and their order."""
-        words, count = work_order.describe_query(self.query), work_order.quantity(total)
-        which = f"{count[0].upper()}{count[1:]}{': ' if words else ''}{words}"
-        tells_overdue = overdue and self.query.filter.due is not work_order.Due.OVERDUE
-        late = f", {work_order.number_of(overdue)} overdue" if tells_overdue else ""
-        return f"{which}{late}, {self.query.sort.description}"
-
     def longest_heading(self) -> str:
-        return self.describe(100, 10)
+        return work_order.describe_list(self.query, 100, 10)
 
     def show_query(self, query: Query) -> None:
         """Show the first page of what another query finds."""
@@ -1668,6 +1658,12 @@ class ListScreen(PagedScreen[WorkOrder]):
         last = Default(self.query, self.query.text)
         query = ask_edit("Search for", partial(search, self.session), last, self.query.text)
         self.show_query(query._replace(filter=self.query.filter, sort=self.query.sort))
+
+    @option(10, "Save as a page", Action.EXPORT, when=lambda screen: screen.rows)
+    def save_page(self) -> None:
+        with interruptible(self.connection):
+            path = work_order.save_list(self.session, self.query)
+        say(f"Saved as {path}.")
 
 
 def ask_work_order(session: Session) -> WorkOrderScreen:
@@ -1985,6 +1981,15 @@ class ReportsScreen(SessionScreen):
     def open_service_targets(self) -> Next:
         return ServiceTargetsScreen(self.session)
 
+    @option(6, "Monthly report", Action.EXPORT)
+    def save_monthly_report(self) -> None:
+        """Save a page about a month, beside the month before, and about what stands now."""
+        last_month = Default(work_order.parse_month("last month"), "last month")
+        month = ask_value("Month", work_order.parse_month, last_month)
+        with interruptible(self.connection):
+            path = work_order.monthly_report(self.session, month)
+        say(f"Saved as {path}.")
+
 
 class ReportScreen(PagedScreen[work_order.Row]):
     """A report, over a period if it has one: a table, by pages if it has to be, and what its numbers mean."""
@@ -2056,6 +2061,11 @@ class ReportScreen(PagedScreen[work_order.Row]):
     @option(2, "Another period", when=lambda screen: screen.period, saves=False)
     def choose_period(self) -> None:
         self.period = ask_period(self.period)
+
+    @option(3, "Save as a page", Action.EXPORT, when=lambda screen: screen.report.rows)
+    def save_page(self) -> None:
+        """Save the report as it was shown last, all of its pages."""
+        say(f"Saved as {work_order.save_report(self.session, self.report)}.")
 
     @option(4, "Next page", when=lambda screen: not screen.is_last_page)
     def next_rows(self) -> None:

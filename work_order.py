@@ -2595,8 +2595,12 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
     """
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
-        resolved = _read_resolved(session.connection, period, grouping)
-        reopened = _count_reopened(session.connection, period, grouping)
+        return _resolution_times(session.connection, period, grouping)
+
+
+def _resolution_times(connection: Connection, period: Period, grouping: Grouping) -> Report:
+    resolved = _read_resolved(connection, period, grouping)
+    reopened = _count_reopened(connection, period, grouping)
     groups: Sequence[object] = [*reversed(Priority)]
     if grouping is not Grouping.PRIORITY:
         groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
@@ -2685,19 +2689,23 @@ _BACKLOG_COLUMNS = (
 
 def backlog(session: Session) -> Report:
     """Return what is unfinished now, by priority and age, and the oldest ten. Raises PermissionDeniedError to users."""
-    present = datetime.fromisoformat(now())
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
-        unfinished = session.connection.execute(
-            "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
-        ).fetchall()
-        oldest = session.connection.execute(
-            f"""
-            {_SELECT} WHERE work_orders.id IN (
-                SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
-            ) ORDER BY work_orders.created_at, work_orders.id
-            """
-        ).fetchall()
+        return _backlog(session.connection)
+
+
+def _backlog(connection: Connection) -> Report:
+    present = datetime.fromisoformat(now())
+    unfinished = connection.execute(
+        "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
+    ).fetchall()
+    oldest = connection.execute(
+        f"""
+        {_SELECT} WHERE work_orders.id IN (
+            SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
+        ) ORDER BY work_orders.created_at, work_orders.id
+        """
+    ).fetchall()
     # A creation in the future, by a clock that was ahead, is in the youngest band.
     edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in _BAND_DAYS), ""]
     bands = [Counted(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
@@ -2730,21 +2738,25 @@ def weekly_flow(session: Session, period: Period) -> Report:
 
     Raises PermissionDeniedError to users.
     """
-    rows, present = [], now()
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
-        weeks = _weeks(session.connection, period)
-        ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
-        for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(session.connection, ends)):
-            at_end = Filter(counted=Counted(Count.UNFINISHED, "", last))
-            cells = (
-                *(
-                    _counted_cell(session.connection, Counted(count, begin, end))
-                    for count in (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
-                ),
-                _count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end),
-            )
-            rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
+        return _weekly_flow(session.connection, period)
+
+
+def _weekly_flow(connection: Connection, period: Period) -> Report:
+    rows, present = [], now()
+    weeks = _weeks(connection, period)
+    ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
+    for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
+        at_end = Filter(counted=Counted(Count.UNFINISHED, "", last))
+        cells = (
+            *(
+                _counted_cell(connection, Counted(count, begin, end))
+                for count in (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
+            ),
+            _count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end),
+        )
+        rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
     return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
 
 
@@ -2819,18 +2831,20 @@ def workload(session: Session, period: Period) -> Report:
     """
     with snapshot(session.connection):
         users.authorize(session, Action.REPORTS)
-        resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
-        spent = _spent_by_person(session.connection, *period.bounds)
-        counts = session.connection.execute(
-            f"""
-            SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
-            FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
-            """,
-            [now()],
-        ).fetchall()
-        assignees = session.connection.execute(
-            "SELECT username FROM users WHERE is_active = 1 AND role <> 'user'"
-        ).fetchall()
+        return _workload(session.connection, period)
+
+
+def _workload(connection: Connection, period: Period) -> Report:
+    resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
+    spent = _spent_by_person(connection, *period.bounds)
+    counts = connection.execute(
+        f"""
+        SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
+        FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
+        """,
+        [now()],
+    ).fetchall()
+    assignees = connection.execute("SELECT username FROM users WHERE is_active = 1 AND role <> 'user'").fetchall()
     people = (*assignees, *resolved.items(), *spent.items())
     unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in people}}
     unfinished.update({name: numbers for name, *numbers in counts})
@@ -2863,6 +2877,247 @@ def _spent_by_person(connection: Connection, begin: str, end: str) -> Dict[str, 
         (begin, end),
     )
     return dict(map(tuple, rows))
+
+
+# Pages
+
+
+ROWS_ON_PAGE, OVERDUE_ON_PAGE = 1_000, 50
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fff; --muted: #55585e; --line: #c4c7cc; --bar: #2f6fb3;
+    --late: #a3101c }
+@media screen and (prefers-color-scheme: dark) { :root { --ink: #e9eaec; --paper: #17191c; --muted: #b3b7bd;
+    --line: #4b5057; --bar: #6fa9e4; --late: #ff9d94 } }
+@page { margin: 15mm } @media print { :root { color-scheme: light } body { font-size: 0.8rem } }
+body { max-width: 75rem; margin: 0 auto; padding: 1rem; background: var(--paper); color: var(--ink);
+    font-family: system-ui, sans-serif; line-height: 1.45; overflow-wrap: break-word }
+h1 { font-size: 1.5em; line-height: 1.25 } h2 { font-size: 1.25em } h3, h4 { font-size: 1.05em }
+h2, h3, h4 { margin: 1.75em 0 0.5em; break-after: avoid }
+table { min-width: 50%; border-collapse: collapse; font-size: 0.9em }
+thead { display: table-header-group; color: var(--muted) } tr, dl div, .line { break-inside: avoid }
+th, td { padding: 0.3em 0.6em 0.3em 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top }
+.numbers tbody th, .list td:nth-child(n + 4):nth-child(-n + 7) { min-width: 4.5em; overflow-wrap: anywhere }
+.list td:nth-child(4) { width: 40%; min-width: 8em } svg { display: block; width: 6em; height: 0.5em; fill: var(--bar) }
+.numbers td { white-space: pre-line; font-variant-numeric: tabular-nums }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 16em), 1fr)); gap: 0.5em 1.5em }
+dd { margin: 0 } strong { color: var(--late) } small { display: block } .text { white-space: pre-wrap }
+small, dt, .note { color: var(--muted); font-size: 0.875em } td, dd, .text { unicode-bidi: plaintext }
+.line { padding-top: 2em; border-bottom: 1px solid var(--ink) }
+@media screen and (max-width: 48rem) {
+    table, tbody, tr, th, .list td:nth-child(n), .numbers td { display: block; padding: 0; border: 0 }
+    .list td:nth-child(4) { width: auto } thead, .list td:empty { display: none }
+    tr { margin: 0.75em 0 } .numbers tr { display: flex; flex-wrap: wrap; gap: 0 1.25em }
+    td::before { content: attr(data-heading) ": "; color: var(--muted) } .numbers tbody th { flex-basis: 100% }
+}
+"""
+
+
+def save_report(session: Session, report: Report) -> Path:
+    """Save a report as a page in exports/ and return its path. Raises PermissionDeniedError to users, OutputError."""
+    return _save_page(session.connection, session, "report", report.title, _report_html(report, 2))
+
+
+def save_list(session: Session, query: Query) -> Path:
+    """Save the first 1,000 work orders that the query finds, as save_report does; the page says if there are more."""
+    page = find(session, query, None, ROWS_ON_PAGE)
+    first = f'<p class="note">These are the first {ROWS_ON_PAGE:,}.</p>\n' if page.total > ROWS_ON_PAGE else ""
+    title, body = describe_list(query, page.total, page.overdue), _work_orders_html(page.work_orders, page.below)
+    return _save_page(session.connection, session, "list", title, first + body)
+
+
+def save_work_order(session: Session, work_order_id: int) -> Path:
+    """Save all about a work order, as save_report does, with a place for signatures. Raises NotFoundError, too."""
+    connection = session.connection
+    with snapshot(connection):
+        user = users.authorize(session, Action.EXPORT)
+        row = _visible(session, user, work_order_id)
+        history = connection.execute(
+            f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id DESC", (work_order_id,)
+        ).fetchall()
+        links = _links(connection, user, work_order_id)
+    fields = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in _texts_of(row).items())
+    lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
+    sections = (
+        ("Description", _paragraphs(filter(None, [row.description]))),
+        ("Links", _paragraphs(map(str, links))),
+        ("Done", "".join(f'<p class="line">{line}</p>\n' for line in lines)),
+        ("History, newest first", _paragraphs(map(describe_entry, map(_history_entry, history)))),
+    )
+    body = f"<dl>\n{''.join(fields)}</dl>\n{''.join(_section(name, text, 2) for name, text in sections if text)}"
+    return _save_page(connection, session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
+
+
+def _texts_of(row: WorkOrder) -> Dict[str, str]:
+    """Return the texts of what a work order has besides its title and description, by label."""
+    fields = [field for field in FIELDS.values() if field not in (TITLE, DESCRIPTION) and field.read(row) is not None]
+    texts = {field.label: field.show(field.read(row)) for field in fields}
+    texts[REQUESTER.label] = describe_person(row.requester, row.requester_name)
+    texts[ASSIGNEE.label] = describe_person(row.assignee or NOBODY, row.assignee_name)
+    texts["Overdue"] = describe_due(row).partition(" ")[2] if row.is_overdue else ""
+    times = {"Created": row.created_at, "Changed": row.updated_at, "Resolved": row.resolved_at}
+    texts.update({name: local_time(at) for name, at in times.items() if at})
+    texts["Time spent"] = describe_minutes(row.spent_minutes) if row.spent_minutes else ""
+    texts["From"] = f"{row.source or ''} {row.source_id or ''}".strip()
+    return {name: text for name, text in texts.items() if text}
+
+
+def parse_month(text: str) -> Period:
+    """Return the month that `last month` or one such as 2026-10 means, named in this form. Raises InvalidInputError."""
+    with suppress(InvalidInputError):
+        period = parse_period(text)
+        if period.begin and re.fullmatch("last month|[0-9]{4}-[0-9]{2}", period.name):
+            return period._replace(name=f"{period.begin.astimezone():%Y-%m}")
+    raise InvalidInputError("A month is last month, or one such as 2026-10 that has begun, in 2000 or later.")
+
+
+def monthly_report(session: Session, month: Period) -> Path:
+    """Save a page about a month of parse_month beside the month before, and about what stands now, as save_report."""
+    return _save_monthly_report(session.connection, session, month)
+
+
+def _save_monthly_report(connection: Connection, session: Optional[Session], month: Period) -> Path:
+    """Save the page for somebody, or without a session for whoever may read and write the database file."""
+    first = date.fromisoformat(f"{month.name}-01")
+    begin = _add_months(first, -1)
+    before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(first))
+    condition, values = _condition(OVERDUE, None)
+    with snapshot(connection):
+        if session:
+            users.authorize(session, Action.REPORTS)
+        times = [_resolution_times(connection, period, Grouping.PRIORITY) for period in (month, before)]
+        flow = _weekly_flow(connection, Period(f"{before.name} to {month.name}", before.begin, month.end))
+        of_month = (_month_numbers(connection, month, before), _compared(*times), flow)
+        of_now = (_backlog(connection), _workload(connection, month))
+        rows = connection.execute(f"{_SELECT} WHERE {condition} ORDER BY due_rank, work_orders.id", values).fetchall()
+    overdue = _work_orders_html(map(_work_order, rows[:OVERDUE_ON_PAGE]))
+    limit = f", the first {OVERDUE_ON_PAGE}" if len(rows) > OVERDUE_ON_PAGE else ""
+    sections = (
+        *(_section(report.title, _report_html(report, 3), 2) for report in of_month),
+        _section(f"As of {local_time(datetime.fromisoformat(now()))}", "", 2),
+        *(_section(report.title, _report_html(report, 4), 3) for report in of_now),
+        _section(f"Overdue: {quantity_of_all(len(rows))}{limit}", overdue, 3),
+    )
+    return _save_page(connection, session, month.name, f"Monthly report, {month.name}", "".join(sections))
+
+
+def _month_numbers(connection: Connection, month: Period, before: Period) -> Report:
+    counts = {"Created": Count.CREATED, "Resolved": Count.CHANGED_TO_RESOLVED, "Reopened": Count.REOPENED}
+    periods = (month.bounds, before.bounds)
+    cells = [[_counted_cell(connection, Counted(count, *period)) for period in periods] for count in counts.values()]
+    ends = [end if end <= now() else NEVER for _, end in reversed(periods)]
+    unfinished = [Cell(f"{count:,}", value=count) for count in reversed(_count_unfinished(connection, ends))]
+    spent = [Cell(describe_minutes(spent_minutes(connection, *period))) for period in periods]
+    rows = list(map(Row, (*counts, "Unfinished at the end, or now", "Time spent"), (*cells, unfinished, spent)))
+    columns = [ReportColumn(period.name, is_bar=True) for period in (month, before)]
+    note = " ".join(("Each row counts a work order once a month.", *(column.meaning for column in _FLOW_COLUMNS[1:3])))
+    return Report(f"{month.name} beside {before.name}", "Work orders", columns, rows, note)
+
+
+def _compared(report: Report, before: Report) -> Report:
+    """Return the report with the numbers of another period, whose rows are the same, in parentheses."""
+    rows = [
+        Row(row.name, [Cell(f"{cell.text}\n({other.text})") for cell, other in zip(row.cells, earlier.cells)])
+        for row, earlier in zip(report.rows, before.rows)
+    ]
+    return report._replace(rows=rows, note=f"In parentheses: {before.title.partition(', ')[2]}.")
+
+
+def _escaped(text: str) -> str:
+    """Return the text for HTML as the program shows it, with its line breaks."""
+    from html import escape
+
+    return "\n".join(escape(database.printable(line)) for line in text.split("\n"))
+
+
+def _section(heading: str, content: str, level: int) -> str:
+    return f"<h{level}>{_escaped(heading)}</h{level}>\n{content}\n"
+
+
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "".join(f'<p class="text">{_escaped(text)}</p>\n' for text in texts)
+
+
+def _table(kind: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of cells that are HTML, the first of each row its heading."""
+    lines = []
+    for name, *cells in rows:
+        others = "".join(f'<td data-heading="{_escaped(each)}">{cell}</td>' for each, cell in zip(headings[1:], cells))
+        lines.append(f'<tr><th scope="row">{name}</th>{others}</tr>\n')
+    head = "".join(f'<th scope="col">{_escaped(heading)}</th>' for heading in headings)
+    table = f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{"".join(lines)}</tbody>\n</table>'
+    return table if lines else "<p>Nothing to show.</p>"
+
+
+def _report_html(report: Report, level: int) -> str:
+    """Return a report's table, what its numbers mean, and its oldest work orders under a heading of the level."""
+    bars = [column.is_bar for column in report.columns]
+    longest = max((cell.value * is_bar for row in report.rows for cell, is_bar in zip(row.cells, bars)), default=0)
+    rows = [
+        [_escaped(row.name), *(_escaped(cell.text) + _bar(cell, longest * bar) for cell, bar in zip(row.cells, bars))]
+        for row in report.rows
+    ]
+    table = _table("numbers", [report.name_column, *(column.heading for column in report.columns)], rows)
+    meanings = " ".join(filter(None, (*(column.meaning for column in report.columns), report.note)))
+    oldest = _section("The oldest", _work_orders_html(report.oldest), level) if report.oldest else ""
+    return f'{table}\n<p class="note">{_escaped(meanings)}</p>\n{oldest}'
+
+
+def _bar(cell: Cell, longest: float) -> str:
+    """Return a picture of the cell's number, if there is one, beside the largest."""
+    if not (cell.value and longest):
+        return ""
+    bar = f'<rect width="{max(1, round(100 * cell.value / longest, 1))}" height="8"/>'
+    label = f"{cell.text} of {longest:,}"
+    return f'<svg viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{label}">{bar}</svg>'
+
+
+def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[str]] = {}) -> str:
+    """Return a table of work orders, with what stands below each under its title."""
+    headings = ("ID", "Priority", "Status", "Title", "Category", "Requester", "Assignee", "Age", "Due")
+    lines = []
+    for row in rows:
+        people = (row.requester, row.requester_name), (row.assignee or NOBODY, row.assignee_name)
+        texts = (str(row.id), str(row.priority), describe_status(row), row.title, row.category or "")
+        last = (*(describe_person(*person) for person in people), age(row.created_at), describe_due(row))
+        *cells, due = map(_escaped, (*texts, *last))
+        cells[3] += "".join(f"<small>{_escaped(text)}</small>" for text in below.get(row.id, ()))
+        lines.append([*cells, f"<strong>{due}</strong>" if row.is_overdue else due])
+    return _table("list", headings, lines)
+
+
+def _save_page(connection: Connection, session: Optional[Session], name: str, title: str, body: str) -> Path:
+    """Save a page with this HTML and its audit row, for somebody or for whoever may write the database file."""
+    paths: List[Path] = []
+    try:
+        with transaction(connection):
+            user = users.authorize(session, Action.EXPORT) if session else None
+            target = database.new_path(connection, "export", f"-{name}.html")
+            with database.partial_files(target) as (unfinished,):
+                unfinished.write_text(_page(title, user, body), encoding="utf-8")
+                paths.append(database.publish_numbered(unfinished, target))
+            users.audit(connection, user and user.id, "page saved", f"{paths[0].name}: {title}")
+    except BaseException as error:
+        for path in paths:
+            path.unlink()
+        if isinstance(error, OSError):
+            raise database.OutputError(f"The page cannot be written: {error.strerror}. None was saved.") from error
+        raise
+    return paths[0]
+
+
+def _page(title: str, by: Optional[User], body: str) -> str:
+    """Return a page that loads nothing and runs nothing."""
+    saved = f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {by.username}' if by else ''}."
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>{_STYLE}</style></head>
+<body><main>
+<h1>{_escaped(title)}</h1>
+<p class="note">{saved}</p>
+{body}</main></body></html>
+"""
 
 
 # Words and names of other systems
@@ -4492,6 +4747,24 @@ def describe_query(query: Query) -> str:
     return ", ".join((*text, *describe_filter(query.filter)))
 
 
+def describe_person(username: str, name: Optional[str]) -> str:
+    """Return the username, with the person's name beside it where it is known."""
+    return f"{username} ({name})" if name else username
+
+
+def describe_status(work_order: WorkOrder) -> str:
+    """Return the status as a list shows it."""
+    return "Hold over" if work_order.is_hold_over else str(work_order.status)
+
+
+def describe_list(query: Query, total: int, overdue: int) -> str:
+    """Return how many work orders a list has, which, how many of them are overdue, and their order."""
+    words, count = describe_query(query), quantity(total)
+    which = f"{count[0].upper()}{count[1:]}{': ' if words else ''}{words}"
+    late = f", {number_of(overdue)} overdue" if overdue and query.filter.due is not Due.OVERDUE else ""
+    return f"{which}{late}, {query.sort.description}"
+
+
 def describe_filter(filter: Filter) -> List[str]:
     """Return in words what each part of the filter lets through."""
     due = filter.due and ("overdue" if filter.due is Due.OVERDUE else f"due {filter.due}")
@@ -4582,8 +4855,25 @@ def main() -> List[str]:
     return [summary]
 
 
+def report(month: Period) -> List[str]:
+    """Save the monthly report as whoever may write the database file, and return its path."""
+    with closing(database.connect(database.default_path())) as connection:
+        return [str(_save_monthly_report(connection, None, month))]
+
+
+def parse_command(arguments: Sequence[str]) -> Callable[[], List[str]]:
+    """Return what the command line asks for. Raises InvalidInputError."""
+    if not arguments:
+        return main
+    if arguments[0] != "report" or len(arguments) > 2:
+        raise InvalidInputError("There is no such command.")
+    return partial(report, parse_month(arguments[1] if len(arguments) > 1 else "last month"))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print("usage: python work_order.py", file=sys.stderr)
+    try:
+        command = parse_command(sys.argv[1:])
+    except InvalidInputError as error:
+        print(f"usage: python work_order.py [report [2026-10]]\n{error}", file=sys.stderr)
         sys.exit(2)
-    os._exit(database.run_command(main))
+    os._exit(database.run_command(command))
