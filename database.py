@@ -42,7 +42,7 @@ class DatabaseFileError(ApplicationError):
 
 
 class DamageError(ApplicationError):
-    """A stored row contains a value that cannot be."""
+    """A stored row contains an impossible value."""
 
 
 class UncertainCommitError(ApplicationError):
@@ -80,10 +80,10 @@ def explain(fault: Exception) -> str:
 
 @contextmanager
 def sound(what: str) -> Iterator[None]:
-    """Raise DamageError, which names the row, where a stored value inside cannot be what it should be."""
+    """Turn a bad stored value inside the block into a DamageError that names the row."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         reason = printable(" ".join(str(error).split()))[:100]
         raise DamageError(f"{what} is damaged in the database ({reason}). Restore a backup.") from error
 
@@ -102,8 +102,13 @@ def utc_text(moment: datetime) -> str:
 
 
 def moment(text: Optional[str]) -> Optional[datetime]:
-    """Return the moment that the database has stored, or None. Raises ValueError."""
-    return datetime.fromisoformat(text) if text else None
+    """Return the moment that the database has stored, or None. Raises ValueError for what no zone could show."""
+    if not text:
+        return None
+    stored = datetime.fromisoformat(text)
+    if stored.tzinfo is None or not 1970 <= stored.year <= 2999:
+        raise ValueError(f"{text!r} is no moment from 1970 to 2999")
+    return stored
 
 
 def seconds_between(begin: str, end: str) -> int:
@@ -255,7 +260,7 @@ CREATE TABLE work_order_history (
 CREATE INDEX history_by_work_order ON work_order_history (work_order_id);
 CREATE INDEX history_of_status ON work_order_history (changed_at, work_order_id, old_value, new_value, field)
     WHERE field = 'status';
-CREATE INDEX history_by_former_assignee ON work_order_history (old_value) WHERE field = 'assignee';
+CREATE INDEX history_by_former_person ON work_order_history (old_value) WHERE field IN ('assignee', 'requester');
 
 -- What is searched, folded: one row for each work order, with its ID as the rowid.
 CREATE VIRTUAL TABLE work_order_search USING fts5 (
@@ -480,7 +485,9 @@ def _compute(
         own = list(entries) if owner == row["id"] else []
         if own:
             owner, entries = next(groups, (0, iter(())))
-        yield row["id"], derive(row, own), Derived(*(row[name] for name in Derived._fields))
+        with sound(f"Work order #{row['id']}"):
+            derived = derive(row, own)
+        yield row["id"], derived, Derived(*(row[name] for name in Derived._fields))
 
 
 # Migrations
@@ -807,7 +814,9 @@ def open_file(path: Path) -> Connection:
     connection.row_factory = sqlite3.Row
     connection.path, connection.file = path, _identity(path)
     try:
-        for pragma in ("foreign_keys = ON", "cell_size_check = ON", "synchronous = EXTRA", "fullfsync = ON"):
+        # EXTRA flushes the folder too, where that is possible; else each save would fail.
+        safety = "EXTRA" if _can_flush(path.parent) else "FULL"
+        for pragma in ("foreign_keys = ON", "cell_size_check = ON", f"synchronous = {safety}", "fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA cache_size = {-CACHE_KIBIBYTES}")
     except BaseException:
@@ -932,13 +941,14 @@ def copied(connection: Connection) -> Iterator[Connection]:
 
     What takes long to read is read there, so that nobody who saves waits for it. Raises OutputError without room.
     """
-    try:
-        with partial_files(connection.path) as (partial,):
+    with contextlib.ExitStack() as opened:
+        try:
+            (partial,) = opened.enter_context(partial_files(connection.path))
             _copy(connection, partial)
-            with closing(open_file(partial)) as copy:
-                yield copy
-    except OSError as error:
-        raise OutputError(f"A copy of the database cannot be written: {error.strerror}.") from error
+            copy = opened.enter_context(closing(open_file(partial)))
+        except OSError as error:
+            raise OutputError(f"A copy of the database cannot be written: {error.strerror}.") from error
+        yield copy
 
 
 def find_problems(connection: sqlite3.Connection) -> List[str]:
@@ -948,16 +958,32 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
     return [
         *(line for line in structure if line != "ok"),
         *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
+        *_find_search_problems(connection),
     ]
 
 
+def _find_search_problems(connection: sqlite3.Connection) -> List[str]:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'work_order_words'").fetchone():
+        return []  # of version 9
+    try:
+        connection.execute("INSERT INTO work_order_search (work_order_search) VALUES ('integrity-check')")
+        rows = connection.execute(
+            "SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)"
+        ).fetchall()
+    except sqlite3.DatabaseError as error:
+        return [f"the search index is damaged ({error})"]
+    return [f"the search index has a work order #{row[0]} that there is not" for row in rows]
+
+
 def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return in which work orders what is derived differs from what it follows from: an empty list if in none."""
+    """Return a line for each work order whose derived columns differ from a fresh computation."""
     problems = []
     for work_order_id, derived, stored in _compute(connection):
         names = [name for name, value in derived._asdict().items() if value != getattr(stored, name)]
         if names:
-            problems.append(f"Work order #{work_order_id}: {', '.join(names)} differ from what they follow from.")
+            problems.append(
+                f"Work order #{work_order_id}: the stored {', '.join(names)} differ from the computed ones."
+            )
     return problems
 
 
@@ -1068,16 +1094,27 @@ def _timestamp() -> str:
     return datetime.now().strftime("%Y-%m-%d-%H%M%S")
 
 
+def _can_flush(folder: Path) -> bool:
+    """Return whether the file system can flush a folder; some cannot, as on network drives."""
+    try:
+        _sync(folder)
+    except OSError as error:
+        return error.errno not in (errno.EINVAL, errno.ENOTSUP)
+    return True
+
+
 def _flush(path: Path) -> None:
     """Wait until the file or folder is on the disk. A folder that its file system cannot flush is no error."""
+    if not path.is_dir() or _can_flush(path):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
         return  # Windows flushes no folders
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # as Windows wants it for files
     try:
         os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
-            raise
     finally:
         os.close(descriptor)
 

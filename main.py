@@ -2257,6 +2257,9 @@ class UsersScreen(SessionScreen):
         which = f"{work_order.number_of(count)} unfinished work order{'' if count == 1 else 's'}"
         question, default = f"Who takes over their {which}?", Default[Optional[str]](None, NOBODY)
         successor, _ = ask_field(self.session, ASSIGNEE, default, question)
+        while successor == user.username:
+            print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
+            successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         if successor is None:
             return None, work_order.describe_loss(count)
         return successor, f" {successor} takes over {work_order.quantity(count)}."

@@ -96,6 +96,10 @@ V = TypeVar("V")
 # Errors
 
 
+class NoRoomError(InvalidInputError):
+    """The comments and notes of a work order are as long as they can be."""
+
+
 class NotFoundError(ApplicationError):
     """There is no such work order for this account: never given, deleted, or somebody else's."""
 
@@ -324,13 +328,20 @@ _SELECT_HISTORY = """
 def _work_order(row: sqlite3.Row) -> WorkOrder:
     with sound(f"Work order #{row['id']}"):
         stored = {name: row[name] for name in WorkOrder._fields}
+        for name in ("title", "description", "requester", "due_rank", "overdue_at"):
+            if not isinstance(stored[name], str):
+                raise ValueError(f"{name} is {stored[name]!r}")
+        for name in ("category", "source", "source_id"):
+            if not isinstance(stored[name], (str, type(None))):
+                raise ValueError(f"{name} is {stored[name]!r}")
+        moment(row["stopped_since"])
         moments = {name: moment(row[name]) for name in ("resolved_at", "due_at", "deleted_at", "held_until")}
         stored.update(
             moments,
             priority=Priority(row["priority"]),
             status=Status(row["status"]),
-            created_at=datetime.fromisoformat(row["created_at"]),
-            updated_at=datetime.fromisoformat(row["updated_at"]),
+            created_at=cast(datetime, moment(row["created_at"])),
+            updated_at=cast(datetime, moment(row["updated_at"])),
             due_by=DueBy(row["due_by"]) if row["due_by"] else None,
             is_hold_over=bool(row["is_hold_over"]),
         )
@@ -339,7 +350,9 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
 
 def _history_entry(row: sqlite3.Row) -> HistoryEntry:
     with sound(f"The history of work order #{row['work_order_id']}"):
-        values = {**dict(row), "changed_at": datetime.fromisoformat(row["changed_at"])}
+        if not isinstance(row["note"], str):
+            raise ValueError(f"a note is {row['note']!r}")
+        values = {**dict(row), "changed_at": moment(row["changed_at"])}
         return HistoryEntry(**{**values, "is_imported": bool(row["is_imported"])})
 
 
@@ -385,13 +398,15 @@ def parse_word(words: Sequence[T], text: str) -> T:
 
     That is its number, its name, the beginning of its name or of a word in it, or what other systems call it.
     """
+    if text.isdigit():
+        return users.parse_choice(words, text)
     beginning = text.lower()
     names = {word: str(word).lower() for word in words}
     possible = (
-        [word for word, name in names.items() if name == beginning or beginning.isdigit()],
+        [word for word, name in names.items() if name == beginning],
         [word for word, name in names.items() if name.startswith(beginning)],
         [word for word, name in names.items() if any(part.startswith(beginning) for part in name.split())],
-        [word for word in words if _matching(text) in _names(USUAL_WORDS.get(word, ""))],
+        [word for word in words if _matching(text) and _matching(text) in _names(USUAL_WORDS.get(word, ""))],
     )
     found = next(filter(None, possible), [])
     return found[0] if len(found) == 1 else users.parse_choice(words, text)
@@ -422,7 +437,8 @@ def _categories(connection: Connection) -> List[str]:
     rows = connection.execute(
         "SELECT DISTINCT category FROM work_orders WHERE category IS NOT NULL AND deleted_at IS NULL"
     ).fetchall()
-    return sorted((row["category"] for row in rows), key=str.casefold)
+    with sound("A category"):
+        return sorted((row["category"] for row in rows), key=str.casefold)
 
 
 def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
@@ -1054,9 +1070,13 @@ _CHANGED_BY_OTHERS = """
     work_orders.id IN (
         SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
         UNION SELECT id FROM work_orders WHERE assignee_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
-        UNION SELECT work_order_id FROM work_order_history
-        WHERE field = 'assignee' AND old_value = (SELECT username FROM users WHERE id = :user_id)
-            AND id > :after AND id <= :upto AND user_id <> :user_id
+        UNION SELECT work_order_id FROM work_order_history AS handover
+        WHERE field IN ('assignee', 'requester') AND old_value = (SELECT username FROM users WHERE id = :user_id)
+            AND id > :after AND id <= :upto AND EXISTS (
+                SELECT 1 FROM work_order_history AS other
+                WHERE other.work_order_id = handover.work_order_id AND other.id > :after AND other.id <= handover.id
+                    AND other.user_id <> :user_id AND other.is_imported = 0 AND other.field <> 'created'
+            )
     ) AND EXISTS (
         SELECT 1 FROM work_order_history AS history
         WHERE work_order_id = work_orders.id AND history.id > :after AND history.id <= :upto
@@ -1117,6 +1137,7 @@ def _find_ids(connection: Connection, user: User, query: Query, limit: int, span
 # Searching text
 
 
+WORDS_LOOKED_UP = 10  # inside the words of the index, each in some milliseconds; the others in the texts
 WORDS_AT_MOST = 500  # of which a search may find a part inside; if there are more, the texts are read
 
 
@@ -1126,7 +1147,12 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     conditions: List[str] = []
     values: Dict[str, object] = {}
     for number, word in enumerate(filter(None, (fold(word).strip() for word in query.text.split()))):
-        match, is_enough = _words_with(connection, word) if query.is_inside else _words_from(word)
+        is_looked_up = query.is_inside and number < WORDS_LOOKED_UP
+        match, is_enough = _words_with(connection, word) if is_looked_up else _words_from(word)
+        if match is None:
+            return "0", {}
+        if query.is_inside and not is_looked_up:
+            match, is_enough = "", False
         matches += [match] if match else []
         if not is_enough:
             conditions.append(f"instr(text, :word_{number}) > 0")
@@ -1137,7 +1163,7 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     return " AND ".join(conditions) or "0", values
 
 
-def _words_from(word: str) -> Tuple[str, bool]:
+def _words_from(word: str) -> Tuple[Optional[str], bool]:
     """Return what matches the word as a beginning, and whether that is all; else the text has to contain it literally.
 
     Letters that are younger than SQLite's tables are looked for in the text alone.
@@ -1151,8 +1177,8 @@ def _words_from(word: str) -> Tuple[str, bool]:
     return phrase, " ".join(parts) == word
 
 
-def _words_with(connection: Connection, word: str) -> Tuple[str, bool]:
-    """Return what matches the words of the index that contain a word, and whether that is all of them."""
+def _words_with(connection: Connection, word: str) -> Tuple[Optional[str], bool]:
+    """Return what matches the words of the index that contain a word, None without any, and whether that is all."""
     phrase, is_word = _words_from(word)
     if not is_word or " " in word:
         return (phrase if is_word else ""), is_word
@@ -1161,12 +1187,12 @@ def _words_with(connection: Connection, word: str) -> Tuple[str, bool]:
     ).fetchall()
     if len(rows) > WORDS_AT_MOST:
         return "", False
-    terms = [f'"{row["term"]}"' for row in rows] or [phrase]  # which then is in no text
-    return f"({' OR '.join(terms)})", True
+    terms = [f'"{row["term"]}"' for row in rows]
+    return (f"({' OR '.join(terms)})" if terms else None), True
 
 
 # How much of a work order's text is looked through for the place of a match, and how much of it at a time.
-EXCERPT_CHARACTERS, WINDOW = 30_000, 200
+EXCERPT_CHARACTERS, WINDOW = 10_000, 200
 
 
 def _below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
@@ -1190,7 +1216,7 @@ def _below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> 
     if query.filter.changed:
         return {work_order_id: _first_three(changed) for work_order_id, changed in entries.items()}
     words = [fold(word).strip() for word in query.text.split()]
-    return {row.id: _excerpt(row, entries[row.id], words) for row in found}
+    return {row.id: _excerpt(row, entries[row.id], words, query.is_inside) for row in found}
 
 
 def _first_three(entries: Sequence[HistoryEntry]) -> List[str]:
@@ -1198,12 +1224,12 @@ def _first_three(entries: Sequence[HistoryEntry]) -> List[str]:
     return [*map(describe_entry, entries[:3]), *([f"and {more:,} more: Show history"] if more > 0 else [])]
 
 
-def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequence[str]) -> List[str]:
+def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequence[str], is_inside: bool) -> List[str]:
     """Return the place where a word stands, a note or comment before the title, which the list shows anyway."""
     texts = [("comment" if entry.field == "comment" else "note", entry.note) for entry in notes]
     left = EXCERPT_CHARACTERS
     for place, text in (*texts, ("description", work_order.description), ("title", work_order.title)):
-        span = _find_words(text[:left], words)
+        span = _find_words(text[:left], words, is_inside)
         if span:
             before, after = text[: span.start], text[span.stop :]
             before = f"...{before[-30:]}" if len(before) > 33 else before
@@ -1213,14 +1239,18 @@ def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequen
     return []
 
 
-def _find_words(text: str, words: Sequence[str]) -> Optional[range]:
-    """Return where one of the folded words stands first in the text, the beginning of a word before its middle.
+def _find_words(text: str, words: Sequence[str], is_inside: bool) -> Optional[range]:
+    """Return where one of the folded words stands first in the text, preferring the beginning of a word.
+
+    In the middle of one only a word with signs in it matches, unless the search `is_inside`.
 
     Folding changes lengths, so windows of the text are folded, and the first that has a match is narrowed down.
     """
     either = "|".join("'?".join(map(re.escape, word)) for word in words if word)  # O'Reilly is found as oreilly, too
-    for pattern in (re.compile(rf"(?<![^\W_])(?:{either})"), re.compile(either)):
-        for start in range(0, len(text), WINDOW // 2):
+    folded = fold(text)
+    patterns = [re.compile(rf"(?<![^\W_])(?:{either})"), re.compile(either)]
+    for pattern in patterns if is_inside or not "".join(words).isalnum() else patterns[:1]:
+        for start in range(0, len(text), WINDOW // 2) if pattern.search(folded) else ():
             window = text[start : start + WINDOW + MAXIMUM_SEARCH]
             if pattern.search(fold(window)):
                 span = _narrowed(window, pattern, re.compile(either))
@@ -1433,7 +1463,7 @@ def summary(session: Session) -> List[StatusCount]:
         user = users.authorize(session, Action.SUMMARY)
         rows = session.connection.execute(
             """
-            SELECT status, priority, count(*) AS total FROM work_orders INDEXED BY work_orders_by_status
+            SELECT status, priority, count(*) AS total FROM work_orders
             WHERE deleted_at IS NULL GROUP BY status, priority
             """
         ).fetchall()
@@ -1573,10 +1603,11 @@ def change(
     with transaction(session.connection):
         user = users.authorize(session, Action.VIEW)
         saved = _change(session, user, shown, _values(field, value, until), note)
-        if saved:
-            _tell(session.connection, user, [saved])
-        elif field is STATUS:
+        if saved is None and field is STATUS:
             raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
+        if saved is None and note:  # it is kept all the same
+            saved = _comment(session, user, shown.id, note)
+        _tell(session.connection, user, [saved] if saved else [])
     return saved is not None
 
 
@@ -1619,7 +1650,8 @@ def restore(session: Session, work_order_id: int) -> None:
         user = users.authorize(session, Action.RESTORE)
         deleted = _deleted(session.connection, work_order_id)
         columns: Dict[str, object] = {"deleted_at": None}
-        entries = [_Entry("restored"), *_released(session.connection, deleted, columns)]
+        released = [] if deleted.status.is_finished else _released(session.connection, deleted, columns)
+        entries = [_Entry("restored"), *released]
         _saved(session.connection, user, deleted.id, now(), entries, columns)
         users.audit(session.connection, user.id, "work order restored", f"#{deleted.id}")
 
@@ -1676,7 +1708,7 @@ def _follow(
         columns["due_by"] = DueBy.HAND
     if field is PRIORITY:
         target = _service_target(connection, new)
-        columns["response_hours"] = target.response_hours
+        columns["response_hours"] = None if current.source else target.response_hours
         due_at = _target_due_at(utc_text(current.created_at), target.resolution_hours, current.stopped_seconds)
         return _moved(current, due_at, columns) if current.due_by is not DueBy.HAND else []
     if field is STATUS:
@@ -1762,7 +1794,7 @@ def _check_note(connection: Connection, work_order_id: int, note: str, minutes: 
         {"id": work_order_id, "overhead": NOTE_OVERHEAD},
     ).fetchone()
     if note and length + max(len(note), NOTE_OVERHEAD) > MAXIMUM_NOTE_CHARACTERS:
-        raise InvalidInputError(
+        raise NoRoomError(
             f"The comments and notes of work order #{work_order_id} would have more than "
             f"{MAXIMUM_NOTE_CHARACTERS:,} characters; continue in a new work order."
         )
@@ -1854,11 +1886,19 @@ CHANGEABLE_TOGETHER = (
 )
 
 
+_ID_OR_RANGE = "#?[0-9]{1,15}(-[0-9]{1,15})?"
+
+
 def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
     """Return the IDs that the text selects of a list: all for none, else IDs and ranges such as `3 5 9-12`.
 
     A range means what the list has of it. Raises InvalidInputError for an ID that is not in the list, and above 1,000.
     """
+    if text and not re.fullmatch(f"{_ID_OR_RANGE}([ ,]+{_ID_OR_RANGE})*[ ,]*", text):
+        raise InvalidInputError("Type IDs and ranges such as 3 5 9-12, or press Enter for all.")
+    parts = re.split("[ ,]+", text.replace("#", "").strip(" ,"))
+    if len(parts) > CHANGED_AT_ONCE:
+        raise InvalidInputError(f"At most {CHANGED_AT_ONCE:,} IDs and ranges can be typed.")
     with snapshot(session.connection):
         user = users.authorize(session, Action.CHANGE_MANY)
         if not text:
@@ -1868,10 +1908,8 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
                     f"At most {CHANGED_AT_ONCE:,} work orders can be changed at once: filter first, or type their IDs."
                 )
             return found
-        if not re.fullmatch(r"(#?[0-9]{1,15}(-[0-9]{1,15})?[ ,]*)+", text):
-            raise InvalidInputError("Type IDs and ranges such as 3 5 9-12, or press Enter for all.")
         selected: List[int] = []
-        for first, _, last in (part.partition("-") for part in re.split("[ ,]+", text.replace("#", "").strip(" ,"))):
+        for first, _, last in (part.partition("-") for part in parts):
             span = range(int(first), int(last or first) + 1)
             found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1, span)
             if not found and not last:
@@ -1879,9 +1917,7 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
             selected += found
     selected = list(dict.fromkeys(selected))
     if not 1 <= len(selected) <= CHANGED_AT_ONCE:
-        raise InvalidInputError(
-            f"That is {quantity_of_all(len(selected))}; at least one and at most {CHANGED_AT_ONCE:,} can be changed."
-        )
+        raise InvalidInputError(f"Choose 1 to {CHANGED_AT_ONCE:,} work orders; that is {len(selected):,}.")
     return selected
 
 
@@ -1899,7 +1935,10 @@ def plan_changes(
         if what == DUPLICATES:
             _visible(session, user, value[0])
         shown = [_find_by_id(session.connection, work_order_id) for work_order_id in ids]
-    return ManyChanges([each for each in shown if each and not each.deleted_at], what, value, parse_text(note), until)
+    present = [each for each in shown if each and not each.deleted_at]
+    if not present:
+        raise InvalidInputError("All of these work orders have been deleted in the meantime.")
+    return ManyChanges(present, what, value, parse_text(note), until)
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
@@ -1943,8 +1982,9 @@ def _change_one(
         assert changes.field
         by = _last_changed_by(session.connection, shown.id, changes.field.name)
         return None, f"#{shown.id} was changed by {by}"
-    except NotFoundError:
-        return None, f"#{shown.id} was deleted"
+    except (NotFoundError, NoRoomError) as error:
+        reason = "has no room for more notes" if isinstance(error, NoRoomError) else "was deleted"
+        return None, f"#{shown.id} {reason}"
 
 
 def _add_duplicate(session: Session, user: User, shown: WorkOrder, original: int, cancels: bool) -> Optional[_Saved]:
@@ -1962,8 +2002,8 @@ def deactivate(session: Session, username: str, successor: Optional[str] = None)
     Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError.
     """
     with transaction(session.connection):
-        user = users.deactivate(session, username)
-        return _hand_over(session, user, successor)
+        admin = users.authorize(session, Action.MANAGE_USERS)
+        return _hand_over(session, admin, users.deactivate(session, username), successor)
 
 
 def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
@@ -1972,33 +2012,33 @@ def change_role(session: Session, username: str, role: users.Role, successor: Op
     Raises as deactivate does, and InvalidInputError for the role that the account has.
     """
     with transaction(session.connection):
+        admin = users.authorize(session, Action.MANAGE_USERS)
         user = users.change_role(session, username, role)
-        return _hand_over(session, user, successor) if role is users.Role.USER else 0
+        return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
 
 
-def _hand_over(session: Session, user: User, successor: Optional[str]) -> int:
-    admin = users.current_user(session)
-    heir = users.find(session.connection, successor, People.ASSIGNEES) if successor else None
+def _hand_over(session: Session, admin: User, user: User, successor: Optional[str]) -> int:
+    successor_id = users.find(session.connection, successor, People.ASSIGNEES).id if successor else None
     ids = session.connection.execute(
         "SELECT id FROM work_orders WHERE assignee_id = ? AND urgency < 4 AND deleted_at IS NULL ORDER BY id",
         (user.id,),
     ).fetchall()
     session.connection.execute(
         """
-        UPDATE templates SET assignee_id = CASE assignee_id WHEN :user THEN :heir ELSE assignee_id END,
-            requester_id = CASE requester_id WHEN :requester THEN coalesce(:heir, :admin) ELSE requester_id END,
-            saved_by = CASE saved_by WHEN :user THEN coalesce(:heir, :admin) ELSE saved_by END
+        UPDATE templates SET assignee_id = CASE assignee_id WHEN :user THEN :successor ELSE assignee_id END,
+            requester_id = CASE requester_id WHEN :requester THEN coalesce(:successor, :admin) ELSE requester_id END,
+            saved_by = CASE saved_by WHEN :user THEN coalesce(:successor, :admin) ELSE saved_by END
         WHERE :user IN (assignee_id, requester_id, saved_by) AND stopped_at IS NULL
         """,
         {
             "user": user.id,
             "requester": None if user.is_active else user.id,  # a user can still be one
-            "heir": heir and heir.id,
+            "successor": successor_id,
             "admin": admin.id,
         },
     )
-    entry = _Entry(ASSIGNEE.name, user.username, heir.username if heir else NOBODY)
-    columns = {"assignee_id": heir and heir.id}
+    entry = _Entry(ASSIGNEE.name, user.username, successor or NOBODY)
+    columns = {"assignee_id": successor_id}
     done = [_saved(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
     _tell(session.connection, admin, done)
     return len(done)
@@ -2066,7 +2106,11 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
     row = connection.execute(
         "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
     ).fetchone()
-    return ServiceTarget(priority, row["response_hours"], row["resolution_hours"])
+    with sound(f"The service target for {priority}"):
+        response, resolution = row
+        if not all(hours is None or 1 <= hours <= 9999 for hours in row):
+            raise ValueError(f"{response!r}, {resolution!r}")
+        return ServiceTarget(priority, response, resolution)
 
 
 def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int = 0) -> Optional[str]:
@@ -4715,7 +4759,7 @@ def explain_due_by(work_order: WorkOrder) -> str:
     due = DUE_DATE.show(work_order.due_at)
     if work_order.due_by is DueBy.HAND:
         return f"The due date, {due}, was set by hand; only setting it again changes it."
-    return f"The due date, {due}, comes from the service target: time On Hold and a change of priority move it."
+    return f"The due date, {due}, comes from the service target: a hold, a reopening and a change of priority move it."
 
 
 def describe_target(target: ServiceTarget) -> str:

@@ -571,13 +571,17 @@ class SpentTest(LinkTestCase):
         self.hold(1, FUTURE, "+15m")
         self.assertEqual(self.get(self.max, 1).spent_minutes, 45)
 
-    def test_a_users_note_an_older_text_and_one_that_is_not_saved_count_for_nothing(self) -> None:
+    def test_a_users_note_and_an_older_text_count_for_nothing(self) -> None:
         work_order.comment(self.uma, 1, "+1h waited")
         with database.transaction(self.connection):
             users.record_change(self.connection, 1, 2, database.now(), "comment", note="+3h", is_imported=True)
             database.refresh_derived(self.connection, 1)
-        self.assertFalse(work_order.change(self.max, self.get(self.max, 1), ASSIGNEE, None, "+1h"))
         self.assertEqual(self.get(self.max, 1).spent_minutes, 0)
+
+    def test_a_note_is_kept_as_a_comment_where_nothing_else_changes(self) -> None:
+        self.assertTrue(work_order.change(self.max, self.get(self.max, 1), ASSIGNEE, None, "+1h"))
+        self.assertEqual(self.get(self.max, 1).spent_minutes, 60)
+        self.assertEqual(work_order.history(self.max, 1)[0].field, "comment")
 
     def test_a_correction_that_would_make_the_sum_less_than_0_is_refused(self) -> None:
         work_order.comment(self.max, 1, "+20m")
@@ -604,11 +608,15 @@ class SpentTest(LinkTestCase):
         )
         for text in (
             *("Comment on work order #1 added. 1h 30m of work noted.\n", "now In Progress. -20m of work noted.\n"),
-            *("#1 is now yours. 5m of work noted.\n", "Nothing changed.\n", "Comment on work order #1 added.\n"),
+            *(
+                "#1 is now yours. 5m of work noted.\n",
+                "to max. 10m of work noted.\n",
+                "Comment on work order #1 added.\n",
+            ),
         ):
             self.assertIn(text, output)
-        self.assertEqual(output.count("of work noted"), 3)
-        self.assertRegex(output, r"Time spent: +1h 15m\n")
+        self.assertEqual(output.count("of work noted"), 4)
+        self.assertRegex(output, r"Time spent: +1h 25m\n")
 
     def test_a_users_done_line_does_not(self) -> None:
         output = self.run_as("uma", "#1", "Add comment", "+1h")

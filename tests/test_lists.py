@@ -111,7 +111,7 @@ class ListTest(ListTestCase):
         self.assertIn("(page 1 of 1)\n  4. Filter\n  5. Sort\n  6. Clear filter\n  0. Back\n", empty)
         self.create(self.uma)
         self.assertIn("\n  3. Open work order\n  4. Filter\n  5. Sort\n  0. Back\n", self.run_as("uma", 2))
-        managers = "  3. Open work order\n  4. Filter\n  5. Sort\n  7. Export to CSV\n  8. Change all\n  0. Back\n"
+        managers = "  5. Sort\n  7. Export to CSV\n  8. Change all\n  10. Save as a page\n  0. Back\n"
         self.assertIn(managers, self.run_as("max", 2))
 
     def test_filter_order_and_page_stay_while_a_work_order_is_looked_at(self) -> None:

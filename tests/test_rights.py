@@ -30,12 +30,12 @@ class MenuTest(DatabaseTestCase):
         ("#1",): {
             **dict.fromkeys(("Change status", "Add comment", "Change priority", "Edit title"), EVERYBODY),
             **dict.fromkeys(("Edit description", "Change category", "Show history", "Back"), EVERYBODY),
-            **dict.fromkeys(("Take", "Assign", "Set due date", "Change requester", "Link"), STAFF),
+            **dict.fromkeys(("Take", "Assign", "Set due date", "Change requester", "Link", "Save as a page"), STAFF),
             "Delete": ADMINS,
         },
         ("View work orders",): {
             **dict.fromkeys(("Open work order", "Filter", "Sort", "Back"), EVERYBODY),
-            **dict.fromkeys(("Export to CSV", "Change all"), STAFF),
+            **dict.fromkeys(("Export to CSV", "Change all", "Save as a page"), STAFF),
         },
         ("My work",): {
             **dict.fromkeys(("Overdue", "Due this week", "Requested by me", "Changed by others", "Back"), EVERYBODY),
@@ -46,7 +46,7 @@ class MenuTest(DatabaseTestCase):
             "Change mail about new work orders": STAFF,
         },
         ("Reports",): dict.fromkeys(
-            ("Resolution times", "Backlog", "Weekly flow", "Workload", "Service targets"), STAFF
+            ("Resolution times", "Backlog", "Weekly flow", "Workload", "Service targets", "Monthly report"), STAFF
         ),
         ("Reports", "Service targets"): {"Change target": ADMINS},
         ("Data and audit",): {

@@ -287,7 +287,7 @@ class BackupTest(UpgradeTestCase):
 
 class OtherVersionTest(UpgradeTestCase):
     def assert_refused(self, version: int, words: str) -> None:
-        with closing(sqlite3.connect(self.path)) as other:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
             other.execute(f"PRAGMA user_version = {version}")
         content = self.path.read_bytes()
         with self.assertRaisesRegex(DatabaseFileError, words):
@@ -304,7 +304,7 @@ class OtherVersionTest(UpgradeTestCase):
         self.assert_refused(newer, f"{self.path} comes from a newer version of this program .schema version {newer};")
 
     def test_the_programs_say_it_in_one_line(self) -> None:
-        with closing(sqlite3.connect(self.path)) as other:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as other:
             other.execute("PRAGMA user_version = 8")
         for program in ("main.py", "database.py", "users.py", "work_order.py"):
             with self.subTest(program=program):
