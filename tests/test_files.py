@@ -489,6 +489,11 @@ sys.exit(database.run_command({code}))
             self.assertEqual(ended.code, 0, ended.output)
             database.connect(Path(ended.output.strip())).close()
 
+    def test_a_save_there_needs_no_flush_of_the_folder(self) -> None:
+        code = "lambda: [database.connect(database.default_path()).execute('PRAGMA synchronous').fetchone()[0] * '.']"
+        self.assertEqual(self.run_where_folders_fail(self.path, errno.EINVAL, code).output, "..\n")  # FULL
+        self.assertEqual(self.run_where_folders_fail(self.path, errno.EIO, code).output, "...\n")  # EXTRA
+
     def test_a_new_database_is_made_there_too(self) -> None:
         path = self.folder / "new.db"
         ended = self.run_where_folders_fail(path, errno.EINVAL, "database.main")
@@ -581,12 +586,33 @@ class DamagedValueTest(DatabaseTestCase):
             ("priority", "much"),
             ("due_at", "soon"),
             ("due_by", "foot"),
+            ("created_at", "0001-01-01T00:00:00+00:00"),
+            ("updated_at", "2026-01-01T00:00:00"),
+            ("stopped_since", "once"),
         ):
             with self.subTest(column=column):
                 self.use(sound)
                 self.connection.execute("PRAGMA ignore_check_constraints = ON")
                 self.damage(f"UPDATE work_orders SET {column} = '{value}' WHERE id = 2")
                 self.assert_named("View work orders")
+
+    def test_of_texts_that_are_none(self) -> None:
+        sound = self.path.read_bytes()
+        for column in ("title", "description", "overdue_at"):
+            with self.subTest(column=column):
+                self.use(sound)
+                self.connection.execute("PRAGMA ignore_check_constraints = ON")
+                self.damage(f"UPDATE work_orders SET {column} = x'ff00' WHERE id = 2")
+                self.assert_named("View work orders")
+
+    def test_of_a_requester_who_is_not_there(self) -> None:
+        self.connection.execute("PRAGMA foreign_keys = OFF")
+        self.damage("UPDATE work_orders SET requester_id = 99 WHERE id = 2")
+        self.assert_named("View work orders")
+
+    def test_of_the_search_index(self) -> None:
+        self.connection.execute("UPDATE work_order_search_data SET block = zeroblob(length(block)) WHERE id > 10")
+        self.assertRegex(" ".join(users.check_database(self.anna)), "search index is damaged")
 
     def test_of_an_account(self) -> None:
         self.damage("UPDATE users SET role = 'rooot' WHERE username = 'ugo'")

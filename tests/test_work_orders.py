@@ -327,6 +327,15 @@ class BoundedNotesTest(WorkOrderTestCase):
 
 
 class DeletedTest(WorkOrderTestCase):
+    def test_a_finished_one_keeps_an_assignee_who_has_left(self) -> None:
+        self.create(self.uma)
+        self.change(self.anna, 1, ASSIGNEE, "max")
+        self.change(self.anna, 1, STATUS, Status.RESOLVED)
+        work_order.delete(self.anna, 1)
+        work_order.deactivate(self.anna, "max")
+        work_order.restore(self.anna, 1)
+        self.assertEqual(self.get(self.anna, 1).assignee, "max")
+
     def test_only_admins_delete_see_and_restore(self) -> None:
         self.create(self.uma)
         for session in (self.uma, self.max):
@@ -393,6 +402,18 @@ class HandOverTest(WorkOrderTestCase):
     def assignees(self) -> List[Optional[str]]:
         return [self.get(self.anna, number).assignee for number in (1, 2, 3)]
 
+    def test_an_admin_can_close_their_own_account_if_there_is_another(self) -> None:
+        self.connection.execute("UPDATE users SET role = 'admin' WHERE username = 'max'")
+        self.assertEqual(work_order.deactivate(self.max, "max", "anna"), 2)
+        self.assertFalse(users.find(self.connection, "max").is_active)
+        self.assertEqual(self.assignees(), ["anna", "anna", "max"])
+
+    def test_who_leaves_cannot_take_over(self) -> None:
+        answers = ("Manage users", "Deactivate", "max", "max", "nobody", "yes")
+        output = self.run_as("anna", *answers)
+        self.assertIn("Error: max cannot take over from themselves", output)
+        self.assertIn("User max deactivated.", output)
+
     def test_who_is_deactivated_loses_what_is_unfinished_with_a_history_row(self) -> None:
         self.assertEqual(work_order.deactivate(self.anna, "max"), 2)
         self.assertEqual(self.assignees(), [None, None, "max"])
@@ -443,6 +464,23 @@ class ChangeManyTest(WorkOrderTestCase):
         for text, expected in (("3", [3]), ("#2 4-9", [2, 4, 5]), ("1,1 2", [1, 2]), ("2-3, 5", [2, 3, 5])):
             with self.subTest(text=text):
                 self.assertEqual(sorted(work_order.select_ids(self.max, newest, text)), expected)
+
+    def test_a_wrong_separator_among_many_ids_is_refused_at_once(self) -> None:
+        text = " ".join(map(str, range(1000, 1400))) + "; 7"
+        with self.assertRaisesRegex(InvalidInputError, "Type IDs and ranges"):
+            work_order.select_ids(self.max, Query(), text)
+
+    def test_one_without_room_for_a_note_does_not_stop_the_others(self) -> None:
+        for _ in range(20):
+            work_order.comment(self.max, 2, "x" * 9_950)
+        self.assertEqual(
+            self.change_many([1, 2, 3], "comment", None, "y" * 2_000), "2 changed, #2 has no room for more notes."
+        )
+
+    def test_where_all_are_gone_it_says_so_instead_of_asking(self) -> None:
+        work_order.delete(self.anna, 1)
+        with self.assertRaisesRegex(InvalidInputError, "have been deleted"):
+            work_order.plan_changes(self.max, [1], "status", Status.RESOLVED)
 
     def test_what_is_not_in_the_list_and_no_id_are_refused(self) -> None:
         self.change(self.max, 3, PRIORITY, Priority.HIGH)
@@ -573,6 +611,14 @@ class ChangedByOthersTest(WorkOrderTestCase):
         work_order.take(self.anna, self.get(self.anna, 2))
         work_order.comment(self.anna, 3, "none of his")
         self.assertEqual(sorted(self.changes(self.max)), [1, 2])
+
+    def test_what_others_changed_while_one_had_it_is_listed_after_it_was_given_away(self) -> None:
+        self.create(self.uma)
+        self.change(self.anna, 1, ASSIGNEE, "max")
+        work_order.open_changes(self.max)
+        work_order.comment(self.uma, 1, "Any news?")
+        self.change(self.max, 1, ASSIGNEE, "anna")
+        self.assertEqual(work_order.my_work(self.max).changed, 1)
 
     def test_what_one_reassigned_or_changed_oneself_was_not_changed_by_others(self) -> None:
         self.create(self.uma)
