@@ -37,7 +37,7 @@ account has server keyboard error disk with update login cannot slow phone toner
 monitor cable driver überhitzt 打印机 ネットワーク señal bloqueó 서버 c++ 10.0.0.1 o'neill
 """.split()
 CATEGORIES = "Hardware Software Network Printing Access Mail Phones Backup Security Laptops Monitors Servers".split()
-HISTORY_COLUMNS = "work_order_id user_id changed_at field old_value new_value note is_imported".split()
+HISTORY_COLUMNS = "work_order_id user_id changed_at field old_value new_value note is_imported minutes".split()
 # Milliseconds at 100,000 work orders (design, section 1).
 SCREEN, SORTED_SEARCH, INSIDE, REPORT = 50, 150, 500, 300
 
@@ -91,7 +91,7 @@ class Department:
             if at > self.now:
                 break
             old = {"status": row["status"], "assignee": NOBODY, "due date": NONE}.get(field)
-            entry = (number, by, _text(at), field, old, new, note, 0)
+            entry = (number, by, _text(at), field, old, new, note, 0, 0)
             history.append(dict(zip(HISTORY_COLUMNS, entry)))
             row["updated_at"] = _text(at)
             if field == "status":
