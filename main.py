@@ -38,9 +38,7 @@ from work_order import (
     Period,
     Priority,
     Query,
-    Repeat,
     Status,
-    Survey,
     WorkOrder,
 )
 
@@ -1724,118 +1722,56 @@ SHOWN_PEOPLE = 20  # of those who get an account
 
 def import_file(session: Session) -> None:
     """Bring in another system's file: ask what it does not tell, show what would be done, and do it."""
-    files, left_out = work_order.list_imports(session)
-    say(*left_out)
-    with work_order.open_import(session, ask_choice("File", by_name(files), Default(files[0]))) as opened:
-        imported = ask_about_file(opened)
-        with stoppable("Rows read") as progress:
-            work_order.stage(imported, progress)
-        imported = ask_about_people(imported)
-        dry_run = work_order.describe_import(imported)
-        say(*dry_run.lines)
-        repeat = Repeat.SKIP
-        if dry_run.here:
-            choices = [Repeat.SKIP, Repeat.UPDATE, *([Repeat.ADD] if dry_run.here_without_id else [])]
-            label = f"What to do with {work_order.quantity_of_all(dry_run.here)} that are here already"
-            repeat = ask_choice(label, by_name(choices), Default(Repeat.SKIP))
-        if repeat is Repeat.UPDATE:
-            with stoppable("Rows compared") as progress:
-                changes = work_order.describe_updates(imported, progress)
-            say(*changes)
-        if dry_run.wrong and not ask_yes_or_no(f"Leave out the {dry_run.wrong:,} wrong?", default=True):
-            raise Cancelled
-        count = dry_run.new + (dry_run.here_without_id if repeat is Repeat.ADD else 0)
-        if not count and repeat is not Repeat.UPDATE:
-            say("All of it is here already. Nothing was imported.")
-            return
-        updates = ", and update those that differ" if repeat is Repeat.UPDATE else ""
-        if not ask_yes_or_no(f"Import {work_order.quantity_of_all(count)}{updates}?", default=True):
-            raise Cancelled
-        store(imported, repeat)
+    files = work_order.list_imports(session)
+    with work_order.open_import(session, ask_choice("File", by_name(files), Default(files[0]))) as imported:
+        ask_about_columns(imported)
+        read(imported)
+        shown = imported.answers
+        ask_about_cells(imported)
+        if imported.answers != shown:
+            read(imported)
+        ask_about_people(imported)
+        say(*work_order.describe_import(imported))
+        repeat = ask_about_rows(imported)
+        if repeat:
+            store(imported, repeat)
 
 
-def store(imported: Import, repeat: Repeat) -> None:
-    """Import what was staged, until Ctrl-C, and say what was done."""
-    counts = [0]
-    print("Backing up ...", flush=True)
-    try:
-        with stoppable("Rows imported") as progress:
-
-            def count(rows: int) -> None:
-                counts.append(rows)
-                progress(rows)
-
-            done = work_order.import_rows(imported, repeat, count)
-    except Cancelled:
-        say(f"Stopped. {counts[-1]:,} rows are imported and stay; the same file goes on where this stopped.")
-        return
-    updated = f" and {done.updated:,} updated" if repeat is Repeat.UPDATE else ""
-    created = work_order.quantity_of_all(done.created)
-    say(f"{created} imported{updated} from {imported.name}. The backup from before is {done.backup}.")
-
-
-def ask_about_file(opened: Import) -> Import:
-    """Ask how the file is to be understood, as far as it does not tell and no answers are remembered."""
-    (encoding, _), *others = opened.encodings
-    if others:
-        encoding = ask_choice(
-            "Encoding", [(name, f"{name}: {line}") for name, line in opened.encodings], Default(encoding)
-        )
-    imported = work_order.begin_import(opened, encoding)
-    if not imported.is_certain:
-        first = ", ".join(work_order.begin_import(opened, encoding, has_header=True).header)
-        has_header = ask_yes_or_no(
-            f"Does the first row name the columns ({brief(first)})?", imported.answers.has_header
-        )
-        imported = work_order.begin_import(opened, encoding, has_header)
-    imported, survey = ask_about_columns(imported)
-    if not imported.is_remembered:
-        imported = imported.answered(
-            source=ask("From which system", work_order.parse_source, Default(imported.answers.source)),
-            empty_word=ask("Another word for an empty cell, besides ? - n/a NULL", str, Default("", NONE)),
-        )
-        if imported.answers.empty_word:
-            imported, survey = examine(imported)
-    imported = ask_about_words(imported, survey)
-    if survey.undecided:
-        orders = [(True, "day first"), (False, "month first")]
-        default = orders[not imported.answers.day_first]
-        imported = imported.answered(day_first=ask_choice(f"{survey.undecided} is", orders, Default(*default)))
-    if survey.has_local_times and not imported.is_own and not imported.is_remembered:
-        zone = ask_value("Times without a zone are", work_order.parse_zone, Default(imported.answers.zone))
-        imported = imported.answered(zone=zone)
-    return imported
-
-
-def examine(imported: Import) -> Tuple[Import, Survey]:
+def read(imported: Import) -> None:
+    """Read the rows as they are understood now."""
     with stoppable("Rows read") as progress:
-        return work_order.survey(imported, progress)
+        work_order.stage(imported, progress)
 
 
-def ask_about_columns(imported: Import) -> Tuple[Import, Survey]:
-    """Show what each column becomes until nothing is to be changed."""
+def ask_about_columns(imported: Import) -> None:
+    """Ask whether the letters and the header are right, and show what each column becomes."""
+    if imported.sample and not ask_yes_or_no(f"Are all letters right in {brief(imported.sample)}?", default=True):
+        raise InvalidInputError(f"Save {imported.name} as CSV UTF-8.")
+    if not imported.is_certain:
+        first = brief(", ".join(imported.first_row))
+        has_header = ask_yes_or_no(f"Does the first row name the columns ({first})?", imported.has_header)
+        imported.begin(has_header)
     choices = [*((name, name) for name in work_order.COLUMN_NAMES), ("", LEFT_OUT)]
     while True:
-        imported, survey = examine(imported)
-        print_columns(imported, survey)
+        print_columns(imported)
         place = ask_number("Change which column", len(imported.header))
         if place is None:
-            return imported, survey
+            return
         target = imported.answers.columns[place]
         target = ask_choice(f"{imported.header[place]} becomes", choices, Default(target, target or LEFT_OUT))
         try:
-            imported = work_order.with_column(imported, place, target)
+            work_order.set_column(imported, place, target)
         except InvalidInputError as error:
             print_error(error)
 
 
-def print_columns(imported: Import, survey: Survey) -> None:
+def print_columns(imported: Import) -> None:
     """Print the columns of the file; the first stands for all of the same name, as trackers have for comments."""
     header, targets = imported.header, imported.answers.columns
-    order = ", day first" if imported.answers.day_first else ", month first"
+    order = {True: ", day first", False: ", month first", None: ""}[imported.answers.day_first]
     headings = (
         Column[int]("Column", lambda place: f"{place + 1}. {header[place]}", can_shrink=True, width=20),
-        Column[int]("Example", lambda place: survey.examples[place], can_shrink=True, width=20),
+        Column[int]("Example", lambda place: imported.examples[place], can_shrink=True, width=20),
         Column[int]("Becomes", lambda place: f"{targets[place] or LEFT_OUT}{order * targets[place].endswith('_at')}"),
     )
     places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
@@ -1846,53 +1782,95 @@ def ask_number(label: str, most: int) -> Optional[int]:
     """Ask for one of the numbered lines above, and return it, from 0 on; an empty answer is None."""
 
     def parse(text: str) -> Optional[int]:
-        if not NONE.startswith(text.lower()) and not (text.isdecimal() and 1 <= int(text) <= most):
+        if text.isdecimal() and 1 <= int(text) <= most:
+            return int(text) - 1
+        if text.lower() != NONE:
             raise InvalidInputError(f"Answer with a number from 1 to {most:,}, or none.")
-        return None if NONE.startswith(text.lower()) else int(text) - 1
+        return None
 
     nothing: Default[Optional[int]] = Default(None, NONE)
     return ask_value(label, parse, nothing)
 
 
-def ask_about_words(imported: Import, survey: Survey) -> Import:
-    """Ask what each word for a status or a priority means that is not a usual one."""
-    answers = {}
-    for column, meanings in (("status", tuple(Status)), ("priority", tuple(Priority))):
-        asked = {text: rows for (target, text), rows in survey.words.items() if target == column}
-        if asked:
-            say(
-                f"Each {column} is one of: {', '.join(f'{number}. {word}' for number, word in enumerate(meanings, 1))}."
-            )
-        for text, rows in asked.items():
-            guess = work_order.guess_word(column, text)
-            label = f'"{text}" ({rows:,} row{"" if rows == 1 else "s"}) becomes'
-            meaning: object = ask_value(
-                label, partial(work_order.parse_word, meanings), Default(guess) if guess else None
-            )
-            answers[column, text] = meaning
-    return work_order.with_words(imported, answers)
+def ask_about_cells(imported: Import) -> None:
+    """Ask what cells mean as far as the file does not tell and no answers are remembered."""
+    answers = imported.answers
+    if not imported.is_remembered:
+        source = ask("From which system", work_order.parse_source, Default(answers.source))
+        empty_word = ask("Another word for an empty cell, besides ? - n/a NULL", str, Default("", NONE))
+        imported.answer(source=source, empty_word=empty_word)
+    for word, rows in work_order.unknown_words(imported):
+        column, _, text = word.partition(" ")
+        guess: object = work_order.guess_word(word)
+        label = f'{column.capitalize()} "{text}" ({work_order.quantity_of_rows(rows)}) becomes'
+        parse = partial(work_order.FIELDS[column].parse, imported.session)
+        meaning = ask_value(label, parse, Default(guess) if guess else None)
+        imported.answer(words={**imported.answers.words, word: str(meaning)})
+    if answers.day_first is None and imported.numeric_days:
+        orders = [(True, "day first"), (False, "month first")]
+        imported.answer(day_first=ask_choice(f"{imported.numeric_days[None]} is", orders, Default(*orders[0])))
+    if not (imported.is_own or imported.is_remembered) and any(name.endswith("_at") for name in answers.columns):
+        imported.answer(zone=ask_value("Times without a zone are", work_order.parse_zone, Default(answers.zone)))
 
 
-def ask_about_people(imported: Import) -> Import:
+def ask_about_people(imported: Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
-    while True:
-        people = work_order.list_unknown_people(imported)
-        if not people:
-            return imported
-        joined = sum(person.has_account for person in people)
+    while imported.people.unknown():
+        people = imported.people.unknown()
+        joined = sum(person.has_account for _, person in people)
         shown = people[: joined + SHOWN_PEOPLE]
         say(
             f"{joined:,} names seem to be of people who have an account; {len(people) - joined:,} get an account "
-            "without a password:",
-            *(f"  {number}. {person.name} = {person.username}" for number, person in enumerate(shown, 1)),
-            *([f"  and {len(people) - len(shown):,} more"] if len(shown) < len(people) else []),
+            f"without a password. The first {len(shown):,} are:",
+            *(f"  {number}. {person.name} = {person.username}" for number, (_, person) in enumerate(shown, 1)),
         )
         place = ask_number("Change which person", len(people))
         if place is None:
-            return imported
-        person = people[place]
-        parse = partial(work_order.with_person, imported, person)
-        imported = ask_value(f"{person.name} is (a username, or new)", parse, Default(imported, person.username))
+            return
+        key, person = people[place]
+        parse = partial(imported.people.rename, key)
+        username = ask_value(f"{person.name} is (a username, or new)", parse, Default(person.username))
+        imported.answer(people={**imported.answers.people, key: username})
+
+
+def ask_about_rows(imported: Import) -> str:
+    """Ask what to do with rows that are here already or wrong; return nothing if all are here and to be skipped."""
+    repeat, count = work_order.SKIP, imported.new
+    if imported.here:
+        choices = [work_order.SKIP, work_order.UPDATE, *([work_order.ADD] if imported.here_without_id else [])]
+        label = f"What to do with {work_order.quantity_of_all(imported.here)} that are here already"
+        repeat = ask_choice(label, by_name(choices), Default(repeat))
+    updates = ""
+    if repeat == work_order.UPDATE:
+        updates = ", and update those that differ"
+        with stoppable("Rows compared") as progress:
+            changes = work_order.describe_updates(imported, progress)
+        say(*changes)
+    elif repeat == work_order.ADD:
+        count += imported.here_without_id
+    elif not count:
+        say("All of it is here already. Nothing was imported.")
+        return ""
+    if imported.wrong and not ask_yes_or_no(f"Leave out the {imported.wrong:,} wrong?", default=True):
+        raise Cancelled
+    if not ask_yes_or_no(f"Import {work_order.quantity_of_all(count)}{updates}?", default=True):
+        raise Cancelled
+    return repeat
+
+
+def store(imported: Import, repeat: str) -> None:
+    """Import what was staged, until Ctrl-C, and say what was done."""
+    print("Backing up ...", flush=True)
+    try:
+        with stoppable("Rows imported") as progress:
+            backup = work_order.import_rows(imported, repeat, progress)
+    except Cancelled:
+        count = imported.created + imported.updated
+        say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
+        return
+    updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
+    created = work_order.quantity_of_all(imported.created)
+    say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
 # My work

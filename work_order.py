@@ -37,8 +37,6 @@ from typing import (
     Optional,
     Pattern,
     Sequence,
-    Set,
-    TextIO,
     Tuple,
     TypeVar,
     Union,
@@ -3168,7 +3166,7 @@ def _page(title: str, by: Optional[User], body: str) -> str:
 
 
 # What a column of each name becomes, the likeliest name first; of several columns the one whose name comes first, but
-# any number of comments. Capitals, accents, spaces and punctuation don't matter.
+# all of MANY_COLUMNS. Capitals, accents, spaces and punctuation don't matter.
 COLUMN_NAMES: Mapping[str, str] = {
     "id": """number, issue key, key, id, ticket id, ticket number, ticket no, ticket, incident number, incident id,
         incident, request id, request number, case id, case number, case, case enquiry id, service request number, sr
@@ -3186,7 +3184,9 @@ COLUMN_NAMES: Mapping[str, str] = {
         requested, name""",
     "description": """description, details, long description, detailed description, full description, body, content,
         problem description, request description, description of work, work description, beschreibung, inhalt,
-        détails, contenu, descripción, detalle, detalles, descrição, detalhes, conteúdo""",
+        détails, contenu, descripción, detalle, detalles, descrição, detalhes, conteúdo, steps to reproduce,
+        additional information, close notes, resolution notes, resolution description, workaround, closure reason,
+        closure notes, lösung, lösungsbeschreibung, solution, solution - solution, solución, solução""",
     "priority": """priority, priorität, priorité, prioridad, prioridade, urgency, dringlichkeit, urgence, urgencia,
         urgência, severity, schweregrad, gravité, importance""",
     "category": """category, kategorie, catégorie, categoría, categoria, component, components, component/s, service
@@ -3246,11 +3246,7 @@ COLUMN_NAMES: Mapping[str, str] = {
         description, remarques, comentario, comentarios, observaciones, notas, comentário, comentários, observações,
         anotações""",
 }
-# Added to the description, each with its name, beside the column that is the description.
-DESCRIPTION_EXTRAS = """
-    steps to reproduce, additional information, close notes, resolution notes, resolution description, workaround,
-    closure reason, closure notes, lösung, lösungsbeschreibung, solution, solution - solution, solución, solução
-"""
+MANY_COLUMNS = ("description", "comment")
 EMPTY_CELLS = ("", "?", "-", "--", "n/a", "null", "-- none --", "(null)", "#n/a")
 NOBODY_WORDS = ("none", "nobody", "unassigned", "(none)", "(unassigned)", "niemand", "nicht zugewiesen", "personne")
 # By the first three letters, or four where three are not enough, without accents.
@@ -3259,23 +3255,36 @@ MONTHS = (
     "oct okt out", "nov", "dec dez dic",
 )  # fmt: skip
 WORDS_IN_DATES = frozenset("mon tue wed thu fri sat sun at um uhr de of th st nd rd".split())
-OTHER_ENCODINGS = ("windows-1252", "windows-1250", "windows-1251", "cp850", "mac-roman")
 OTHER_KINDS = {
     b"PK\x03\x04": "a workbook or an archive",
     b"\xd0\xcf\x11\xe0": "an old workbook",
     b"%PDF": "a PDF document",
     b"<": "a page (HTML or XML)",
 }  # by how their files begin
-
-
-# Export
-
-
+# What the dry run says of the rows for which a condition holds, if there are any.
+_REMARKS = {
+    "here IN (SELECT id FROM main.work_orders WHERE deleted_at IS NOT NULL)": "here, but deleted: they stay deleted",
+    ":is_own AND here IS NULL AND CAST(source_id AS INTEGER) IN (SELECT id FROM main.work_orders)": (
+        "the ID is that of another work order here; these are new ones"
+    ),
+    "given NOT LIKE '%created_at%'": "no creation; the earliest other time counts, or else now",
+    "requester IS NULL": "no requester; they will be your own",
+    "status IN ('Resolved', 'Cancelled') AND resolved_at IS NULL": (
+        "finished without a time of resolution: reports leave them out"
+    ),
+    "source_id = ''": "no ID: what differs from an earlier file is new",
+}
+# Of our own files.
 COLUMNS = (
     *("id", "title", "description", "priority", "category", "status", "requester", "assignee"),
     *("created_at", "updated_at", "resolved_at", "due_at"),
 )
 HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
+
+
+# Export
+
+
 ROWS_AT_ONCE = 1_000  # rows that are read or written at once
 
 # What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks like
@@ -3376,7 +3385,7 @@ LARGEST_FILE = 1 << 30  # bytes
 LONGEST_ROW = 1_000_000  # characters
 MOST_COLUMNS = 2_000
 EXAMINED_ROWS = 100  # from which the delimiter and the columns are guessed
-ASKED_WORDS = 30  # of all others the guess is taken, and the dry run tells it
+COUNTED_WORDS, ASKED_WORDS = 1_000, 30  # for a status or a priority; of further ones the guess is taken
 _DELIMITER_LINE = re.compile(r'"?sep=(.)"?\s*')
 
 
@@ -3385,71 +3394,103 @@ class UnreadableFileError(ApplicationError):
 
 
 class ImportAnswers(NamedTuple):
-    """How a file is understood; remembered for files with the same header.
+    """What was answered about a file; remembered for files with the same header.
 
-    `columns` says what each becomes (a name in COLUMN_NAMES; nothing if it is left out), `source` is the system that
-    the file comes from, `empty_word` a word, besides EMPTY_CELLS, of empty cells, `words` what words mean that are not
-    usual ones, `zone` that of times without one, `people` usernames by the names in the file.
+    `columns` says what each becomes: a name in COLUMN_NAMES, or nothing if it is left out. `source` is the system that
+    the file comes from, `empty_word` means an empty cell as EMPTY_CELLS do, `words` has the meanings of words, `zone`
+    is that of times without one, and `people` has usernames by the keys of ImportedPeople.
     """
 
-    encoding: str = ""
-    delimiter: str = ","
-    has_header: bool = True
     columns: Sequence[str] = ()
     source: str = ""
     empty_word: str = ""
     words: Mapping[str, str] = {}
-    day_first: bool = True
+    day_first: Optional[bool] = None
     zone: str = "local"
     people: Mapping[str, str] = {}
 
 
-class Import(NamedTuple):
-    """An open file and how it is understood.
+class Import:
+    """An open file, what it tells about itself, what was answered about it, and what becomes of its rows.
 
-    `encodings` are the possible ones, each with a line that tells them apart; `is_own` says whether it is our own
-    export, `is_certain` whether it is clear what the first row is, `is_remembered` whether an earlier file was so.
+    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed. `is_own` says
+    whether the file is our own export, `is_certain` whether it is clear what the first row is. A word in `words`, with
+    the number of rows that have it, is the name of its column and its text: `status in review`.
     """
 
-    session: Session
-    name: str
-    content: BinaryIO
-    content_hash: str
-    encodings: Sequence[Tuple[str, str]]
-    header: Sequence[str] = ()
-    is_own: bool = False
-    is_certain: bool = False
-    is_remembered: bool = False
-    answers: ImportAnswers = ImportAnswers()
+    def __init__(self, session: Session, name: str, content: BinaryIO) -> None:
+        self.session, self.name, self.content = session, name, content
+        self.encoding, self.sample, self.content_hash = _examine(name, content)
+        self.words: Counter[str] = Counter()
+        self.numeric_days: Dict[
+            Optional[bool], str
+        ] = {}  # a date by whether the day comes first, if that is to be seen
+        self.wrong = self.new = self.here = self.here_without_id = 0  # rows
+        self.created = self.updated = 0  # work orders
+        self.begin()
 
-    def answered(self, **answers: Any) -> "Import":
-        """Return the import with these answers."""
-        return self._replace(answers=self.answers._replace(**answers))
+    def begin(self, has_header: Optional[bool] = None) -> None:
+        """Guess the delimiter, whether there is a header, and what each column becomes, or remember what was answered.
+
+        Raises UnreadableFileError.
+        """
+        self.delimiter, rows = _guess_delimiter(self)
+        if not rows or len(rows[0]) > MOST_COLUMNS:
+            what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
+            raise UnreadableFileError(f"{self.name} has {what}.")
+        header, known = [unguarded(cell).strip() for cell in rows[0]], _count_usual(rows[0])
+        self.is_certain = has_header is not None or known > 1
+        if has_header is None:
+            has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
+        self.has_header, self.first_row = has_header, rows[0]
+        self.examples = [
+            next((row[place] for row in rows[has_header:] if row[place:] and row[place].strip()), "")
+            for place in range(len(header))
+        ]
+        self.header = header if has_header else [f"Column {number}" for number in range(1, len(header) + 1)]
+        names = [name.lower() for name in self.header]
+        self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}
+        row = self.session.connection.execute(
+            "SELECT answers FROM import_answers WHERE header_hash = ?", (_hash(self.header),)
+        ).fetchone()
+        self.is_remembered = bool(row)
+        if row:
+            with sound("What was answered at an earlier import"):
+                self.answers = ImportAnswers(**json.loads(row["answers"]))
+        elif self.is_own:
+            self.answers = ImportAnswers(names, zone="UTC")
+        else:
+            columns = _guess_columns(self.header, rows[has_header:])
+            dates = (cell for row in rows for name, cell in zip(columns, row) if name.endswith("_at"))
+            day_first = next((order for order in map(_day_first, dates) if order is not None), None)
+            self.answers = ImportAnswers(columns, day_first=day_first)
+        self.people = ImportedPeople(self)
+
+    def answer(self, **answers: Any) -> None:
+        """Take these answers."""
+        self.answers = self.answers._replace(**answers)
 
 
-def list_imports(session: Session) -> Tuple[List[str], List[str]]:
-    """Return the names of the files in imports/, the newest first, and why anything else in it is left out.
+def list_imports(session: Session) -> List[str]:
+    """Return the names of the regular files in imports/, the newest first.
 
-    Raises PermissionDeniedError to all but admins, UnreadableFileError where there is no file.
+    Raises PermissionDeniedError to all but admins, UnreadableFileError where there is none.
     """
     users.authorize(session, Action.IMPORT)
     folder = session.connection.path.with_name("imports")
-    if folder.is_symlink():
-        raise UnreadableFileError(f"{folder} is a symbolic link; nothing is read from it.")
     try:
-        paths = sorted(folder.iterdir(), key=lambda path: -path.lstat().st_mtime)
+        paths = [] if folder.is_symlink() else sorted(folder.iterdir(), key=lambda path: -path.lstat().st_mtime)
     except OSError as error:
         raise UnreadableFileError(f"{folder} cannot be read: {error.strerror}. Put the CSV file there.") from error
-    files = [path.name for path in paths if path.is_file() and not path.is_symlink()]
-    left_out = [f"{path.name} is left out: it is no regular file." for path in paths if path.name not in files]
-    if not files:
-        raise UnreadableFileError(" ".join((f"There is no file in {folder}; put the CSV file there.", *left_out)))
-    return files, left_out
+    names = [path.name for path in paths if path.is_file() and not path.is_symlink()]
+    if not names:
+        raise UnreadableFileError(f"There is no file in {folder} (links are not followed); put the CSV file there.")
+    return names
 
 
 @contextmanager
 def open_import(session: Session, name: str) -> Iterator[Import]:
-    """Open the file of that name in imports/, and keep what is read from it aside, until the block ends.
+    """Open the file of that name in imports/, and yield it.
 
     Raises PermissionDeniedError to all but admins, UnreadableFileError.
     """
@@ -3460,52 +3501,43 @@ def open_import(session: Session, name: str) -> Iterator[Import]:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with ExitStack() as stack:
         try:
-            path = session.connection.path.with_name("imports") / name
-            content = stack.enter_context(os.fdopen(os.open(path, flags), "rb"))
-            status = os.fstat(content.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableFileError(f"{name} is not a regular file.")
-            if status.st_size > LARGEST_FILE:
-                raise UnreadableFileError(f"{name} has more than {LARGEST_FILE:,} bytes; split it.")
-            opened = Import(session, name, content, *_examine(name, content))
+            descriptor = os.open(session.connection.path.with_name("imports") / name, flags)
+            content = stack.enter_context(os.fdopen(descriptor, "rb"))
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
+                raise UnreadableFileError(f"{name} is no regular file, or has more than {LARGEST_FILE:,} bytes.")
+            imported = Import(session, name, content)
         except OSError as error:
             raise UnreadableFileError(f"{name} cannot be read: {error.strerror}.") from error
         for table, columns in _STAGING.items():
-            stack.callback(session.connection.execute, f"DROP TABLE IF EXISTS temp.{table}")
+            stack.callback(session.connection.execute, f"DROP TABLE temp.{table}")
             session.connection.execute(f"CREATE TABLE temp.{table} ({columns})")
-        yield opened
+        yield imported
 
 
-def _examine(name: str, content: BinaryIO) -> Tuple[str, List[Tuple[str, str]]]:
-    """Return a hash of the content and its possible encodings, each with a line. Raises UnreadableFileError."""
+def _examine(name: str, content: BinaryIO) -> Tuple[str, str, str]:
+    """Return the encoding, a line that is not ASCII if the encoding is a guess, and a hash of the content."""
     import codecs
 
-    def blocks() -> Iterator[bytes]:
-        content.seek(0)
-        return iter(lambda: content.read(1 << 20), b"")
-
-    start = next(blocks(), b"")[:8]
+    start = content.read(8)
     for beginning, kind in OTHER_KINDS.items():
         if start.startswith(beginning):
             raise UnreadableFileError(f"{name} is {kind}; save it as CSV.")
-    digest = hashlib.sha256()
-    for block in blocks():
-        digest.update(block)
     has_mark = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if has_mark else ("utf-8-sig", *OTHER_ENCODINGS):
-        strange = ""  # a line with letters that are not ASCII
+    for encoding in ("utf-16",) if has_mark else ("utf-8-sig", "windows-1252"):
+        decoder, digest, sample = codecs.getincrementaldecoder(encoding)(), hashlib.sha256(), ""
+        content.seek(0)
         with suppress(UnicodeError):
-            for text in codecs.iterdecode(blocks(), encoding):
+            for block in iter(lambda: content.read(1 << 20), b""):
+                text = decoder.decode(block)
+                digest.update(block)
                 if "\0" in text:
                     raise UnreadableFileError(f"{name} has NUL characters, which no text has; save it as CSV UTF-8.")
-                strange = strange or next((line for line in text.splitlines() if not line.isascii()), "")
-            is_certain = encoding.startswith("utf")
-            others = [] if is_certain else [each for each in OTHER_ENCODINGS if each != encoding]
-            possible = [encoding, *others]
-            return digest.hexdigest(), [
-                (each, strange.encode(encoding).decode(each, "replace")[:60]) for each in possible
-            ]
-    raise UnreadableFileError(f"{name} is in no encoding that is known here; save it as CSV UTF-8.")
+                if encoding == "windows-1252" and not sample:
+                    sample = next((line[:60] for line in text.splitlines() if not line.isascii()), "")
+            decoder.decode(b"", final=True)
+            return encoding, sample, digest.hexdigest()
+    raise UnreadableFileError(f"{name} is neither in UTF-8 nor in Windows-1252; save it as CSV UTF-8.")
 
 
 class _FileRow(NamedTuple):
@@ -3517,130 +3549,82 @@ class _FileRow(NamedTuple):
     fault: str = ""
 
 
-def _read_rows(content: BinaryIO, encoding: str, delimiter: str) -> Iterator[_FileRow]:
-    """Yield the rows of a CSV file (RFC 4180) that are not blank, one at a time. Raises UnreadableFileError."""
+def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
+    """Yield the rows of the CSV file (RFC 4180) that are not blank, one at a time. Raises UnreadableFileError."""
     import csv
     import io
 
     csv.field_size_limit(LONGEST_ROW)
-    content.seek(0)
-    text = io.TextIOWrapper(content, encoding=encoding, newline="")
-    lines = _Lines(text)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    imported.content.seek(0)
+    text = io.TextIOWrapper(imported.content, imported.encoding, "replace", newline="")
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for some in iter(lambda: text.readline(LONGEST_ROW), ""):
+            length += len(some)
+            if length >= LONGEST_ROW:
+                raise csv.Error("too long")
+            yield some
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     try:
         for number in itertools.count(1):
-            begin, lines.length = lines.number + 1, 0
+            line, length = reader.line_num + 1, 0
             try:
                 cells = next(reader)
+                names_delimiter = number == 1 and _DELIMITER_LINE.fullmatch(delimiter.join(cells))
+                if any(map(str.strip, cells)) and not names_delimiter:
+                    yield _FileRow(number, line, cells)
             except StopIteration:
                 return
             except csv.Error as error:
-                if "unexpected end" in str(error):
-                    raise UnreadableFileError(f"A quote in the row on line {begin:,} never closes.") from error
-                yield _FileRow(number, begin, [], "something follows the quote that closes a cell")
-                continue
-            if any(map(str.strip, cells)):
-                yield _FileRow(number, begin, cells)
-    except UnicodeError as error:
-        raise UnreadableFileError(f"Line {lines.number + 1:,} is not in the encoding {encoding}.") from error
+                if "expected after" not in str(error):
+                    what = f"has more than {LONGEST_ROW:,} characters, or a quote in it never closes"
+                    raise UnreadableFileError(f"The row on line {line:,} {what}.") from error
+                yield _FileRow(number, line, [], "something follows the quote that closes a cell")
     finally:
         text.detach()
 
 
-class _Lines:
-    """The lines of a file, of which those of one row have at most LONGEST_ROW characters together."""
-
-    def __init__(self, text: TextIO) -> None:
-        self._text, self.number, self.length = text, 0, 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in iter(lambda: self._text.readline(LONGEST_ROW + 1), ""):
-            self.number, self.length = self.number + 1, self.length + len(line)
-            if self.length > LONGEST_ROW:
-                raise UnreadableFileError(
-                    f"The row that ends on line {self.number:,} has more than {LONGEST_ROW:,} characters, or a quote "
-                    "in it never closes."
-                )
-            if self.number > 1 or not _DELIMITER_LINE.fullmatch(line):
-                yield line
-
-
 def _data_rows(imported: Import, progress: Callable[[int], None]) -> Iterator[_FileRow]:
-    """Yield the rows below the header; one of another length is wrong, but for blank cells at its end."""
-    width, answers = len(imported.header), imported.answers
-    rows = _read_rows(imported.content, answers.encoding, answers.delimiter)
-    for count, row in enumerate(islice(rows, answers.has_header, None)):
+    """Yield the rows below the header, their cells without space around them and empty where they mean that.
+
+    A row of another length is wrong, but for blank cells at its end.
+    """
+    width, empty = len(imported.header), {*EMPTY_CELLS, imported.answers.empty_word.lower()}
+    for count, row in enumerate(islice(_read_rows(imported, imported.delimiter), imported.has_header, None)):
         if count % ROWS_AT_ONCE == 0:
             progress(count)
-        is_uneven = not row.fault and (len(row.cells) < width or any(map(str.strip, row.cells[width:])))
-        fault = f"it has {len(row.cells):,} cells instead of {width:,}" if is_uneven else row.fault
-        yield row._replace(cells=[] if fault else row.cells[:width], fault=fault)
+        cells = [unguarded(cell).strip() if imported.is_own else cell.strip() for cell in row.cells]
+        fault = row.fault
+        if not fault and (len(cells) < width or any(cells[width:])):
+            fault = f"it has {len(cells):,} cells instead of {width:,}"
+        cells = ["" if cell.lower() in empty else cell for cell in cells[:width]]
+        yield row._replace(cells=[] if fault else cells, fault=fault)
 
 
-# Import: what a file tells about itself
+# Import: columns, words and times
 
 
-def begin_import(imported: Import, encoding: str, has_header: Optional[bool] = None) -> Import:
-    """Guess the delimiter, whether there is a header, and what each column becomes, or remember what was answered.
-
-    Raises UnreadableFileError.
-    """
-    delimiter, rows = _guess_delimiter(imported.content, encoding)
-    if not rows or len(rows[0]) > MOST_COLUMNS:
-        what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
-        raise UnreadableFileError(f"{imported.name} has {what}.")
-    header, known = [unguarded(cell).strip() for cell in rows[0]], _count_usual(rows[0])
-    is_certain = has_header is not None or known > 1
-    if has_header is None:
-        has_header = known > 0 or (all(header) and not any(re.search(r"\d", cell) for cell in header))
-    if not has_header:
-        header = [f"Column {number}" for number in range(1, len(header) + 1)]
-    names = {name.lower() for name in header}
-    is_own = {"id", "requester", "created_at"} <= names <= {*COLUMNS, ""}
-    with snapshot(imported.session.connection):
-        users.authorize(imported.session, Action.IMPORT)
-        row = imported.session.connection.execute(
-            "SELECT answers FROM import_answers WHERE header_hash = ?", (_hash(header),)
-        ).fetchone()
-    with sound("What was answered at an earlier import"):
-        answers = (
-            ImportAnswers(**json.loads(row["answers"]))
-            if row
-            else ImportAnswers(
-                columns=_guess_columns(header, rows[has_header:], is_own), zone="UTC" if is_own else "local"
-            )
-        )
-    answers = answers._replace(encoding=encoding, delimiter=delimiter, has_header=has_header)
-    return imported._replace(
-        header=header, is_own=is_own, is_certain=is_certain, is_remembered=bool(row), answers=answers
-    )
-
-
-def _guess_delimiter(content: BinaryIO, encoding: str) -> Tuple[str, List[List[str]]]:
-    """Return the delimiter and the first rows: the one that the file names, or that finds most names and even rows.
-
-    Raises UnreadableFileError.
-    """
-    content.seek(0)
-    named = _DELIMITER_LINE.match(content.read(40).decode(encoding, errors="ignore"))
-    found: Dict[str, List[List[str]]] = {}
-    fault = None
+def _guess_delimiter(imported: Import) -> Tuple[str, List[List[str]]]:
+    """Return the delimiter and the first rows: the one that the file names, or that finds most names and even rows."""
+    imported.content.seek(0)
+    named = _DELIMITER_LINE.match(imported.content.read(40).decode(imported.encoding, "ignore"))
+    found, fault = [((0, 0.0), "", [[""]][:0])], None
     for delimiter in named[1] if named else ",;\t|":
-        rows = islice(_read_rows(content, encoding, delimiter), EXAMINED_ROWS)
         try:
-            found[delimiter] = [row.cells for row in rows if not row.fault]
+            rows = [row.cells for row in islice(_read_rows(imported, delimiter), EXAMINED_ROWS) if not row.fault]
         except UnreadableFileError as error:
             fault = error
-
-    def score(delimiter: str) -> Tuple[int, float]:
-        rows = found[delimiter]
+            continue
         ((width, count),) = Counter(map(len, rows)).most_common(1) or [(0, 0)]
-        return _count_usual(rows[0]) if rows else 0, count / len(rows) * width if width > 1 else 0
-
-    best = max(found, key=score, default="")
-    if fault and (not best or max(score(best)) <= 1):  # with another delimiter there is one column, and so no fault
+        score = _count_usual(rows[0]) if rows else 0, count / len(rows) * width if width > 1 else 0
+        found.append((score, delimiter, rows))
+    score, delimiter, rows = max(found, key=lambda each: each[0])
+    if fault and max(score) <= 1:  # with another delimiter there is one column, and so no fault
         raise fault
-    return best, found[best]
+    return delimiter, rows
 
 
 def _count_usual(header: Sequence[str]) -> int:
@@ -3652,14 +3636,10 @@ def _hash(cells: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(cells).encode()).hexdigest()[:32]
 
 
-def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]], is_own: bool) -> List[str]:
+def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
     """Return what each column becomes, by its name and its first values."""
-    if is_own:
-        return [name.lower() for name in header]
     forms = [{_matching(name), _matching(re.sub(r"\(.*?\)", "", name))} for name in header]
-    values = [
-        [row[place].strip() for row in rows if row[place:] and row[place].strip()] for place in range(len(header))
-    ]
+    values = [[row[place].strip() for row in rows if row[place:] and row[place].strip()] for place in range(len(forms))]
     columns = [""] * len(header)
     for target, table in COLUMN_NAMES.items():
         places = [
@@ -3668,90 +3648,29 @@ def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]], is_own:
             for place, form in enumerate(forms)
             if name in form and not columns[place] and _can_become(target, values[place])
         ]
-        for place in places if target == "comment" else places[:1]:
+        for place in places if target in MANY_COLUMNS else places[:1]:
             columns[place] = target
-    extras = set(_names(DESCRIPTION_EXTRAS))
-    columns = [target or "description" * bool(extras & form) for target, form in zip(columns, forms)]
-    if not {"title", "description"} & set(columns):  # the longest texts tell most
-        free = [place for place, target in enumerate(columns) if not target] or [0]
+    if not {"title", "description"} & {*columns}:
+        free = [place for place, target in enumerate(columns) if not target] or [0]  # the longest texts tell most
         columns[max(free, key=lambda place: len(re.findall(r"[^\W\d_]", "".join(values[place]))))] = "title"
     return columns
 
 
 def _can_become(target: str, values: Sequence[str]) -> bool:
-    """Return whether at least half of the filled values can be of the target's kind."""
+    """Return whether the first values of a column are of the target's kind: half of them times, or few words."""
     if target.endswith("_at"):
         return sum(any(_try_moment(value, order) for order in (True, False)) for value in values) * 2 >= len(values)
-    if target.endswith("_email"):
-        return sum("@" in value for value in values) * 2 >= len(values)
-    return target not in ("status", "priority") or len(set(values)) <= 20
+    return target not in ("status", "priority") or len({*values}) <= 20
 
 
-class Survey(NamedTuple):
-    """What has to be asked about the columns of a file.
-
-    The first filled value of each column; the words for a status or a priority that are not usual ones, each as its
-    column and its text, with the number of rows; a date that does not tell whether the day comes first, where none
-    does; and whether there are times without a zone.
-    """
-
-    examples: Sequence[str]
-    words: Mapping[Tuple[str, str], int]
-    undecided: str
-    has_local_times: bool
-
-
-_NUMERIC_DAY = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)")
-
-
-def survey(imported: Import, progress: Callable[[int], None]) -> Tuple[Import, Survey]:
-    """Read the file for what has to be asked; return that, and the import with the answers that the file gives.
-
-    Its system, unless it was answered before, is the one that most of its IDs came from, or else the file's name.
-    """
-    answers, examples = imported.answers, [""] * len(imported.header)
-    decided: List[bool] = []
-    undecided, has_local_times = "", False
-    words: Counter[Tuple[str, str]] = Counter()
-    spelt: Dict[str, Tuple[str, str]] = {}  # by what is the same word, its first spelling
-    ids: List[str] = []
-    for row in _data_rows(imported, progress):
-        for place, cell in enumerate(map(str.strip, row.cells)):
-            target = answers.columns[place]
-            examples[place] = examples[place] or cell
-            if target.endswith("_at"):
-                day, clock = _NUMERIC_DAY.match(cell), _CLOCK.search(cell)
-                if day and (day[2] == "." or int(day[1]) > 12 or int(day[3]) > 12):
-                    decided.append(day[2] == "." or int(day[1]) > 12)
-                elif day:
-                    undecided = cell
-                has_local_times |= bool((clock and not clock["zone"]) or re.fullmatch(r"\d{5}[.,]\d+", cell))
-            elif target in ("status", "priority") and not _is_empty(answers, cell):
-                word = spelt.setdefault(_word_key(target, cell), (target, " ".join(cell.split())[:60]))
-                if len(words) < 1_000 and not _known_word(*word) and _word_key(*word) not in answers.words:
-                    words[word] += 1
-            elif target == "id" and cell and (len(ids) < 5_000 or row.number % 100 == 0):
-                ids.append(cell)
-        del decided[1:]
-    if decided:
-        answers, undecided = answers._replace(day_first=decided[0]), ""
-    asked = dict(words.most_common(ASKED_WORDS))
-    source = answers.source or _guess_source(imported, ids[:: max(1, len(ids) // 500)])
-    return (
-        imported._replace(answers=answers._replace(source=source)),
-        Survey(examples, asked, undecided, has_local_times),
-    )
-
-
-def _guess_source(imported: Import, ids: Sequence[str]) -> str:
-    with snapshot(imported.session.connection):
-        row = imported.session.connection.execute(
-            f"""
-            SELECT source FROM work_orders WHERE source_id IN ({", ".join("?" * len(ids))}) AND source IS NOT NULL
-            GROUP BY source ORDER BY count(*) DESC LIMIT 1
-            """,
-            ids,
-        ).fetchone()
+def _guess_source(imported: Import) -> str:
+    """Return the system that most IDs came from, or else the file's name without what is no letter."""
+    row = imported.session.connection.execute(
+        """
+        SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
+        GROUP BY source ORDER BY count(*) DESC LIMIT 1
+        """
+    ).fetchone()
     words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
     return row["source"] if row else "-".join(words)[:MAXIMUM_CATEGORY] or "import"
 
@@ -3764,85 +3683,82 @@ def parse_source(text: str) -> str:
     return name
 
 
-def with_column(imported: Import, place: int, target: str) -> Import:
-    """Return the import with what a column becomes, which then no other one does but for texts.
+def set_column(imported: Import, place: int, target: str) -> None:
+    """Say what a column becomes; no other one becomes the same, unless it is in MANY_COLUMNS.
 
     Raises InvalidInputError where nothing would become the title or the description.
     """
-    taken = {target} - {"description", "comment"}
-    columns = ["" if each in taken else each for each in imported.answers.columns]
+    is_one = target not in MANY_COLUMNS
+    columns = ["" if is_one and each == target else each for each in imported.answers.columns]
     columns[place] = target
-    if not {"title", "description"} & set(columns):
+    if not {"title", "description"} & {*columns}:
         raise InvalidInputError("One column has to become the title or the description.")
-    return imported.answered(columns=columns)
-
-
-# Import: words and times
-
-
-def _is_empty(answers: ImportAnswers, text: str) -> bool:
-    return text.lower() in EMPTY_CELLS or text.lower() == answers.empty_word.lower()
+    imported.answer(columns=columns)
 
 
 @cache
 def _vocabulary(column: str) -> Dict[str, object]:
-    """Return what the usual words mean for a status or a priority, and our own."""
+    """Return what the usual words for a status or a priority mean, and our own."""
     words: Sequence[object] = tuple(Status if column == "status" else Priority)
     usual = {name: word for word in words for name in _names(USUAL_WORDS[word])}
     return {**usual, **{_matching(str(word)): word for word in words}}
 
 
-def _known_word(column: str, text: str) -> Optional[object]:
+def _usual_meaning(column: str, text: str) -> Optional[object]:
     """Return what a word means, maybe after a number (`3 - Moderate`); a bare number means nothing."""
     word = re.sub(r"^\(?p?\d+\)?\s*[-–.:)]*\s*(?=[^\W\d_])", "", text, flags=re.IGNORECASE)
     return _vocabulary(column).get(_matching(word))
 
 
-def _word_key(column: str, text: str) -> str:
-    return f"{column} {' '.join(text.split())[:60].casefold()}"
+def word_meaning(imported: Import, word: str) -> Optional[object]:
+    """Return the status or priority that a word means as far as it was answered or is usual."""
+    column, _, text = word.partition(" ")
+    return _usual_meaning(column, imported.answers.words.get(word, text))
 
 
-def with_words(imported: Import, meanings: Mapping[Tuple[str, str], object]) -> Import:
-    """Return the import with what words mean, each as its column and its text."""
-    known = {_word_key(*word): str(meaning) for word, meaning in meanings.items()}
-    return imported.answered(words={**imported.answers.words, **known})
-
-
-def guess_word(column: str, text: str) -> Optional[object]:
+def guess_word(word: str) -> Optional[object]:
     """Return what a word may mean: what a part of it means, or what does no harm; nothing for a bare number."""
+    column, _, text = word.partition(" ")
     parts = re.findall(r"[^\W\d_]+", text)
     harmless = Status.ON_HOLD if column == "status" else Priority.MEDIUM
-    return next(filter(None, (_known_word(column, part) for part in parts)), harmless) if parts else None
+    return next(filter(None, (_usual_meaning(column, part) for part in parts)), harmless) if parts else None
+
+
+def unknown_words(imported: Import) -> List[Tuple[str, int]]:
+    """Return the words that have to be asked about, the most frequent first, with the number of rows that have them."""
+    return [each for each in imported.words.most_common() if not word_meaning(imported, each[0])][:ASKED_WORDS]
 
 
 def parse_zone(text: str) -> str:
-    """Return the zone: `local`, UTC, an offset, or a name that this system knows. Raises InvalidInputError."""
-    zone = text.lower() if text.lower() == "local" else text.upper() if len(text) == 3 else text
+    """Return the zone of times without one: `local`, UTC, or an offset. Raises InvalidInputError."""
     try:
-        _zone(zone)
-    except (KeyError, ValueError, OSError) as error:
-        raise InvalidInputError(
-            "A zone is local, UTC, an offset such as +02:00, or a name such as Europe/Paris."
-        ) from error
-    return zone
+        return "local" if _zone(text) is None else text.upper()
+    except ValueError as error:
+        raise InvalidInputError("A zone is local, UTC, or an offset such as +02:00.") from error
 
 
 def _zone(text: str) -> Optional[tzinfo]:
-    """Return the zone of that name, None for the local one. Raises KeyError, ValueError, OSError."""
-    from zoneinfo import ZoneInfo
-
-    offset = re.fullmatch(r"([+-]\d\d):?(\d\d)?", text)
-    if offset:
-        return timezone(timedelta(hours=int(offset[1]), minutes=int(offset[1][0] + (offset[2] or "0"))))
-    return None if text == "local" else timezone.utc if text in ("UTC", "GMT", "Z") else ZoneInfo(text)
+    """Return the zone, None for the local one. Raises ValueError."""
+    if text.lower() == "local":
+        return None
+    offset = re.sub("^(z|utc|gmt)$", "+00", text.lower())
+    return datetime.strptime(f"{offset}00" if len(offset) == 3 else offset, "%z").tzinfo
 
 
 _CLOCK = re.compile(
     r"(?:(?<=\d)t)?(?<!\d)(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
-    r"(?: ?(?P<half>[ap])\.? ?m\b\.?)?(?: ?(?P<zone>z|utc|gmt|[+-]\d\d(?::?\d\d)?)(?!\w))?",
-    re.IGNORECASE,
+    r"(?: ?(?P<half>[ap])\.? ?m\b\.?)?(?: ?(?P<zone>z|utc|gmt|[+-]\d\d(?::?\d\d)?)(?!\w))?"
 )
+_NUMERIC_DAY = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(?:\d{4}|\d\d)(?!\d)")
 _MONTHS = {name: number for number, names in enumerate(MONTHS, 1) for name in names.split()}
+
+
+def _day_first(text: str) -> Optional[bool]:
+    """Return whether the day comes first in a date that begins with it or with the month, if that is to be seen."""
+    day = _NUMERIC_DAY.match(text)
+    if not day or (day[2] != "." and max(int(day[1]), int(day[3])) <= 12):
+        return None
+    return day[2] == "." or int(day[1]) > 12
 
 
 def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
@@ -3861,89 +3777,150 @@ def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
     if len(numbers) + len(months) != 3 or len(months) > 1:
         raise ValueError(text)
     if len(numbers[0]) == 4:
-        year, day = numbers[0], numbers[-1]
+        year, *others, day = numbers
     else:
-        year, day = numbers[-1], numbers[0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1]
-    month = months[0] if months else int(numbers[1] if day is not numbers[1] else numbers[0])
-    midnight = datetime(_year(year), month, int(day))
+        *others, year = numbers
+        day = others.pop(0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1)
+    century = (1900 if int(year) >= 70 else 2000) if len(year) == 2 else 0
+    midnight = datetime(century + int(year), int((months or others)[0]), int(day))
     if not clock:
         return midnight, True
     hour = int(clock["hour"]) % 12 + 12 * (clock["half"] == "p") if clock["half"] else int(clock["hour"])
-    zone = _zone(clock["zone"].upper()) if clock["zone"] else None
-    return midnight.replace(
-        hour=hour, minute=int(clock["minute"]), second=int(clock["second"] or 0), tzinfo=zone
-    ), False
+    zone = _zone(clock["zone"]) if clock["zone"] else None
+    time = time_of_day(hour, int(clock["minute"]), int(clock["second"] or 0), tzinfo=zone)
+    return datetime.combine(midnight, time), False
 
 
 def _parse_number(text: str) -> Tuple[datetime, bool]:
     """Return the moment of a date's digits, a spreadsheet's day, or seconds since 1970, as _parse_moment does."""
     length = len(text.partition(".")[0])
     if length == 8:
-        return datetime(_year(text[:4]), int(text[4:6]), int(text[6:8])), True
+        return datetime.strptime(text, "%Y%m%d"), True
     if length == 5:
-        moment = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400))
-        return moment.replace(year=_year(str(moment.year))), text.isdigit()
+        return datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400)), text.isdigit()
     if 9 <= length <= 13:  # more than 11 are milliseconds
         seconds = int(float(text)) // (1000 if length > 11 else 1)
         return datetime.fromtimestamp(seconds, timezone.utc), False
     raise ValueError(text)
 
 
-def _year(text: str) -> int:
-    year = int(text) + (1900 if int(text) >= 70 else 2000) * (len(text) == 2)
-    if len(text) not in (2, 4) or not 1970 <= year < 3000:
-        raise ValueError(text)
-    return year
-
-
 def _try_moment(text: str, day_first: bool) -> Optional[Tuple[datetime, bool]]:
-    """Return what _parse_moment does, or None for what is no moment."""
+    """Return what _parse_moment does, or None for what is no moment from 1970 to 2999."""
     try:
-        return _parse_moment(text, day_first)
+        found = _parse_moment(text, day_first)
     except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
         return None
+    return found if 1970 <= found[0].year < 3000 else None
+
+
+# Import: people
+
+
+class Person(NamedTuple):
+    """A person in a file, whose account exists, or is made if it `is_needed`: for more than unfinished work orders.
+
+    An account that exists `is_certain` to be the person's, or has to be asked about.
+    """
+
+    name: str
+    email: str
+    username: str
+    has_account: bool
+    is_certain: bool
+    is_needed: bool
+
+
+class ImportedPeople(Dict[str, Person]):
+    """The people in a file by key: the email or else the name, in lower case.
+
+    It is certain who has an email, who was answered before, and whose account without a password has a name; accounts
+    that have a name otherwise, or the username that it becomes, are asked about.
+    """
+
+    def __init__(self, imported: Import) -> None:
+        super().__init__()
+        self._connection, self._numbers = imported.session.connection, Counter[str]()
+        self._emails: Dict[str, str] = {}  # by username, of all who have or get an account
+        self._certain: Dict[str, str] = {}  # usernames by key or name
+        self._likely: Dict[str, str] = {}
+        for account in self._connection.execute("SELECT * FROM users ORDER BY id DESC").fetchall():
+            username, name, email = account["username"], account["name"] or "", account["email"] or ""
+            self._emails[username] = email.lower()
+            self._likely.update({name.casefold(): username, username: username})
+            self._certain[email.lower()] = username
+            if not account["password_hash"]:
+                self._certain[name.casefold()] = username
+            if imported.is_own:
+                self._certain[username] = username
+        self._accounts = {*self._emails}
+        self._certain.update({key: name for key, name in imported.answers.people.items() if name in self._accounts})
+
+    def add(self, key: str, name: str, email: str, is_needed: bool) -> None:
+        """Add a person, unless the file had the person before, and find out who that is."""
+        if key in self:
+            self[key] = self[key]._replace(is_needed=self[key].is_needed or is_needed)
+            return
+        lower = name.casefold()
+        made = re.sub(r"[^a-z0-9_-]+", ".", fold(re.sub(r"(.+?), *(.+)", r"\2 \1", lower))).strip(".")
+        certain = [self._certain.get(key), self._certain.get(lower)]
+        possible = [*certain, self._likely.get(lower), self._likely.get(made or lower)]
+        found = [each for each in possible if each and (not email or self._emails[each] in ("", email))]
+        username = found[0] if found else self._free_username(name)
+        email = self._emails[username] = self._emails.get(username) or email
+        if not found:
+            self._certain.setdefault(lower, username)
+        is_certain = not found or username in certain
+        self[key] = Person(name, email, username, username in self._accounts, is_certain, is_needed)
+
+    def _free_username(self, name: str) -> str:
+        username = users.username_from_name(self._connection, name)
+        stem = re.sub(r"\.\d+$", "", username)[:24]
+        while username in self._emails:
+            self._numbers[stem] += 1
+            username = f"{stem}.{self._numbers[stem]}"
+        return username
+
+    def unknown(self) -> List[Tuple[str, Person]]:
+        """Return the keys and people whose account is not certain, then those who will get one."""
+        asked = [(key, person) for key, person in self.items() if person.has_account and not person.is_certain]
+        return asked + [(key, person) for key, person in self.items() if person.is_needed and not person.has_account]
+
+    def rename(self, key: str, text: str) -> str:
+        """Give a person the username of an account that exists, a free one, or, for `new`, one made from the name.
+
+        Return it. Raises InvalidInputError.
+        """
+        username = self._free_username(self[key].name) if text.lower() == "new" else text.lower()
+        has_account = username in self._accounts
+        if not has_account and users.parse_username(username) in {
+            self[other].username for other in self if other != key
+        }:
+            raise InvalidInputError(f"Somebody else in the file will be {username}; choose another username.")
+        self._emails.setdefault(username, self[key].email)
+        self[key] = self[key]._replace(username=username, has_account=has_account, is_certain=False)
+        return username
+
+    def create(self, admin: User, key: Optional[str]) -> None:
+        """Create the account of a person who needs one and has none, inside the caller's transaction."""
+        person = self.get(key or "")
+        if person and person.is_needed and person.username not in self._accounts:
+            name, email = person.name[: users.LONGEST_NAME].strip(), self._emails[person.username]
+            users.insert_caller(self._connection, admin, name, email, person.username)
+            self._accounts.add(person.username)
 
 
 # Import: the rows
 
 
-class ImportedRow(NamedTuple):
-    """A row of a file as it will be stored: the line on which it begins, and its values; times are UTC ISO 8601.
-
-    `source_key` tells it from all others of its system. People are named as in the file, and numbered as in
-    temp.import_people. A comment is a text and its time. `given` names the columns that the file fills; `here` is the
-    ID of the work order that the row is, if that is here already.
-    """
-
-    line: int
-    source: str
-    source_id: str
-    source_key: str
-    title: str
-    description: str
-    priority: int
-    category: Optional[str]
-    status: str
-    requester: str
-    assignee: str
-    created_at: str
-    updated_at: str
-    resolved_at: Optional[str]
-    due_at: Optional[str]
-    comments: Sequence[Tuple[str, str]]
-    given: str
-    requester_number: Optional[int]
-    assignee_number: Optional[int]
-    here: Optional[int] = None
-
-
-# In SQLite's temporary database, a file of its own: the good rows, the people with their accounts, what was found in
-# rows, and what words mean.
+# In SQLite's temporary database, a file of its own. Times are UTC ISO 8601, people keys of ImportedPeople, `comments` a
+# JSON list, `given` names what the file fills; `source_key` tells a row from all others of its system, `place` is its
+# place among those with the same key, and `here` the work order that it is, if that is here already.
 _STAGING = {
-    "import_rows": f"number INTEGER PRIMARY KEY, {', '.join(ImportedRow._fields)}",
-    "import_people": "number INTEGER PRIMARY KEY, key UNIQUE, name, email, is_needed, username, user_id, is_certain",
-    "import_findings": "number, line, kind, example, is_wrong",
-    "import_words": "word PRIMARY KEY, meaning",
+    "import_rows": """
+        number INTEGER PRIMARY KEY, line, source_id, source_key, title, description, priority, category, status,
+        requester, assignee, created_at, updated_at, resolved_at, due_at, comments, given, place, here
+    """,
+    "import_findings": "number, line, kind, example",
 }
 
 
@@ -3951,419 +3928,266 @@ class _Parser:
     """Turns the cells of a row into what will be stored, and collects what is wrong with it or does not fit."""
 
     def __init__(self, imported: Import) -> None:
-        self._imported, self._answers = imported, imported.answers
-        self._connection, self._zone, self._now = imported.session.connection, _zone(imported.answers.zone), now()
-        self._categories = {name.casefold(): name for name in _categories(self._connection)}
-        self._texts: Dict[str, List[Tuple[str, str]]] = {}  # the filled cells of each kind of column, with their names
-        self.findings: List[Tuple[str, str, bool]] = []
+        self._imported, self._now, self._zone = imported, now(), _zone(imported.answers.zone)
+        imported.people = ImportedPeople(imported)
+        imported.words, imported.numeric_days, imported.wrong = Counter(), {}, 0
+        self._categories = {name.casefold(): name for name in _categories(imported.session.connection)}
+        self._texts: Dict[str, List[str]] = {}  # the filled cells of each kind of column
+        self.findings: List[Tuple[str, str]] = []
+        self._is_wrong = False
 
-    def parse(self, row: _FileRow) -> Optional[ImportedRow]:
-        """Return the row as it will be stored, or None if it is wrong; `findings` tells why."""
-        self.findings, self._texts = [], defaultdict(list)
+    def parse(self, row: _FileRow) -> Dict[str, object]:
+        """Return the columns of temp.import_rows, or nothing if the row is wrong; `findings` has what was found."""
+        imported, self._texts, self.findings, self._is_wrong = self._imported, defaultdict(list), [], False
         if row.fault:
             self._find(row.fault, is_wrong=True)
-        for name, target, cell in zip(self._imported.header, self._answers.columns, row.cells):
-            text = users.plain_text(unguarded(cell) if self._imported.is_own else cell)
-            if target and not _is_empty(self._answers, text):
-                self._texts[target].append((name, text))
-        status, priority = self._word("status", Status.OPEN), self._word("priority", Priority.MEDIUM)
+            return {}
+        has_names = imported.answers.columns.count("description") > 1
+        for name, target, cell in zip(imported.header, imported.answers.columns, row.cells):
+            if target and cell:
+                label = f"{name}: " if has_names and target == "description" else ""
+                self._texts[target].append(label + users.plain_text(cell))
+        source_id = " ".join(self._first("id").split())[: users.LONGEST_NAME]
+        status = self._meaning("status", Status.OPEN)
         is_finished = status in database.FINISHED
-        created, updated, resolved, due = self._times(is_finished)
-        source_id, requester, assignee = (
-            " ".join(self._first(name).split()) for name in ("id", "requester", "assignee")
-        )
-        assignee = "" if assignee.lower() in NOBODY_WORDS else assignee
-        if len(source_id) > users.LONGEST_NAME:
-            self._find(f"its ID has more than {users.LONGEST_NAME} characters", source_id, is_wrong=True)
-        if any(is_wrong for _, _, is_wrong in self.findings):
-            return None
-        title, description, category, comments = self._describe()
-        return ImportedRow(
-            line=row.line,
-            source=self._answers.source,
-            source_id=source_id,
-            source_key=f"{source_id} {created[:16]}" if self._imported.is_own else source_id or _hash(row.cells),
-            title=title,
-            description=description,
-            priority=cast(int, priority),
-            category=category,
-            status=str(status),
-            requester=requester,
-            assignee=assignee,
-            created_at=created,
-            updated_at=updated,
-            resolved_at=resolved,
-            due_at=due,
-            comments=[(text, updated) for text in comments],
-            given=" ".join(self._texts),
-            requester_number=self._person(requester, self._first("requester_email"), True),
-            assignee_number=self._person(assignee, self._first("assignee_email"), is_finished),
-        )
+        times = self._times(is_finished)
+        own_key = f"{source_id} {str(times['created_at'])[:16]}"
+        values = {
+            "number": row.number,
+            "line": row.line,
+            "source_id": source_id,
+            "source_key": own_key if imported.is_own else source_id or _hash(row.cells),
+            "status": status,
+            "priority": self._meaning("priority", Priority.MEDIUM),
+            **times,
+            **self._describe(),
+            "requester": self._person("requester", is_needed=True),
+            "assignee": self._person("assignee", is_needed=is_finished),
+            "given": " ".join(self._texts),
+        }
+        return {} if self._is_wrong else values
 
     def _find(self, kind: str, example: str = "", is_wrong: bool = False) -> None:
-        self.findings.append((kind, example[:80], is_wrong))
+        self.findings.append((f"wrong: {kind}" if is_wrong else kind, example[:80]))
+        self._is_wrong |= is_wrong
 
     def _first(self, target: str) -> str:
-        return self._texts[target][0][1] if self._texts.get(target) else ""
+        return self._texts[target][0] if target in self._texts else ""
 
-    def _word(self, column: str, default: object) -> object:
-        """Return the status or priority that the row's word means."""
-        text = " ".join(self._first(column).split())[:60]
-        answer = self._answers.words.get(_word_key(column, text), text)
-        meaning = _known_word(column, answer) or guess_word(column, text) or default if text else default
-        self._connection.execute("INSERT OR IGNORE INTO temp.import_words VALUES (?, ?)", (text, str(meaning)))
-        return meaning
+    def _meaning(self, column: str, default: object) -> object:
+        if not self._first(column):
+            return default
+        word = f"{column} {' '.join(self._first(column).lower().split())}"[:80]
+        if len(self._imported.words) < COUNTED_WORDS or word in self._imported.words:
+            self._imported.words[word] += 1
+        return word_meaning(self._imported, word) or guess_word(word) or default
 
-    def _describe(self) -> Tuple[str, str, Optional[str], List[str]]:
+    def _describe(self) -> Dict[str, object]:
         """Return the title, the description, the category and the comments; what is too long goes on in the next."""
         title, category = re.sub(r"[\n\r\t]", " ", self._first("title")), " ".join(self._first("category").split())
-        has_names = self._answers.columns.count("description") > 1
-        described = [f"{name}: {text}" if has_names else text for name, text in self._texts.get("description", ())]
         if not title:
             self._find("a blank title takes the beginning of the description, or is (no title)")
-            title = " ".join(" ".join(described).split())[:MAXIMUM_TITLE] or "(no title)"
+            title = " ".join(self._first("description").split())[:MAXIMUM_TITLE] or "(no title)"
         if len(title) > MAXIMUM_TITLE:
-            self._find(f"a title of more than {MAXIMUM_TITLE} characters stands whole in the description", title)
-            described.insert(0, title)
+            self._find(f"a title of more than {MAXIMUM_TITLE} characters stands in the description", title)
+            self._texts["description"].insert(0, title)
         if len(category) > MAXIMUM_CATEGORY:
-            self._find(f"of a category of more than {MAXIMUM_CATEGORY} characters the last part is kept", category)
-            described.append(f"Category: {category}")
+            self._find(f"of a category of more than {MAXIMUM_CATEGORY} characters the end is kept", category)
+            self._texts["description"].append(f"Category: {category}")
             category = re.split(r" ?(?:>|::|/|\\|») ?", category)[-1][:MAXIMUM_CATEGORY].strip()
-        name = None
-        if category and category.lower() not in NOBODY_WORDS:
-            try:
-                name = self._categories.setdefault(category.casefold(), parse_new_category(category))
-            except InvalidInputError:
-                self._find("what cannot be a category is left out", category)
-        description, *comments = _pieces("\n\n".join(described)) or [""]
-        comments += [piece for _, text in self._texts.get("comment", ()) for piece in _pieces(text)]
-        if any(len(text) == MAXIMUM_TEXT for text in (description, *comments)):
+        try:
+            category = category and self._categories.setdefault(category.casefold(), parse_new_category(category))
+        except InvalidInputError:
+            self._find("what cannot be a category is left out", category)
+            category = ""
+        texts = ["\n\n".join(self._texts.get("description", ())), *self._texts.get("comment", ())]
+        description, *pieces = [
+            text[start : start + MAXIMUM_TEXT] for text in texts for start in range(0, len(text) or 1, MAXIMUM_TEXT)
+        ]
+        comments = _fitting(pieces, MAXIMUM_NOTE_CHARACTERS - MAXIMUM_TEXT)  # the row 'created' may need the rest
+        if len(pieces) >= len(texts):
             self._find(f"a text of more than {MAXIMUM_TEXT:,} characters goes on in comments")
-        room = MAXIMUM_NOTE_CHARACTERS - MAXIMUM_TEXT  # which the row 'created' may need
-        fit = _fitting(comments, room)
-        if fit != comments:
-            self._find(f"comments beyond {room:,} characters are cut", comments[len(fit) - 1])
-        return title[:MAXIMUM_TITLE].strip(), description, name, fit
+        if comments != pieces:
+            self._find(f"comments beyond {MAXIMUM_NOTE_CHARACTERS:,} characters are cut", pieces[-1])
+        title = title[:MAXIMUM_TITLE].strip()
+        return {
+            "title": title,
+            "description": description,
+            "category": category or None,
+            "comments": json.dumps(comments),
+        }
 
-    def _times(self, is_finished: bool) -> Tuple[str, str, Optional[str], Optional[str]]:
+    def _times(self, is_finished: bool) -> Dict[str, object]:
         """Return when it was created, changed and resolved, and when it is due."""
-        times = [self._moment(f"{name}_at") for name in ("created", "updated", "resolved", "due")]
-        (created, _), (updated, _), (resolved, is_day), (due, _) = times
+        created, updated, resolved, due = map(self._moment, ("created_at", "updated_at", "resolved_at", "due_at"))
         if resolved and not is_finished:
             self._find("the time of resolution of what is unfinished is ignored", resolved)
             resolved = None
-        for time_text, name in ((created, "creation"), (resolved, "resolution")):
-            if time_text and time_text > self._now:
-                self._find(f"its {name} is in the future", time_text, is_wrong=True)
-        if updated and updated > self._now:
-            self._find("a last change in the future counts as now", updated)
-            updated = self._now
+        for at, name in ((created, "creation"), (resolved, "resolution")):
+            if at and at > self._now:
+                self._find(f"its {name} is in the future", at, is_wrong=True)
         created = created or min(filter(None, (updated, resolved, self._now)))
         if resolved and resolved < created:
-            day, last_day = (datetime.fromisoformat(moment).astimezone().date() for moment in (created, resolved))
-            if not is_day or day != last_day:
+            if _local(resolved)[:10] != _local(created)[:10]:
                 self._find("its creation is later than its resolution", created, is_wrong=True)
-            resolved = created  # sometime on that day
-        return created, max(updated or resolved or created, created), resolved, due
+            resolved = created  # a bare day is sometime on that day
+        updated = max(min(updated or resolved or created, self._now), created)
+        return {"created_at": created, "updated_at": updated, "resolved_at": resolved, "due_at": due}
 
-    def _moment(self, target: str) -> Tuple[Optional[str], bool]:
-        """Return the moment as the database stores it, and whether the file has a bare day, which is a local one."""
-        if not self._first(target):
-            return None, False
-        ((name, text), *_) = self._texts[target]
-        found = _try_moment(text, self._answers.day_first)
+    def _moment(self, target: str) -> Optional[str]:
+        """Return the moment as the database stores it; a bare day is a local one, and due until its end."""
+        text = self._first(target)
+        if not text:
+            return None
+        if _NUMERIC_DAY.match(text):
+            self._imported.numeric_days.setdefault(_day_first(text), text)
+        found = _try_moment(text, self._imported.answers.day_first is not False)
         if not found:
-            self._find(f"{name} is no date from 1970 to 2999", text, is_wrong=True)
-            return None, False
+            self._find(f"{target} is no date from 1970 to 2999", text, is_wrong=True)
+            return None
         moment, is_day = found
         if is_day and target == "due_at":
             moment = datetime.combine(moment, _END_OF_DAY)
-        elif not is_day and not moment.tzinfo:
-            moment = moment.replace(tzinfo=self._zone)
-        return utc_text(moment), is_day
+        return utc_text(moment if is_day or moment.tzinfo else moment.replace(tzinfo=self._zone))
 
-    def _person(self, name: str, email: str, is_needed: bool) -> Optional[int]:
-        """Return the number of a person in temp.import_people, or None for nobody."""
+    def _person(self, target: str, is_needed: bool) -> Optional[str]:
+        """Return the key of a person in Import.people, or None for nobody."""
         from email.utils import parseaddr
 
+        name, email = " ".join(self._first(target).split()), self._first(f"{target}_email")
         if "@" in name and not email:
             name, email = parseaddr(name)
-        address = None
         try:
-            address = users.parse_email(email or NONE)
+            email = (users.parse_email(email or NONE) or "").lower()
         except InvalidInputError:
             self._find("an email that is no plain address is left out", email)
-        name = name or address or ""
-        if not name:
+            email = ""
+        key = email or name.casefold()
+        if not key or key in NOBODY_WORDS:
             return None
-        key = address.lower() if address else name.casefold()
-        self._connection.execute(
-            """
-            INSERT INTO temp.import_people (key, name, email, is_needed) VALUES (?, ?, ?, ?)
-            ON CONFLICT (key) DO UPDATE SET is_needed = max(is_needed, excluded.is_needed)
-            """,
-            (key, name, address, is_needed),
-        )
-        sql = "SELECT number FROM temp.import_people WHERE key = ?"
-        return int(self._connection.execute(sql, (key,)).fetchone()["number"])
-
-
-def _pieces(text: str) -> List[str]:
-    return [text[start : start + MAXIMUM_TEXT] for start in range(0, len(text), MAXIMUM_TEXT)]
+        self._imported.people.add(key, name or email, email, is_needed)
+        return key
 
 
 def _fitting(comments: Sequence[str], room: int) -> List[str]:
     """Return the comments, cut where they have more characters than there is room for notes."""
-    ends = [0, *itertools.accumulate(max(len(text), NOTE_OVERHEAD) for text in comments)]
+    ends = [0, *accumulate(max(len(text), NOTE_OVERHEAD) for text in comments)]
     return [text[: room - start] for text, start in zip(comments, ends) if room - start >= NOTE_OVERHEAD]
 
 
-# The work order that a row is: what has its key, or, for a row of our own export, its ID and minute of creation.
-_MATCH_ROWS = """
+# Of rows with the same ID the latest counts; rows without one that are equal are numbered. A row of our own export is
+# also the work order that has its ID and minute of creation.
+_EARLIER_STATE = "an earlier state of a work order, with the same ID, is left out"
+_MATCH_ROWS = (
+    """
+    UPDATE temp.import_rows SET place = ranked.place FROM (
+        SELECT number AS row, row_number() OVER (PARTITION BY source_key ORDER BY updated_at DESC, number DESC) AS place
+        FROM temp.import_rows
+    ) AS ranked WHERE number = row
+    """,
+    """
+    INSERT INTO temp.import_findings
+    SELECT number, line, :earlier_state, source_id FROM temp.import_rows WHERE source_id <> '' AND place > 1
+    """,
+    "DELETE FROM temp.import_rows WHERE source_id <> '' AND place > 1",
+    "UPDATE temp.import_rows SET source_key = source_key || ' ' || place WHERE source_id = ''",
+    """
     UPDATE temp.import_rows SET here = coalesce(
-        (SELECT id FROM main.work_orders WHERE source = import_rows.source AND source_key = import_rows.source_key),
+        (SELECT id FROM main.work_orders WHERE source = :source AND source_key = import_rows.source_key),
         (
             SELECT id FROM main.work_orders WHERE :is_own AND id = CAST(import_rows.source_id AS INTEGER)
                 AND substr(created_at, 1, 16) = substr(import_rows.created_at, 1, 16)
         )
     )
-    WHERE number
-"""
-
-
-_EARLIER_STATE = "an earlier state of a work order, with the same ID, is left out"
+    """,
+    "CREATE INDEX IF NOT EXISTS temp.import_order ON import_rows (created_at, number)",
+)
 
 
 def stage(imported: Import, progress: Callable[[int], None]) -> None:
-    """Read the rows into the temporary database, and look which work orders and people are here already.
+    """Read the rows into the temporary database, and find which work orders and people are here already.
 
-    Of rows with the same ID the one counts that was changed last. Raises UnreadableFileError, PermissionDeniedError.
+    The first date that tells says whether the day comes first. Raises UnreadableFileError, PermissionDeniedError.
     """
     connection = imported.session.connection
     users.authorize(imported.session, Action.IMPORT)
     for table in _STAGING:
         connection.execute(f"DELETE FROM temp.{table}")
     parser, rows = _Parser(imported), _data_rows(imported, progress)
-    insert = f"INSERT INTO temp.import_rows VALUES (?, {', '.join('?' * len(ImportedRow._fields))})"
     for some in iter(lambda: list(islice(rows, ROWS_AT_ONCE)), []):
         with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
             for row in some:
-                parsed = parser.parse(row)
-                if parsed:
-                    values = {**parsed._asdict(), "comments": json.dumps(parsed.comments)}
-                    connection.execute(insert, (row.number, *values.values()))
+                values = parser.parse(row)
+                imported.wrong += not values
                 found = [(row.number, row.line, *finding) for finding in parser.findings]
-                connection.executemany("INSERT INTO temp.import_findings VALUES (?, ?, ?, ?, ?)", found)
-    with snapshot(connection):
-        connection.execute(
-            """
-            INSERT INTO temp.import_findings SELECT number, line, ?, source_id, 0 FROM (
-                SELECT *, row_number() OVER (PARTITION BY source_key ORDER BY updated_at DESC, number DESC) AS place
-                FROM temp.import_rows WHERE source_id <> ''
-            ) WHERE place > 1
-            """,
-            (_EARLIER_STATE,),
-        )
-        connection.execute(
-            "DELETE FROM temp.import_rows WHERE number IN (SELECT number FROM temp.import_findings WHERE kind = ?)",
-            (_EARLIER_STATE,),
-        )
-        connection.execute(
-            """
-            UPDATE temp.import_rows SET source_key = source_key || ' ' || place FROM (
-                SELECT number AS row, row_number() OVER (PARTITION BY source_key ORDER BY number) AS place
-                FROM temp.import_rows WHERE source_id = ''
-            ) WHERE number = row
-            """
-        )
-        connection.execute("CREATE INDEX IF NOT EXISTS temp.import_order ON import_rows (created_at, number)")
-        connection.execute("CREATE INDEX IF NOT EXISTS temp.import_usernames ON import_people (username)")
-    _match_people(imported)
-    (last,) = connection.execute("SELECT coalesce(max(number), 0) FROM temp.import_rows").fetchone()
-    for start in range(0, last + 1, ROWS_AT_ONCE):
-        bounds = {"is_own": imported.is_own, "start": start, "end": start + ROWS_AT_ONCE - 1}
-        connection.execute(f"{_MATCH_ROWS} BETWEEN :start AND :end", bounds)
+                connection.executemany("INSERT INTO temp.import_findings VALUES (?, ?, ?, ?)", found)
+                if values:
+                    names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
+                    connection.execute(f"INSERT INTO temp.import_rows ({names}) VALUES ({places})", values)
+    known = [is_first for is_first in imported.numeric_days if is_first is not None]
+    was_day_first = imported.answers.day_first is not False
+    imported.answer(day_first=known[0] if known else imported.answers.day_first)
+    if known and known[0] is not was_day_first:
+        stage(imported, progress)
+        return
+    imported.answer(source=imported.answers.source or _guess_source(imported))
+    for statement in _MATCH_ROWS:
+        values = {"earlier_state": _EARLIER_STATE, "source": imported.answers.source, "is_own": imported.is_own}
+        connection.execute(statement, values)
 
 
-# Import: people
-
-
-class ImportedPerson(NamedTuple):
-    """A person of a file, whose account exists already or will be created."""
-
-    number: int
-    key: str
-    name: str
-    username: str
-    has_account: bool
-
-
-def _match_people(imported: Import) -> None:
-    """Look whose accounts exist, and choose usernames for the others.
-
-    It is certain who is meant by an email, by what was answered before, by the name of an account without a password
-    (which came from an import or is a caller's), and by a username in our own export. All others are asked about.
-    """
-    connection, known = imported.session.connection, imported.answers.people
-    with snapshot(connection):
-        accounts = connection.execute(
-            "SELECT *, lower(email) AS address, password_hash IS NULL AS is_caller FROM users ORDER BY id DESC"
-        ).fetchall()
-        people = connection.execute(
-            "SELECT number, key, name, lower(email) AS email FROM temp.import_people ORDER BY email IS NULL, number"
-        ).fetchall()
-        by_username = {row["username"]: row for row in accounts}
-        by_email = {row["address"]: row for row in accounts if row["email"]}
-        by_name = {row["name"].casefold(): row for row in accounts if row["name"]}
-        callers = {name: row for name, row in by_name.items() if row["is_caller"]}
-        taken, numbers = set(by_username), Counter[str]()
-        namesakes: Dict[str, List[str]] = defaultdict(list)  # usernames of those with an email
-        for person in people:
-            name, email = person["name"].casefold(), person["email"]
-            last, _, first = person["name"].partition(",")
-            dotted = [
-                re.sub(r"[^a-z0-9_-]+", ".", fold(text)).strip(".") for text in (person["name"], f"{first} {last}")
-            ]
-            certain = [by_email.get(email), by_username.get(known.get(person["key"], "")), callers.get(name)]
-            likely = [by_name.get(name), *map(by_username.get, (name, *dotted))]
-            if imported.is_own:
-                certain.append(by_username.get(name))
-            found = [row for row in (*certain, *likely) if row and (not email or row["address"] in (None, email))]
-            if found:
-                username = found[0]["username"]
-            elif not email and len(namesakes[name]) == 1:
-                (username,) = namesakes[name]
-            else:
-                username = _free_username(connection, person["name"], taken, numbers)
-            namesakes[name] += [username] if email else []
-            connection.execute(
-                "UPDATE temp.import_people SET username = ?, user_id = ?, is_certain = ? WHERE number = ?",
-                (username, found[0]["id"] if found else None, bool(found) and found[0] in certain, person["number"]),
-            )
-
-
-def _free_username(connection: Connection, name: str, taken: Set[str], numbers: "Counter[str]") -> str:
-    """Return a username made from the name, and take it; `numbers` has the last one for each name that is taken."""
-    username = users.username_from_name(connection, name)
-    stem = re.sub(r"\.\d+$", "", username)[:24]
-    while username in taken:
-        numbers[stem] += 1
-        username = f"{stem}.{numbers[stem]}"
-    taken.add(username)
-    return username
-
-
-def list_unknown_people(imported: Import) -> List[ImportedPerson]:
-    """Return the people whose account exists, though that is not certain, then those who will get one."""
-    rows = imported.session.connection.execute(
-        """
-        SELECT number, key, name, username, user_id IS NOT NULL AS has_account FROM temp.import_people
-        WHERE user_id IS NOT NULL AND NOT is_certain OR user_id IS NULL AND is_needed ORDER BY has_account DESC, number
-        """
-    )
-    return [ImportedPerson(**dict(row)) for row in rows]
-
-
-def with_person(imported: Import, person: ImportedPerson, text: str) -> Import:
-    """Return the import in which the person has another username: of an account that exists, a free one, or `new`.
-
-    Raises InvalidInputError.
-    """
-    connection = imported.session.connection
-    others = connection.execute("SELECT username FROM temp.import_people WHERE number <> ?", (person.number,))
-    taken = {row["username"] for row in others}
-    username = _free_username(connection, person.name, set(taken), Counter()) if text.lower() == "new" else text.lower()
-    account = connection.execute("SELECT id FROM users WHERE username = ?", (username,)).fetchone()
-    if not account:
-        username = users.parse_new_username(connection, username)
-        if username in taken:
-            raise InvalidInputError(f"Somebody else in the file will be {username}; choose another username.")
-    connection.execute(
-        "UPDATE temp.import_people SET username = ?, user_id = ?, is_certain = 0 WHERE number = ?",
-        (username, account and account["id"], person.number),
-    )
-    return imported.answered(people={**imported.answers.people, person.key: username})
-
-
-# Import: the dry run
-
-
-class DryRun(NamedTuple):
-    """What an import would do, in sentences; how many rows are new, here already, of these without an ID, and wrong."""
-
-    lines: List[str]
-    new: int
-    here: int
-    here_without_id: int
-    wrong: int
-
-
-# What is said of rows, where there are any, by the condition on them.
-_REMARKS = {
-    "here IN (SELECT id FROM main.work_orders WHERE deleted_at IS NOT NULL)": "here, but deleted: they stay deleted",
-    ":is_own AND here IS NULL AND CAST(source_id AS INTEGER) IN (SELECT id FROM main.work_orders)": (
-        "the ID is that of another work order here; these are new ones"
-    ),
-    "given NOT LIKE '%created_at%'": "no creation; the earliest other time counts, or else now",
-    "requester_number IS NULL": "no requester; they will be your own",
-    "status IN ('Resolved', 'Cancelled') AND resolved_at IS NULL": (
-        "finished without a time of resolution: reports leave them out"
-    ),
-    """
-    status NOT IN ('Resolved', 'Cancelled') AND assignee_number IS NOT NULL AND assignee_number NOT IN (
-        SELECT number FROM temp.import_people WHERE user_id IN (
-            SELECT id FROM main.users WHERE is_active AND role <> 'user'
-        )
-    )
-    """: "unfinished, with an assignee who has no account that can have work orders: only the history will name them",
-    "source_id = ''": "no ID: what differs from an earlier file is new",
-}
-
-
-def describe_import(imported: Import) -> DryRun:
-    """Return what an import of the staged rows would do; a file in exports/ has what was found in each row.
-
-    Raises OutputError, UnreadableFileError where no row can be imported.
-    """
-    connection, answers = imported.session.connection, imported.answers
-    sums = ", ".join(f"sum({condition})" for condition in _REMARKS)
-    total, first, last, here, here_without_id, *counts = connection.execute(
+def describe_import(imported: Import) -> List[str]:
+    """Return what an import of the staged rows would do, and count them. Raises UnreadableFileError for none."""
+    totals = ", ".join(f"total({condition})" for condition in _REMARKS)
+    rows, first, last, imported.here, imported.here_without_id, *counts = imported.session.connection.execute(
         f"""
-        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)), {sums}
+        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)), {totals}
         FROM temp.import_rows
         """,
         {"is_own": imported.is_own},
     ).fetchone()
-    findings = connection.execute(
-        """
-        SELECT kind, is_wrong, count(*) AS total, min(number) AS number, line,
-            iif(example = '', '', ': ' || example) AS more
-        FROM temp.import_findings GROUP BY is_wrong, kind ORDER BY is_wrong DESC, total DESC
-        """
-    ).fetchall()
+    imported.new = rows - imported.here
+    findings = imported.session.connection.execute(
+        "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
+    )
     found = [
-        f"{_rows(row['total'])}{' wrong' * row['is_wrong']}: {row['kind']} (first row {row['number']:,}, line "
-        f"{row['line']:,}{row['more']})."
-        for row in findings
+        f"{quantity_of_rows(count)}, {kind} (first row {number:,}, line {line:,}{example and f': {example}'})."
+        for count, kind, number, line, example in findings
     ]
-    if not total:
+    if not rows:
         raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
-    words = connection.execute("SELECT * FROM temp.import_words WHERE word NOT IN ('', meaning) ORDER BY meaning, word")
-    report = _write_report(connection)
-    (wrong,) = connection.execute("SELECT count(DISTINCT number) FROM temp.import_findings WHERE is_wrong").fetchone()
-    lines = [
-        f"{_rows(total)} from {answers.source}, created from {_local(first)} to {_local(last)}.",
-        f"Dates in digits have the {'day' if answers.day_first else 'month'} first; times without a zone are "
-        f"{answers.zone}.",
-        f"Words: {', '.join(f'{word} = {meaning}' for word, meaning in words) or 'all as here'}.",
-        *(f"{_rows(count)}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
+    words = [
+        f"{word.partition(' ')[2]} = {word_meaning(imported, word) or guess_word(word)}" for word in imported.words
+    ]
+    order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
+    report = _write_report(imported.session.connection)
+    return [
+        f"{quantity_of_rows(rows)} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
+        f"Dates in digits have the {order} first; times without a zone are {zone}.",
+        f"Words: {', '.join(words) or 'none'}.",
+        *(f"{quantity_of_rows(int(count))}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
         *found,
         *([f"All that was found, row by row, is in {report}."] if report else []),
     ]
-    return DryRun(lines, total - here, here, here_without_id, wrong)
 
 
-def _rows(count: int) -> str:
+def _write_report(connection: Connection) -> Optional[Path]:
+    """Write all that was found to a file in exports/, and return its path; None if there is nothing to say."""
+    target = database.new_path(connection, "export", "-import.txt")
+    try:
+        with database.partial_files(target) as (partial,):
+            with partial.open("w", encoding="utf-8") as file:
+                for number, line, kind, example in connection.execute(
+                    "SELECT * FROM temp.import_findings ORDER BY number, rowid"
+                ):
+                    text = f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}"
+                    file.write(f"{database.printable(text)}\n")
+            return database.publish_numbered(partial, target) if partial.stat().st_size else None
+    except OSError as error:
+        raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
+
+
+def quantity_of_rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
@@ -4371,326 +4195,210 @@ def _local(stored: str) -> str:
     return local_time(datetime.fromisoformat(stored))
 
 
-def _write_report(connection: Connection) -> Optional[Path]:
-    """Write all that was found to a file in exports/, and return its path; None if there is nothing to say."""
-    target = database.new_path(connection, "export", "-import.txt")
-    findings = connection.execute(
-        """
-        SELECT 'Row ' || number || ', line ' || line || iif(is_wrong, ', wrong: ', ': ') || kind
-            || iif(example = '', '', ': ' || example)
-        FROM temp.import_findings ORDER BY number, is_wrong DESC
-        """
-    )
-    try:
-        with database.partial_files(target) as (partial,):
-            with partial.open("w", encoding="utf-8") as file:
-                file.writelines(f"{database.printable(text)}\n" for (text,) in findings)
-            return database.publish_numbered(partial, target) if partial.stat().st_size else None
-    except OSError as error:
-        raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
-
-
 # Import: storing
 
 
-class Repeat(Word):
-    """What to do with a row that is here already; only one without an ID can be added once more."""
-
-    SKIP = "skip"
-    UPDATE = "update"
-    ADD = "add"
-
-
+SKIP, UPDATE, ADD = "skip", "update", "add"  # rows that are here already; only those without an ID can be added
 BATCH_SECONDS = PAUSE_SECONDS = 0.1  # SQLite's waiting tries again every 100 ms
 
 
-class Imported(NamedTuple):
-    """How many work orders an import has created and updated, and the backup from before its first row."""
-
-    created: int
-    updated: int
-    backup: Path
-
-
-def import_rows(imported: Import, repeat: Repeat, progress: Callable[[int], None]) -> Imported:
-    """Store the staged rows, after a checked backup, in many short transactions with pauses for the others.
+def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) -> Path:
+    """Store the staged rows in many short transactions with pauses for the others; return the backup from before.
 
     If it is interrupted, what it has stored stays, and the same file goes on there. `progress` gets the number of rows
-    that are done; if it raises, the import stops. Raises PermissionDeniedError to all but admins, OutputError.
+    that are stored; if it raises, the import stops. Raises PermissionDeniedError to all but admins, OutputError.
     """
     connection = imported.session.connection
     backup = users.back_up(imported.session)
-    conditions = {Repeat.SKIP: "here IS NULL", Repeat.ADD: "here IS NULL OR source_id = ''", Repeat.UPDATE: "1"}
-    if repeat is Repeat.ADD:  # the same file again adds nothing more
-        connection.execute(
-            "UPDATE temp.import_rows SET source_key = source_key || ' ' || ? WHERE source_id = '' AND here",
-            (imported.content_hash[:16],),
-        )
-    done: Counter[str] = Counter()
-    last, is_over = _START, False
+    if repeat == ADD:  # the same file again adds nothing more
+        sql = "UPDATE temp.import_rows SET source_key = source_key || ?, here = NULL WHERE source_id = '' AND here"
+        connection.execute(sql, (f" {imported.content_hash[:16]}",))
+    condition = "1" if repeat == UPDATE else "here IS NULL"
 
-    def audit(user_id: int, event: str, counts: "Counter[str]") -> None:
-        what = f"{counts['created']:,} created, {counts['updated']:,} updated, {backup.name} made before"
-        name = database.printable(imported.name)
-        users.audit(connection, user_id, event, f"{name} from {imported.answers.source}: {what}")
+    def audit(event: str) -> None:
+        what = f"{imported.created:,} created, {imported.updated:,} updated, {backup.name} made before"
+        subject = f"{database.printable(imported.name)} from {imported.answers.source}: {what}"
+        users.audit(connection, imported.session.user_id, event, subject)
 
     try:
-        while not is_over:
-            batch: Counter[str] = Counter()
+        with transaction(connection):
+            users.authorize(imported.session, Action.IMPORT)
+            _remember(imported)
+            audit("import begun")
+        last: Optional[sqlite3.Row] = None
+        while True:
+            outcomes = Counter[str]()
             with transaction(connection):
                 admin, end = users.authorize(imported.session, Action.IMPORT), time.monotonic() + BATCH_SECONDS
-                if last == _START:
-                    _remember(imported)
-                    audit(admin.id, "import begun", done)
-                is_over = True
-                for place, row in _in_order(imported, conditions[repeat], last):
-                    batch[_store(imported, admin, row, repeat)] += 1
-                    last = place
+                for row in _staged(connection, condition, last):
+                    outcomes[_store(imported, admin, row)] += 1
+                    last = row
                     if time.monotonic() >= end:
-                        is_over = False
                         break
-                if is_over:
-                    audit(admin.id, "imported", done + batch)
-            done += batch
-            progress(sum(done.values()))
-            time.sleep(0 if is_over else PAUSE_SECONDS)
+                if not outcomes:
+                    audit("imported")
+                    return backup
+            imported.created += outcomes["created"]
+            imported.updated += outcomes["updated"]
+            progress(imported.created + imported.updated)
+            time.sleep(PAUSE_SECONDS)
     except BaseException:
         with suppress(*database.EXPECTED_FAULTS), transaction(connection):
-            audit(imported.session.user_id, "import stopped", done)
+            audit("import stopped")
         raise
-    return Imported(done["created"], done["updated"], backup)
 
 
 def _remember(imported: Import) -> None:
     """Store the answers for files with the same header, with whose accounts people were said to have."""
-    connection = imported.session.connection
-    joined = connection.execute(
-        "SELECT key, username FROM temp.import_people WHERE user_id IS NOT NULL AND NOT is_certain"
-    )
-    answers = imported.answers._replace(people={**imported.answers.people, **dict(joined.fetchall())})
-    connection.execute(
+    joined = {key: person.username for key, person in imported.people.unknown() if person.has_account}
+    imported.answer(people={**imported.answers.people, **joined})
+    imported.session.connection.execute(
         "INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)",
-        (_hash(imported.header), json.dumps(answers._asdict()), now()),
+        (_hash(imported.header), json.dumps(imported.answers._asdict()), now()),
     )
 
 
-class _Place(NamedTuple):
-    """Where a row stands in the order of creation."""
-
-    created_at: str = ""
-    number: int = 0
-
-
-_START = _Place()
-
-
-def _in_order(imported: Import, condition: str, last: _Place = _START) -> Iterator[Tuple[_Place, ImportedRow]]:
-    """Yield the staged rows that the condition holds for and that follow `last`, each as it is here by now."""
-    connection, order = imported.session.connection, "(created_at, number) > (?, ?) ORDER BY created_at, number"
-    while True:
-        sql = f"SELECT number FROM temp.import_rows WHERE ({condition}) AND {order} LIMIT 100"
-        numbers = ", ".join(str(row["number"]) for row in connection.execute(sql, last).fetchall())
-        connection.execute(f"{_MATCH_ROWS} IN ({numbers})", {"is_own": imported.is_own})
-        rows = connection.execute(
-            f"SELECT * FROM temp.import_rows WHERE number IN ({numbers}) AND {order}", last
-        ).fetchall()
-        if not rows:
-            return
-        for row in rows:
-            last = _Place(row["created_at"], row["number"])
-            comments = [(text, at) for text, at in json.loads(row["comments"])]
-            yield last, ImportedRow(**{name: row[name] for name in ImportedRow._fields})._replace(comments=comments)
+def _staged(connection: Connection, condition: str, last: Optional[sqlite3.Row] = None) -> Iterator[sqlite3.Row]:
+    """Yield the staged rows for which the condition holds, in the order of their creation, after the last one."""
+    return connection.execute(
+        f"""
+        SELECT * FROM temp.import_rows WHERE {condition} AND (created_at, number) > (?, ?) ORDER BY created_at, number
+        """,
+        (last["created_at"], last["number"]) if last else ("", 0),
+    )
 
 
-def _store(imported: Import, admin: User, row: ImportedRow, repeat: Repeat) -> str:
+def _store(imported: Import, admin: User, row: sqlite3.Row) -> str:
     """Create or update the work order of a row, and return what was done: created, updated, or left."""
-    connection = imported.session.connection
-    if row.here and repeat is not Repeat.UPDATE:
-        return "left"
-    requester_id = _account(connection, row.requester_number, admin) or admin.id
-    _account(connection, row.assignee_number, admin if row.status in database.FINISHED else None)
-    if not row.here:
-        _create_imported(connection, admin, row, requester_id)
-        return "created"
-    differences, comments = _differences(imported, row, row.here)
-    values = {column: value for column, _, value, is_left in differences if not is_left}
-    for text, at in comments:
-        users.record_change(connection, row.here, admin.id, at, "comment", note=text, is_imported=True)
-    if values or comments:
-        at = row.resolved_at if "status" in values and row.resolved_at else now()
-        _update_imported(connection, admin, row.here, values, at)
-    return "updated" if values or comments else "left"
+    connection, source = imported.session.connection, imported.answers.source
+    find = "SELECT 1 FROM work_orders WHERE source = ? AND source_key = ?"
+    if not row["here"] and connection.execute(find, (source, row["source_key"])).fetchone():
+        return "left"  # another import has created it meanwhile
+    for name in ("requester", "assignee"):
+        imported.people.create(admin, row[name])
+    if row["here"]:
+        return "updated" if _update_imported(imported, admin, row) else "left"
+    _create_imported(imported, admin, row)
+    return "created"
 
 
-def _account(connection: Connection, number: Optional[int], creator: Optional[User] = None) -> Optional[int]:
-    """Return the ID of a person's account, which the creator makes if there is none yet; None for nobody."""
-    sql = """
-        SELECT name, max(email) AS email, username, max(user_id) AS user_id FROM temp.import_people
-        WHERE username = (SELECT username FROM temp.import_people WHERE number = ?) GROUP BY username
+def _usernames(imported: Import, row: sqlite3.Row) -> Dict[str, Optional[str]]:
+    """Return who is the requester and the assignee; of what is unfinished only somebody who can have it."""
+    requester, assignee = (imported.people.get(row[name]) for name in ("requester", "assignee"))
+    can_have = "SELECT 1 FROM users WHERE username = ? AND is_active AND role <> 'user'"
+    if assignee and row["status"] not in database.FINISHED:
+        found = imported.session.connection.execute(can_have, (assignee.username,)).fetchone()
+        assignee = assignee if found else None
+    return {"requester": requester and requester.username, "assignee": assignee and assignee.username}
+
+
+def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
+    """Insert the work order of a row with its history, inside the caller's transaction."""
+    connection, source, source_id = imported.session.connection, imported.answers.source, row["source_id"]
+    people = _usernames(imported, row)
+    is_resolved = row["status"] == Status.RESOLVED
+    names = ("title", "description", "priority", "category", "status", "updated_at", "due_at", "source_key")
+    columns = {
+        **{name: row[name] for name in names},
+        "requester_id": users.find(connection, people["requester"] or admin.username).id,
+        "assignee_id": users.find(connection, people["assignee"]).id if people["assignee"] else None,
+        "due_by": DueBy.HAND,
+        "resolved_at": row["resolved_at"] if is_resolved else None,
+        "source": source,
+        "source_id": source_id or None,
+    }
+    work_order_id = _insert(connection, row["created_at"], columns)
+    note = f"Imported from {source}{'; the ID was ' * bool(source_id)}{source_id}."
+    if row["assignee"] and not people["assignee"]:
+        note += f" It was assigned to {imported.people[row['assignee']].name[:200]}."
+    status = None if row["resolved_at"] or row["status"] == Status.OPEN else row["status"]
+    is_stop = status in (*database.FINISHED, database.ON_HOLD)
+    since = row["updated_at"] if "updated_at" in row["given"] else now()
+    record = partial(users.record_change, connection, work_order_id, admin.id, is_imported=True)
+    record(row["created_at"], "created", since if is_stop else None, status, note)
+    if row["resolved_at"]:
+        record(row["resolved_at"], STATUS.name, str(Status.OPEN), row["status"])
+    for text in json.loads(row["comments"]):
+        record(row["updated_at"], "comment", note=text)
+    database.refresh_derived(connection, work_order_id)
+
+
+# A field, or nothing for a comment; its value here and in the row; and whether what stands was written here, and stays.
+_Difference = Tuple[Optional[Field[Any]], object, object, bool]
+
+
+def _differences(imported: Import, row: sqlite3.Row) -> List[_Difference]:
+    """Return in what a row differs from its work order; an empty cell in nothing, nor what is deleted.
+
+    What stands was written here if its last change is no import's, or, for our own export, later than the row.
     """
-    person = connection.execute(sql, (number,)).fetchone()
-    if not person or person["user_id"] or not creator:
-        return person["user_id"] if person else None
-    taken = connection.execute("SELECT 1 FROM users WHERE username = ?", (person["username"],)).fetchone()
-    name, username = person["name"][: users.LONGEST_NAME].strip(), None if taken else person["username"]
-    user = users.insert_caller(connection, creator, name, person["email"], username)
-    connection.execute("UPDATE temp.import_people SET user_id = ? WHERE number = ?", (user.id, number))
-    return user.id
-
-
-def _fit_assignee(connection: Connection, row: ImportedRow) -> Optional[int]:
-    """Return the assignee's account: on what is unfinished of somebody who can have work orders, else of anybody."""
-    sql = "SELECT 1 FROM users WHERE id = ? AND (is_active AND role <> 'user' OR ?)"
-    user_id = _account(connection, row.assignee_number)
-    return user_id if connection.execute(sql, (user_id, row.status in database.FINISHED)).fetchone() else None
-
-
-# Import: updating
-
-
-_FIELD_NAMES = {"due_at": "due date", "requester_id": "requester", "assignee_id": "assignee", "resolved_at": "status"}
-_Difference = Tuple[str, object, object, bool]
-
-
-def _differences(
-    imported: Import, row: ImportedRow, work_order_id: int
-) -> Tuple[List[_Difference], List[Tuple[str, str]]]:
-    """Return the columns in which the row differs from the work order, and its comments that are new there.
-
-    Of each column: what stands, what the row says, and whether what stands is left: it was written here or, for a row
-    of our own export, changed later than the row. An empty cell differs from nothing, and a deleted one stays.
-    """
-    connection, given = imported.session.connection, row.given.split()
-    here = connection.execute("SELECT * FROM work_orders WHERE id = ?", (work_order_id,)).fetchone()
-    if here["deleted_at"]:
-        return [], []
-    history = connection.execute(
-        "SELECT field, changed_at, note, is_imported FROM work_order_history WHERE work_order_id = ? ORDER BY id",
-        (work_order_id,),
-    ).fetchall()
+    here = _find_by_id(imported.session.connection, row["here"])
+    if not here or here.deleted_at:
+        return []
+    sql = "SELECT field, changed_at, note, is_imported FROM work_order_history WHERE work_order_id = ? ORDER BY id"
+    history = imported.session.connection.execute(sql, (here.id,)).fetchall()
     last = {entry["field"]: entry for entry in history}
-    said: Dict[str, object] = {name: getattr(row, name) for name in ("title", "priority", "status") if name in given}
-    said.update({name: getattr(row, name) for name in ("description", "category", "due_at") if getattr(row, name)})
-    if row.requester_number:
-        said["requester_id"] = _account(connection, row.requester_number)
-    if _fit_assignee(connection, row):
-        said["assignee_id"] = _fit_assignee(connection, row)
-    if row.resolved_at and row.status == here["status"] == Status.RESOLVED:
-        said["resolved_at"] = row.resolved_at
-    if row.updated_at > here["updated_at"] and all(entry["is_imported"] for entry in history):
-        said["updated_at"] = row.updated_at
-    differences = []
-    for column, value in said.items():
-        entry, stands = last.get(_FIELD_NAMES.get(column, column)), here[column]
-        if not (_is_same_time(value, stands) if column.endswith("_at") else value == stands):
-            is_later = (
-                entry
-                and entry["changed_at"] > row.updated_at
-                and not _is_same_time(row.updated_at, entry["changed_at"])
-            )
-            is_left = bool(is_later if imported.is_own else entry and not entry["is_imported"])
-            differences.append((column, stands, value, is_left))
+    told: Dict[str, Any] = {
+        **dict(row),
+        **_usernames(imported, row),
+        "priority": Priority(row["priority"]),
+        "status": Status(row["status"]),
+        "due_at": moment(row["due_at"]),
+    }
+    resolved_at, updated_at = moment(row["resolved_at"]), row["updated_at"][:16]
+    differences: List[_Difference] = []
+    for field in FIELDS.values():
+        old, new, entry = field.read(here), told.get(field.column), last.get(field.name)
+        is_same = _to_minute(new) == _to_minute(old)
+        if new is old is Status.RESOLVED and resolved_at:
+            is_same = _to_minute(resolved_at) == _to_minute(here.resolved_at)
+        if new and field.column in row["given"].split() and not is_same:
+            is_left = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
+            differences.append((field, old, new, bool(is_left)))
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
+    comments = [*(Counter(json.loads(row["comments"])) - known).elements()]
     room = MAXIMUM_NOTE_CHARACTERS - sum(max(len(entry["note"]), NOTE_OVERHEAD) for entry in history if entry["note"])
-    added = []
-    for text, at in row.comments:
-        known[text] -= 1
-        added += [(text, at)] if known[text] < 0 else []
-    return differences, [(text, at) for text, (_, at) in zip(_fitting([text for text, _ in added], room), added)]
+    return differences + [(None, "", text, False) for text in _fitting(comments, room)]
 
 
-def _is_same_time(told: object, stored: Optional[str]) -> bool:
-    """Return whether two moments are the same, to the minute where the file tells no seconds."""
-    text, other = str(told), stored or ""
-    return text == other or (text[17:19] == "00" and text[:16] == other[:16])
+def _to_minute(value: object) -> object:
+    return value.replace(second=0) if isinstance(value, datetime) else value
 
 
 def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
     """Return what an update would change, and what it would leave, by field, each with the first old and new value."""
-    connection = imported.session.connection
-    found: Dict[Tuple[bool, str], List[str]] = defaultdict(list)
-    for count, (_, row) in enumerate(_in_order(imported, "here IS NOT NULL"), 1):
-        progress(count)
-        if row.here:
-            differences, comments = _differences(imported, row, row.here)
-            for column, old, new, is_left in differences:
-                change = f"{_show(connection, column, old)} -> {_show(connection, column, new)}"
-                found[is_left, _FIELD_NAMES.get(column, column)].append(f"#{row.here}: {change}")
-            found[False, "comment"] += [f"#{row.here}: added"] * len(comments)
-    return [
-        f"{field}: {len(changes):,} {'written here and left alone' if is_left else 'to update'} (first {changes[0]})."
-        for (is_left, field), changes in sorted(found.items())
-        if changes
-    ] or ["Nothing differs."]
+    found: Dict[str, Tuple[int, str]] = {}
+    for number, row in enumerate(_staged(imported.session.connection, "here IS NOT NULL"), 1):
+        progress(number)
+        for field, old, new, is_left in _differences(imported, row):
+            shown = [database.printable(field.show(value) if field else str(value))[:40] for value in (old, new)]
+            kind = f"{field.name if field else 'comment'}, {'written here and left alone' if is_left else 'to update'}"
+            count, first = found.get(kind, (0, f"#{row['here']}: {' -> '.join(shown)}"))
+            found[kind] = count + 1, first
+    return [f"{kind}: {count:,} (first {first})." for kind, (count, first) in found.items()] or ["Nothing differs."]
 
 
-def _show(connection: Connection, column: str, value: object) -> str:
-    """Return a stored value of a column as a person sees it, cut."""
-    if column in ("requester_id", "assignee_id"):
-        row = connection.execute("SELECT username FROM users WHERE id = ?", (value,)).fetchone()
-        return str(row["username"]) if row else NOBODY
-    if value is None:
-        return NONE
-    shown = str(Priority(cast(int, value))) if column == "priority" else str(value)
-    return database.printable((_local(shown) if column.endswith("_at") else shown)[:40])
-
-
-def _create_imported(connection: Connection, admin: User, row: ImportedRow, requester_id: int) -> None:
-    """Insert the work order of a row with its history, inside the caller's transaction."""
-    names = ("title", "description", "priority", "category", "status", "updated_at", "due_at", "source", "source_key")
-    assignee_id = _fit_assignee(connection, row)
-    columns = {
-        **{name: getattr(row, name) for name in names},
-        "requester_id": requester_id,
-        "assignee_id": assignee_id,
-        "due_by": DueBy.HAND,
-        "resolved_at": row.resolved_at if row.status == Status.RESOLVED else None,
-        "source_id": row.source_id or None,
-    }
-    work_order_id = _insert(connection, row.created_at, columns)
-    note = f"Imported from {row.source}{'; the ID was ' * bool(row.source_id)}{row.source_id}."
-    if row.assignee and not assignee_id:
-        note += f" It was assigned to {row.assignee[:200]}."
-    status = None if row.resolved_at or row.status == Status.OPEN else row.status
-    is_stop = status in (*database.FINISHED, database.ON_HOLD)
-    since = (row.updated_at if "updated_at" in row.given.split() else now()) if is_stop else None
-    record = partial(users.record_change, connection, work_order_id, admin.id, is_imported=True)
-    record(row.created_at, "created", since, status, note)
-    if row.resolved_at:
-        record(row.resolved_at, STATUS.name, str(Status.OPEN), row.status)
-    for text, at in row.comments:
-        record(at, "comment", note=text)
-    database.refresh_derived(connection, work_order_id)
-
-
-def _update_imported(
-    connection: Connection, admin: User, work_order_id: int, values: Mapping[str, object], at: str
-) -> None:
-    """Write these columns with their history, inside the caller's transaction; `at` is when the status changed."""
-    stored = connection.execute("SELECT * FROM work_orders WHERE id = ?", (work_order_id,)).fetchone()
-    columns = {"updated_at": max(stored["updated_at"], now()), **values}
-    if "status" in values:
-        columns.update(resolved_at=at if values["status"] == Status.RESOLVED else None, held_until=None)
-    assignments = ", ".join(f"{column} = :{column}" for column in columns)
-    connection.execute(f"UPDATE work_orders SET {assignments} WHERE id = :id", {**columns, "id": work_order_id})
-    for column, value in values.items():
-        if column == "updated_at":
+def _update_imported(imported: Import, admin: User, row: sqlite3.Row) -> bool:
+    """Write what differs, inside the caller's transaction; return whether anything does."""
+    connection, differences = imported.session.connection, _differences(imported, row)
+    written = [difference for difference in differences if not difference[-1]]
+    current = _find_by_id(connection, row["here"])
+    if not written or not current:
+        return False
+    record = partial(users.record_change, connection, current.id, admin.id, is_imported=True)
+    columns: Dict[str, object] = {"updated_at": max(now(), utc_text(current.updated_at))}
+    for field, old, new, _ in written:
+        if not field:
+            record(row["updated_at"], "comment", note=str(new))
             continue
-        field = _FIELD_NAMES.get(column, column)
-        old, new = (_as_history(connection, column, each) for each in (stored[column], value))
-        if column == "resolved_at":  # what is resolved already was resolved at another time
-            old = new = str(Status.RESOLVED)
-        moment = str(value) if column == "resolved_at" else at if column == "status" else now()
-        users.record_change(connection, work_order_id, admin.id, moment, field, old, new, is_imported=True)
-    database.refresh_derived(connection, work_order_id)
-
-
-def _as_history(connection: Connection, column: str, value: object) -> str:
-    if column == "priority":
-        return str(Priority(cast(int, value)))
-    if column.endswith("_id"):
-        return _show(connection, column, value)
-    return NONE if value is None else str(value)
+        at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
+        record(at, field.name, field.as_text(old), field.as_text(new))
+        for entry in _follow(connection, current, field, new, at, columns):
+            record(at, **entry._asdict())
+    assignments = ", ".join(f"{column} = :{column}" for column in columns)
+    connection.execute(f"UPDATE work_orders SET {assignments} WHERE id = :id", {**columns, "id": current.id})
+    database.refresh_derived(connection, current.id)
+    return True
 
 
 # Words
