@@ -3277,7 +3277,7 @@ _REMARKS = {
 # Of our own files.
 COLUMNS = (
     *("id", "title", "description", "priority", "category", "status", "requester", "assignee"),
-    *("created_at", "updated_at", "resolved_at", "due_at"),
+    *("created_at", "updated_at", "resolved_at", "due_at", "spent_minutes"),
 )
 HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
 
@@ -3458,7 +3458,7 @@ class Import:
             with sound("What was answered at an earlier import"):
                 self.answers = ImportAnswers(**json.loads(row["answers"]))
         elif self.is_own:
-            self.answers = ImportAnswers(names, zone="UTC")
+            self.answers = ImportAnswers([name if name in COLUMN_NAMES else "" for name in names], zone="UTC")
         else:
             columns = _guess_columns(self.header, rows[has_header:])
             dates = (cell for row in rows for name, cell in zip(columns, row) if name.endswith("_at"))

@@ -22,7 +22,10 @@ from work_order import Filter, Priority, Query, Sort, Status
 
 posix = unittest.skipIf(os.name == "nt", "Windows has no links, pipes, modes and signals of this kind")
 EVERYTHING = Query(sort=Sort.OLDEST)
-HEADER = "id,title,description,priority,category,status,requester,assignee,created_at,updated_at,resolved_at,due_at"
+HEADER = (
+    "id,title,description,priority,category,status,requester,assignee,created_at,updated_at,resolved_at,due_at,"
+    "spent_minutes"
+)
 
 
 class ExportTest(DatabaseTestCase):
@@ -43,7 +46,7 @@ class ExportTest(DatabaseTestCase):
         self.create(self.uma, 'Say "Tür", please', "one\ntwo")
         (path,) = self.export()
         created = f"{self.get(self.uma, 1).created_at:%Y-%m-%d %H:%M:%S}"
-        row = f'1,"Say ""Tür"", please","one\ntwo",Medium,,Open,uma,,{created},{created},,'
+        row = f'1,"Say ""Tür"", please","one\ntwo",Medium,,Open,uma,,{created},{created},,,0'
         self.assertEqual(path.read_bytes().decode("utf-8"), f"\ufeff{HEADER}\r\n{row}\r\n")
 
     def test_all_come_in_the_order_of_their_ids_without_deleted_ones(self) -> None:
