@@ -975,7 +975,7 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
             step = perform(screen, screen.refresh, on_failure=BACK)
             if step is None:
                 screen.refusal = ""
-                stack = [*_below(stack), screen]
+                stack = [*_screens_below(stack), screen]
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
                 after_each()
@@ -993,7 +993,7 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
             stack.append(step)
 
 
-def _below(stack: Sequence[Screen]) -> Sequence[Screen]:
+def _screens_below(stack: Sequence[Screen]) -> Sequence[Screen]:
     """Return the screens below the last one; a work order takes the place of an open one and of what is above that."""
     *below, screen = stack
     for position, other in enumerate(below):
@@ -1076,7 +1076,7 @@ def log_exception() -> str:
             log.write(f"{database.now()}\n{traceback.format_exc()}\n")
     except OSError:
         return "It could not be written to the log either."
-    return f"An admin finds it in {path}."
+    return f"Details are in {path}; tell an admin."
 
 
 # Paging
@@ -2239,7 +2239,7 @@ class UsersScreen(SessionScreen):
             print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
             successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         if successor is None:
-            return None, work_order.describe_loss(count)
+            return None, work_order.warn_unassigned(count)
         return successor, f" {successor} takes over {work_order.quantity(count)}."
 
 

@@ -811,7 +811,7 @@ class Count(Word):
     UNFINISHED = "unfinished"  # at the end of the period
 
 
-class Counted(NamedTuple):
+class ReportScope(NamedTuple):
     """What a number in a report counts, from `begin` ("" for the very beginning) until before `end`, UTC as stored."""
 
     what: Count
@@ -857,7 +857,7 @@ COUNTED: Mapping[Count, str] = {
 }
 
 
-def describe_counted(counted: Counted) -> str:
+def describe_counted(counted: ReportScope) -> str:
     """Return in words what a number of a report counts, with its period in local time."""
     end = None if counted.end == NEVER else moment(counted.end)
     if counted.what is not Count.UNFINISHED:
@@ -893,7 +893,7 @@ class Filter(NamedTuple):
     created: Optional[Period] = None
     resolved: Optional[Period] = None
     changed: Optional[Changes] = None
-    counted: Optional[Counted] = None
+    counted: Optional[ReportScope] = None
     hold_is_over_for: Optional[int] = None
 
 
@@ -962,7 +962,7 @@ def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int)
             values,
         ).fetchall()
         found = list(map(_work_order, rows))
-        return Page(found, total, overdue, _below(session.connection, query, found))
+        return Page(found, total, overdue, _lines_below(session.connection, query, found))
 
 
 def search(session: Session, text: str) -> Query:
@@ -1053,7 +1053,7 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         **_bounds_of("created_", filter.created),
         **_bounds_of("resolved_", filter.resolved),
         **(filter.changed._asdict() if filter.changed else {}),
-        "recently": utc_text(datetime.now(timezone.utc) - RECENTLY),
+        "recently": utc_text(datetime.now(timezone.utc) - FINISHED_CHANGES_LISTED_FOR),
         **(filter.counted._asdict() if filter.counted else {}),
     }
     return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
@@ -1063,7 +1063,7 @@ def _bounds_of(prefix: str, period: Optional[Period]) -> Dict[str, object]:
     return dict(zip((f"{prefix}begin", f"{prefix}end"), period.bounds)) if period else {}
 
 
-RECENTLY = timedelta(days=90)  # for as long as changes of finished work orders are listed
+FINISHED_CHANGES_LISTED_FOR = timedelta(days=90)  # for as long as changes of finished work orders are listed
 _CHANGED_BY_OTHERS = """
     work_orders.id IN (
         SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
@@ -1146,7 +1146,7 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     values: Dict[str, object] = {}
     for number, word in enumerate(filter(None, (fold(word).strip() for word in query.text.split()))):
         is_looked_up = query.is_inside and number < WORDS_LOOKED_UP
-        match, is_enough = _words_with(connection, word) if is_looked_up else _words_from(word)
+        match, is_enough = _infix_match(connection, word) if is_looked_up else _prefix_match(word)
         if match is None:
             return "0", {}
         if query.is_inside and not is_looked_up:
@@ -1161,7 +1161,7 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     return " AND ".join(conditions) or "0", values
 
 
-def _words_from(word: str) -> Tuple[Optional[str], bool]:
+def _prefix_match(word: str) -> Tuple[Optional[str], bool]:
     """Return what matches the word as a beginning, and whether that is all; else the text has to contain it literally.
 
     Letters that are younger than SQLite's tables are looked for in the text alone.
@@ -1175,9 +1175,9 @@ def _words_from(word: str) -> Tuple[Optional[str], bool]:
     return phrase, " ".join(parts) == word
 
 
-def _words_with(connection: Connection, word: str) -> Tuple[Optional[str], bool]:
+def _infix_match(connection: Connection, word: str) -> Tuple[Optional[str], bool]:
     """Return what matches the words of the index that contain a word, None without any, and whether that is all."""
-    phrase, is_word = _words_from(word)
+    phrase, is_word = _prefix_match(word)
     if not is_word or " " in word:
         return (phrase if is_word else ""), is_word
     rows = connection.execute(
@@ -1193,7 +1193,7 @@ def _words_with(connection: Connection, word: str) -> Tuple[Optional[str], bool]
 EXCERPT_CHARACTERS, WINDOW = 10_000, 200
 
 
-def _below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
+def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
     """Return by work order what others have changed or, for a search, the place that matched, in square brackets."""
     if not found or not (query.text or query.filter.changed):
         return {}
@@ -1212,12 +1212,12 @@ def _below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> 
     for row in rows:
         entries[row["work_order_id"]].append(_history_entry(row))
     if query.filter.changed:
-        return {work_order_id: _first_three(changed) for work_order_id, changed in entries.items()}
+        return {work_order_id: _describe_first_three(changed) for work_order_id, changed in entries.items()}
     words = [fold(word).strip() for word in query.text.split()]
     return {row.id: _excerpt(row, entries[row.id], words, query.is_inside) for row in found}
 
 
-def _first_three(entries: Sequence[HistoryEntry]) -> List[str]:
+def _describe_first_three(entries: Sequence[HistoryEntry]) -> List[str]:
     more = len(entries) - 3
     return [*map(describe_entry, entries[:3]), *([f"and {more:,} more: Show history"] if more > 0 else [])]
 
@@ -1251,19 +1251,19 @@ def _find_words(text: str, words: Sequence[str], is_inside: bool) -> Optional[ra
         for start in range(0, len(text), WINDOW // 2) if pattern.search(folded) else ():
             window = text[start : start + WINDOW + MAXIMUM_SEARCH]
             if pattern.search(fold(window)):
-                span = _narrowed(window, pattern, re.compile(either))
+                span = _narrow(window, pattern, re.compile(either))
                 return range(start + span.start, start + span.stop)
     return None
 
 
-def _narrowed(window: str, pattern: Pattern[str], words: Pattern[str]) -> range:
+def _narrow(window: str, pattern: Pattern[str], words: Pattern[str]) -> range:
     """Return the shortest part of the text, as early as can be, that matches once it is folded."""
-    end = _first(len(window), lambda end: bool(pattern.search(fold(window[:end]))))
-    length = _first(end, lambda length: bool(words.search(fold(window[end - length : end]))))
+    end = _smallest(len(window), lambda end: bool(pattern.search(fold(window[:end]))))
+    length = _smallest(end, lambda length: bool(words.search(fold(window[end - length : end]))))
     return range(end - length, end)
 
 
-def _first(limit: int, is_enough: Callable[[int], bool]) -> int:
+def _smallest(limit: int, is_enough: Callable[[int], bool]) -> int:
     """Return the first number up to the limit that is enough; all after it are, too."""
     low, high = 0, limit
     while low < high:
@@ -1518,7 +1518,9 @@ def create(session: Session, draft: Draft) -> int:
             "response_hours": target.response_hours,
         }
         work_order_id = _insert(session.connection, at, columns)
-        _tell(session.connection, user, [_saved(session.connection, user, work_order_id, at, [_Entry("created")])])
+        _notify(
+            session.connection, user, [_write_changes(session.connection, user, work_order_id, at, [_Entry("created")])]
+        )
     return work_order_id
 
 
@@ -1581,7 +1583,7 @@ class _Entry(NamedTuple):
     minutes: int = 0
 
 
-class _Saved(NamedTuple):
+class _SavedChange(NamedTuple):
     """What was written: the work order as it is now, and its new history rows."""
 
     work_order: WorkOrder
@@ -1605,7 +1607,7 @@ def change(
             raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
         if saved is None and note:  # it is kept all the same
             saved = _comment(session, user, shown.id, note)
-        _tell(session.connection, user, [saved] if saved else [])
+        _notify(session.connection, user, [saved] if saved else [])
     return saved is not None
 
 
@@ -1621,7 +1623,7 @@ def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
             values[STATUS] = Status.IN_PROGRESS
         saved = _change(session, user, shown, values, note)
         if saved:
-            _tell(session.connection, user, [saved])
+            _notify(session.connection, user, [saved])
     return saved is not None
 
 
@@ -1629,7 +1631,7 @@ def comment(session: Session, work_order_id: int, text: str) -> None:
     """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
     with transaction(session.connection):
         user = users.authorize(session, Action.VIEW)
-        _tell(session.connection, user, [_comment(session, user, work_order_id, text)])
+        _notify(session.connection, user, [_comment(session, user, work_order_id, text)])
 
 
 def delete(session: Session, work_order_id: int) -> None:
@@ -1638,7 +1640,7 @@ def delete(session: Session, work_order_id: int) -> None:
         user = users.authorize(session, Action.VIEW)
         current = _changeable(session, user, Action.DELETE, work_order_id)
         at = now()
-        _saved(session.connection, user, current.id, at, [_Entry("deleted")], {"deleted_at": at})
+        _write_changes(session.connection, user, current.id, at, [_Entry("deleted")], {"deleted_at": at})
         users.audit(session.connection, user.id, "work order deleted", f"#{current.id}")
 
 
@@ -1648,9 +1650,9 @@ def restore(session: Session, work_order_id: int) -> None:
         user = users.authorize(session, Action.RESTORE)
         deleted = _deleted(session.connection, work_order_id)
         columns: Dict[str, object] = {"deleted_at": None}
-        released = [] if deleted.status.is_finished else _released(session.connection, deleted, columns)
+        released = [] if deleted.status.is_finished else _release_assignee(session.connection, deleted, columns)
         entries = [_Entry("restored"), *released]
-        _saved(session.connection, user, deleted.id, now(), entries, columns)
+        _write_changes(session.connection, user, deleted.id, now(), entries, columns)
         users.audit(session.connection, user.id, "work order restored", f"#{deleted.id}")
 
 
@@ -1672,7 +1674,7 @@ def _values(field: Field[V], value: Any, until: Optional[datetime]) -> Dict[Fiel
 
 def _change(
     session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
-) -> Optional[_Saved]:
+) -> Optional[_SavedChange]:
     """Give fields other values, with what follows from that; return None if all had them already."""
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
@@ -1687,14 +1689,14 @@ def _change(
         if old != new or is_by_hand_now:
             noted = ("", 0) if entries else (note, minutes)
             entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), *noted))
-            entries += _follow(session.connection, current, field, new, at, columns)
+            entries += _dependent_changes(session.connection, current, field, new, at, columns)
     if not entries:
         return None
     _check_note(session.connection, shown.id, note, minutes)
-    return _saved(session.connection, user, shown.id, at, entries, columns)
+    return _write_changes(session.connection, user, shown.id, at, entries, columns)
 
 
-def _follow(
+def _dependent_changes(
     connection: Connection, current: WorkOrder, field: Field[V], new: Any, at: str, columns: Dict[str, object]
 ) -> List[_Entry]:
     """Add the columns that a field's new value sets, and return the history rows of what else changes with it."""
@@ -1708,21 +1710,21 @@ def _follow(
         target = _service_target(connection, new)
         columns["response_hours"] = None if current.source else target.response_hours
         due_at = _target_due_at(utc_text(current.created_at), target.resolution_hours, current.stopped_seconds)
-        return _moved(current, due_at, columns) if current.due_by is not DueBy.HAND else []
+        return _move_due_date(current, due_at, columns) if current.due_by is not DueBy.HAND else []
     if field is STATUS:
         columns["resolved_at"] = at if new is Status.RESOLVED else None
         columns["held_until"] = None
         is_reopened = current.status.is_finished and not new.is_finished
         stop_ends = current.stopped_since and (is_reopened or current.status is Status.ON_HOLD)
-        entries = _released(connection, current, columns) if is_reopened else []
+        entries = _release_assignee(connection, current, columns) if is_reopened else []
         if stop_ends and current.due_at and current.due_by is DueBy.TARGET:
             stopped = timedelta(seconds=database.seconds_between(current.stopped_since or at, at))
-            entries += _moved(current, utc_text(current.due_at + stopped), columns)
+            entries += _move_due_date(current, utc_text(current.due_at + stopped), columns)
         return entries
     return []
 
 
-def _moved(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]) -> List[_Entry]:
+def _move_due_date(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]) -> List[_Entry]:
     """Move a due time that comes from a service target."""
     old = current.due_at and utc_text(current.due_at)
     if due_at == old:
@@ -1731,7 +1733,7 @@ def _moved(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]
     return [_Entry(DUE_DATE.name, old or NONE, due_at or NONE)]
 
 
-def _released(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
+def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
     """Take an assignee away who can be none any more."""
     assignee = users.find(connection, current.assignee) if current.assignee else None
     if assignee is None or _can_be_assignee(assignee):
@@ -1744,24 +1746,24 @@ def _can_be_assignee(user: User) -> bool:
     return user.is_active and user.role is not users.Role.USER
 
 
-def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
+def _comment(session: Session, user: User, work_order_id: int, text: str) -> _SavedChange:
     text = parse_text(text)
     if not text:
         raise InvalidInputError("A comment has at least 1 character.")
     current = _changeable(session, user, Action.COMMENT, work_order_id)
     minutes = parse_spent(user, text)
     _check_note(session.connection, current.id, text, minutes)
-    return _saved(session.connection, user, current.id, now(), [_Entry("comment", note=text, minutes=minutes)])
+    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text, minutes=minutes)])
 
 
-def _saved(
+def _write_changes(
     connection: Connection,
     by: User,
     work_order_id: int,
     at: str,
     entries: Sequence[_Entry],
     columns: Mapping[str, object] = {},
-) -> _Saved:
+) -> _SavedChange:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
     assignments = "".join(f"{column} = :{column}, " for column in columns)
     connection.execute(
@@ -1778,7 +1780,7 @@ def _saved(
     ).fetchall()
     written = _find_by_id(connection, work_order_id)
     assert written
-    return _Saved(written, list(map(_history_entry, rows)))
+    return _SavedChange(written, list(map(_history_entry, rows)))
 
 
 def _check_note(connection: Connection, work_order_id: int, note: str, minutes: int) -> None:
@@ -1871,8 +1873,9 @@ class ManyChanges(NamedTuple):
             return f"{Status.CANCELLED if cancels else 'linked'} as duplicates of #{original}"
         text = self.field.show(self.value)
         day = f" until {HELD_UNTIL.show(self.until)}" if self.until else ""
-        forms = {STATUS.name: f"{text}{day}", ASSIGNEE.name: f"assigned to {text}", DUE_DATE.name: f"due {text}"}
-        return forms.get(self.field.name, f"{self.field.name} {text}")
+        due = f"due {text}" if self.value else "without a due date"
+        forms = {STATUS.name: f"{text}{day}", ASSIGNEE.name: f"assigned to {text}", DUE_DATE.name: due}
+        return forms.get(self.field.name, f"given the {self.field.name} {text}")
 
 
 DUPLICATES = "duplicate of"
@@ -1945,7 +1948,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     Work orders that somebody changed in this field or deleted after they were shown stay as they are, as do those that
     have the value already. Raises PermissionDeniedError to users.
     """
-    done: List[_Saved] = []
+    done: List[_SavedChange] = []
     kept: List[str] = []
     with transaction(session.connection):
         user = users.authorize(session, Action.CHANGE_MANY)
@@ -1955,7 +1958,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
             saved, reason = _change_one(session, user, shown, changes)
             kept += [reason] if reason else []
             done += [saved] if saved else []
-        _tell(session.connection, user, done)
+        _notify(session.connection, user, done)
     standing = len(changes.shown) - len(done) - len(kept)
     already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
     more = [f"{len(kept) - 10:,} more stayed as they are"] if len(kept) > 10 else []
@@ -1964,7 +1967,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
 
 def _change_one(
     session: Session, user: User, shown: WorkOrder, changes: ManyChanges
-) -> Tuple[Optional[_Saved], Optional[str]]:
+) -> Tuple[Optional[_SavedChange], Optional[str]]:
     """Return what was saved, if anything, and why the work order stayed as it is, unless it had the value already."""
     try:
         if changes.what == DUPLICATES:
@@ -1985,7 +1988,9 @@ def _change_one(
         return None, f"#{shown.id} {reason}"
 
 
-def _add_duplicate(session: Session, user: User, shown: WorkOrder, original: int, cancels: bool) -> Optional[_Saved]:
+def _add_duplicate(
+    session: Session, user: User, shown: WorkOrder, original: int, cancels: bool
+) -> Optional[_SavedChange]:
     """Cancel a duplicate, unless it is finished already, and link it to its original."""
     cancelled = None
     if cancels and not shown.status.is_finished:
@@ -2037,8 +2042,8 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
     )
     entry = _Entry(ASSIGNEE.name, user.username, successor or NOBODY)
     columns = {"assignee_id": successor_id}
-    done = [_saved(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
-    _tell(session.connection, admin, done)
+    done = [_write_changes(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
+    _notify(session.connection, admin, done)
     return len(done)
 
 
@@ -2120,7 +2125,7 @@ def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int =
 # Telling those whom a change concerns
 
 
-def _tell(connection: Connection, by: User, saved: Sequence[_Saved], tells_author: bool = False) -> None:
+def _notify(connection: Connection, by: User, saved: Sequence[_SavedChange], tells_author: bool = False) -> None:
     """Put one message for each person whom the changes concern in the outbox, inside their transaction.
 
     A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
@@ -2129,8 +2134,8 @@ def _tell(connection: Connection, by: User, saved: Sequence[_Saved], tells_autho
         return
     parts: Dict[int, List[Tuple[int, str]]] = {}
     for work_order, entries in saved:
-        told = [entry for entry in entries if entry.field in _TOLD]
-        for user_id in _concerned(connection, by, work_order, told, tells_author) if told else ():
+        told = [entry for entry in entries if entry.field in _FIELDS_IN_MAIL]
+        for user_id in _recipients(connection, by, work_order, told, tells_author) if told else ():
             text = "\n\n".join(describe_message(entry, work_order) for entry in told)
             parts.setdefault(user_id, []).append((work_order.id, text))
     for user_id, those in parts.items():
@@ -2143,10 +2148,10 @@ def _tell(connection: Connection, by: User, saved: Sequence[_Saved], tells_autho
             users.put_in_outbox(connection, user_id, heading.rstrip("."), listed, heading + more)
 
 
-_TOLD = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
+_FIELDS_IN_MAIL = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
 
 
-def _concerned(
+def _recipients(
     connection: Connection, by: User, work_order: WorkOrder, entries: Sequence[HistoryEntry], tells_author: bool
 ) -> List[int]:
     """Return the ids of those whom the changes concern and who may see the work order, except who made them.
@@ -2274,7 +2279,7 @@ def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
         return _link(session, user, shown.id, kind, other_id) is not None
 
 
-def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
+def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_SavedChange]:
     ends = (_visible(session, user, work_order_id).id, _visible(session, user, other_id).id)
     if ends[0] == ends[1]:
         raise InvalidInputError("A work order cannot be linked to itself.")
@@ -2307,10 +2312,10 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
         _record_link(session.connection, user, ends, Kind(row["kind"]), "link removed")
 
 
-def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
+def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _SavedChange:
     """Write the history rows of both ends; return what was written of the first."""
-    _saved(connection, user, ends[1], now(), [_Entry(field, new=f"{kind.inverse} #{ends[0]}")])
-    return _saved(connection, user, ends[0], now(), [_Entry(field, new=f"{kind} #{ends[1]}")])
+    _write_changes(connection, user, ends[1], now(), [_Entry(field, new=f"{kind.inverse} #{ends[0]}")])
+    return _write_changes(connection, user, ends[0], now(), [_Entry(field, new=f"{kind} #{ends[1]}")])
 
 
 def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
@@ -2487,8 +2492,8 @@ def _create_from(connection: Connection, template: Template) -> None:
         due_at, due_by = _target_due_at(at, target.resolution_hours), DueBy.TARGET
         columns["response_hours"] = target.response_hours
     work_order_id = _insert(connection, at, {**columns, "due_at": due_at, "due_by": due_at and due_by})
-    saved = _saved(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
-    _tell(connection, by, [saved], tells_author=True)
+    saved = _write_changes(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
+    _notify(connection, by, [saved], tells_author=True)
 
 
 def _templates(connection: Connection, template_id: Optional[int] = None) -> List[Template]:
@@ -2617,7 +2622,7 @@ _GROUPS: Mapping[Grouping, str] = {
     Grouping.REQUESTER: "(SELECT username FROM users WHERE users.id = requester_id)",
 }
 _RESOLUTION_COLUMNS = (
-    ReportColumn("Count", "Count: resolved in the period and still so."),
+    ReportColumn("Count", "Count: resolved in the period and still Resolved."),
     ReportColumn("Median", "Times run from creation, less time On Hold or finished before a reopening."),
     ReportColumn("Mean", rank=2),
     ReportColumn("90% in", rank=8),
@@ -2646,7 +2651,7 @@ def _resolution_times(connection: Connection, period: Period, grouping: Grouping
     groups: Sequence[object] = [*reversed(Priority)]
     if grouping is not Grouping.PRIORITY:
         groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
-    counted = Filter(counted=Counted(Count.RESOLVED, *period.bounds))
+    counted = Filter(counted=ReportScope(Count.RESOLVED, *period.bounds))
     rows = []
     for group in groups:
         narrowed: Dict[str, Any] = {grouping.value: group}
@@ -2750,7 +2755,7 @@ def _backlog(connection: Connection) -> Report:
     ).fetchall()
     # A creation in the future, by a clock that was ahead, is in the youngest band.
     edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in _BAND_DAYS), ""]
-    bands = [Counted(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
+    bands = [ReportScope(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
     rows = []
     for priority in (*reversed(Priority), None):
         ours = [row for row in unfinished if priority in (row["priority"], None)]
@@ -2790,10 +2795,10 @@ def _weekly_flow(connection: Connection, period: Period) -> Report:
     weeks = _weeks(connection, period)
     ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
     for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
-        at_end = Filter(counted=Counted(Count.UNFINISHED, "", last))
+        at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
         cells = (
             *(
-                _counted_cell(connection, Counted(count, begin, end))
+                _counted_cell(connection, ReportScope(count, begin, end))
                 for count in (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
             ),
             _count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end),
@@ -2819,7 +2824,7 @@ def _weeks(connection: Connection, period: Period) -> List[Tuple[str, str]]:
     return weeks
 
 
-def _counted_cell(connection: Connection, counted: Counted) -> Cell:
+def _counted_cell(connection: Connection, counted: ReportScope) -> Cell:
     (number,) = connection.execute(
         f"SELECT count(*) FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[counted.what]}", counted._asdict()
     ).fetchone()
@@ -2896,7 +2901,7 @@ def _workload(connection: Connection, period: Period) -> Report:
             assigned_to(name),
             Filter(assignee=name, due=Due.OVERDUE),
             Filter(assignee=name, status=Status.ON_HOLD),
-            Filter(assignee=name, counted=Counted(Count.RESOLVED, *period.bounds)),
+            Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds)),
         )
         seconds = [row["seconds"] for row in resolved[name]]
         times = (_time_cell(_median(seconds)), Cell(describe_minutes(spent.get(name, 0))))
@@ -3045,7 +3050,9 @@ def _save_monthly_report(connection: Connection, session: Optional[Session], mon
 def _month_numbers(connection: Connection, month: Period, before: Period) -> Report:
     counts = {"Created": Count.CREATED, "Resolved": Count.CHANGED_TO_RESOLVED, "Reopened": Count.REOPENED}
     periods = (month.bounds, before.bounds)
-    cells = [[_counted_cell(connection, Counted(count, *period)) for period in periods] for count in counts.values()]
+    cells = [
+        [_counted_cell(connection, ReportScope(count, *period)) for period in periods] for count in counts.values()
+    ]
     ends = [end if end <= now() else NEVER for _, end in reversed(periods)]
     unfinished = [Cell(f"{count:,}", value=count) for count in reversed(_count_unfinished(connection, ends))]
     spent = [Cell(describe_minutes(spent_minutes(connection, *period))) for period in periods]
@@ -4393,7 +4400,7 @@ def _update_imported(imported: Import, admin: User, row: sqlite3.Row) -> bool:
             continue
         at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
         record(at, field.name, field.as_text(old), field.as_text(new))
-        for entry in _follow(connection, current, field, new, at, columns):
+        for entry in _dependent_changes(connection, current, field, new, at, columns):
             record(at, **entry._asdict())
     assignments = ", ".join(f"{column} = :{column}" for column in columns)
     connection.execute(f"UPDATE work_orders SET {assignments} WHERE id = :id", {**columns, "id": current.id})
@@ -4575,7 +4582,7 @@ def describe_value(field: str, text: str) -> str:
     return text
 
 
-def describe_loss(count: int) -> str:
+def warn_unassigned(count: int) -> str:
     """Return what to add about the work orders that will lose their assignee, if there are any."""
     return f" {quantity_of_all(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
 

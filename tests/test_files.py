@@ -769,7 +769,7 @@ class LogTest(DatabaseTestCase):
 
     def test_it_is_one_sentence_and_a_line_in_the_log(self) -> None:
         output = self.run_broken()
-        self.assertIn("Error: Something unexpected happened. Nothing was saved. An admin finds it in ", output)
+        self.assertIn("Error: Something unexpected happened. Nothing was saved. Details are in ", output)
         self.assertNotIn("Traceback", output)
         self.assertIn("Work order #1 created.", output)
         log = self.folder / "work_order.log"
@@ -783,7 +783,7 @@ class LogTest(DatabaseTestCase):
         (self.folder / "work_order.log").symlink_to(elsewhere)
         output = self.run_broken()
         self.assertIn("Something unexpected happened", output)
-        self.assertNotIn("An admin finds it in", output)
+        self.assertNotIn("Details are in", output)
         self.assertFalse(elsewhere.exists())
 
 

@@ -23,7 +23,6 @@ from work_order import (
     ALL,
     Cell,
     Count,
-    Counted,
     Draft,
     Due,
     DueBy,
@@ -33,6 +32,7 @@ from work_order import (
     Priority,
     Query,
     Report,
+    ReportScope,
     Row,
     ServiceTarget,
     Sort,
@@ -937,11 +937,11 @@ class PeriodTest(unittest.TestCase):
     def test_a_list_tells_what_a_report_has_counted(self) -> None:
         monday, friday, next_monday = (f"2024-03-{at}:00:00+00:00" for at in ("04T00", "08T10", "11T00"))
         for counted, words in (
-            (Counted(Count.CREATED, friday, next_monday), "created from 2024-03-08 10:00 to 2024-03-10"),
-            (Counted(Count.CREATED, friday, database.NEVER), "created since 2024-03-08 10:00"),
-            (Counted(Count.CHANGED_TO_RESOLVED, "", monday), "changed to Resolved until 2024-03-03"),
-            (Counted(Count.UNFINISHED, "", monday), "unfinished at the end of 2024-03-03"),
-            (Counted(Count.UNFINISHED, "", friday), "unfinished at 2024-03-08 09:59"),
+            (ReportScope(Count.CREATED, friday, next_monday), "created from 2024-03-08 10:00 to 2024-03-10"),
+            (ReportScope(Count.CREATED, friday, database.NEVER), "created since 2024-03-08 10:00"),
+            (ReportScope(Count.CHANGED_TO_RESOLVED, "", monday), "changed to Resolved until 2024-03-03"),
+            (ReportScope(Count.UNFINISHED, "", monday), "unfinished at the end of 2024-03-03"),
+            (ReportScope(Count.UNFINISHED, "", friday), "unfinished at 2024-03-08 09:59"),
         ):
             with self.subTest(words=words), local_zone("UTC"):
                 self.assertEqual(work_order.describe_query(Query(Filter(counted=counted))), words)
@@ -963,7 +963,7 @@ class RightsTest(DatabaseTestCase):
     def test_a_list_behind_a_number_shows_a_user_nothing_of_others(self) -> None:
         self.create(self.uma)
         self.create(self.ugo)
-        self.assertEqual(self.ids(self.ugo, Query(Filter(counted=Counted(Count.CREATED, "", database.NEVER)))), [2])
+        self.assertEqual(self.ids(self.ugo, Query(Filter(counted=ReportScope(Count.CREATED, "", database.NEVER)))), [2])
 
     def test_only_managers_and_admins_have_the_menu(self) -> None:
         for username, has_it in (("uma", False), ("max", True), ("anna", True)):
