@@ -19,7 +19,19 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Iterator,
+    List,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    cast,
+)
 
 import database
 from database import ApplicationError, Connection, fold, moment, now, snapshot, sound, transaction, utc_text
@@ -279,8 +291,11 @@ _SELECT_USERS = """
 
 def _user(row: sqlite3.Row) -> User:
     with sound(f"User {row['username']}"):
+        for name in ("name", "email"):
+            if not isinstance(row[name], (str, type(None))):
+                raise ValueError(f"the {name} is {row[name]!r}")
         flags = {name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")}
-        values = {"role": Role(row["role"]), "created_at": datetime.fromisoformat(row["created_at"]), **flags}
+        values = {"role": Role(row["role"]), "created_at": cast(datetime, moment(row["created_at"])), **flags}
         return User(**{**dict(row), **values, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
 
 

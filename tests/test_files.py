@@ -615,8 +615,13 @@ class DamagedValueTest(DatabaseTestCase):
         self.assertRegex(" ".join(users.check_database(self.anna)), "search index is damaged")
 
     def test_of_an_account(self) -> None:
-        self.damage("UPDATE users SET role = 'rooot' WHERE username = 'ugo'")
-        self.assert_named("Manage users", "List users", "Back")
+        sound = self.path.read_bytes()
+        for damage in ("role = 'rooot'", "email = x'ff'", "name = x'ff'", "created_at = '9999-01-01T00:00:00+00:00'"):
+            with self.subTest(damage=damage):
+                self.use(sound)
+                self.connection.execute("PRAGMA ignore_check_constraints = ON")
+                self.damage(f"UPDATE users SET {damage} WHERE username = 'ugo'")
+                self.assert_named("Manage users", "List users", "Back")
 
     def test_of_the_history(self) -> None:
         self.connection.execute("DROP TRIGGER history_is_never_changed")
