@@ -3136,22 +3136,31 @@ def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[st
 
 def _save_page(connection: Connection, session: Optional[Session], name: str, title: str, body: str) -> Path:
     """Save a page with this HTML and its audit row, for somebody or for whoever may write the database file."""
+    with _kept_together("The page", "None was saved.") as paths, transaction(connection):
+        user = users.authorize(session, Action.EXPORT) if session else None
+        target = database.new_path(connection, "export", f"-{name}.html")
+        with database.partial_files(target) as (unfinished,):
+            unfinished.write_text(_page(title, user, body), encoding="utf-8")
+            paths.append(database.publish_numbered(unfinished, target))
+        users.audit(connection, user and user.id, "page saved", f"{paths[0].name}: {title}")
+    return paths[0]
+
+
+@contextmanager
+def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
+    """Give a list for the files that the block publishes; if the block raises, remove them, so that none stands alone.
+
+    An OSError becomes an OutputError that says that the subject cannot be written, why, and the outcome.
+    """
     paths: List[Path] = []
     try:
-        with transaction(connection):
-            user = users.authorize(session, Action.EXPORT) if session else None
-            target = database.new_path(connection, "export", f"-{name}.html")
-            with database.partial_files(target) as (unfinished,):
-                unfinished.write_text(_page(title, user, body), encoding="utf-8")
-                paths.append(database.publish_numbered(unfinished, target))
-            users.audit(connection, user and user.id, "page saved", f"{paths[0].name}: {title}")
+        yield paths
     except BaseException as error:
         for path in paths:
             path.unlink()
         if isinstance(error, OSError):
-            raise database.OutputError(f"The page cannot be written: {error.strerror}. None was saved.") from error
+            raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}") from error
         raise
-    return paths[0]
 
 
 def _page(title: str, by: Optional[User], body: str) -> str:
@@ -3326,24 +3335,17 @@ def export(session: Session, query: Query, with_history: bool, progress: Callabl
     """
     users.authorize(session, Action.EXPORT)
     target = database.new_path(session.connection, "export", ".csv")
-    paths: List[Path] = []
-    try:
-        with (
-            database.copied(session.connection) as copy,
-            database.partial_files(*(target, _beside(target))[: 1 + with_history]) as partials,
-        ):
-            count = _write_csv(Session(copy, session.user_id, session.password_version), query, partials, progress)
-            with transaction(session.connection):
-                user = users.authorize(session, Action.EXPORT)
-                for partial in partials:
-                    paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
-                users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity_of_all(count)}")
-    except BaseException as error:
-        for path in paths:
-            path.unlink()
-        if isinstance(error, OSError):
-            raise database.OutputError(f"{target} cannot be written: {error.strerror}. No export was made.") from error
-        raise
+    with (
+        _kept_together(f"{target}", "No export was made.") as paths,
+        database.copied(session.connection) as copy,
+        database.partial_files(*(target, _beside(target))[: 1 + with_history]) as partials,
+    ):
+        count = _write_csv(Session(copy, session.user_id, session.password_version), query, partials, progress)
+        with transaction(session.connection):
+            user = users.authorize(session, Action.EXPORT)
+            for partial in partials:
+                paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
+            users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity_of_all(count)}")
     return Exported(paths, count)
 
 
