@@ -10,6 +10,7 @@ import os
 import re
 import sqlite3
 import sys
+import time
 import unicodedata
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
@@ -62,6 +63,7 @@ _FAULT_SENTENCES = (
     ("unable to open", "The database file or its folder cannot be opened. Nothing was saved."),
     ("disk I/O error", "The disk reported an error. Nothing was saved."),
     ("interrupted", "Interrupted."),
+    ("no such module", "This Python's SQLite has no full-text search (FTS5); use another Python."),
 )
 _DAMAGE = ("malformed", "not a database", "decode to UTF-8")
 
@@ -114,6 +116,11 @@ def moment(text: Optional[str]) -> Optional[datetime]:
 def seconds_between(begin: str, end: str) -> int:
     """Return the seconds from one stored moment to another, and 0 where the clock was set back in between."""
     return max(0, int((datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()))
+
+
+def quantity(count: int, noun: str = "work order") -> str:
+    """Return a number of things in words: 1 row, 1,204 rows."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def printable(text: str) -> str:
@@ -563,7 +570,9 @@ def migrate(connection: "Connection") -> None:
             if version == 0:
                 _run_script(connection, SCHEMA)
             else:
-                _back_up_before_migration(connection, version)
+                name = f"{connection.path.name}.version-{version}.{_timestamp()}"
+                with closing(open_file(connection.path)) as reader:  # what holds the lock cannot be copied from
+                    back_up(reader, connection.path.with_name(name))
             if version == BASELINE - 1:
                 _upgrade_from_version_9(connection)
             for script in MIGRATIONS[max(0, version - BASELINE) :]:
@@ -577,11 +586,6 @@ def migrate(connection: "Connection") -> None:
             connection.execute(f"PRAGMA user_version = {newest_version()}")
     finally:
         connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _back_up_before_migration(connection: "Connection", version: int) -> None:
-    with closing(open_file(connection.path)) as reader:  # what holds the lock cannot be copied from
-        back_up(reader, connection.path.with_name(f"{connection.path.name}.version-{version}.{_timestamp()}"))
 
 
 # The tables of version 9 that are kept, with what their columns of version 10 are taken from.
@@ -686,7 +690,15 @@ def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
         connection.execute(f"CREATE TEMP TABLE version_9_{table} AS SELECT * FROM main.{table}")
     connection.execute("CREATE INDEX temp.version_9_subjects ON version_9_audit_log (subject_id)")
     connection.execute("CREATE UNIQUE INDEX temp.version_9_history_ids ON version_9_work_order_history (id)")
-    _drop_everything(connection)
+    everything = connection.execute(
+        """
+        SELECT type, name FROM main.sqlite_master
+        WHERE type IN ('trigger', 'view') OR type = 'table' AND name NOT LIKE 'sqlite_%'
+        ORDER BY type <> 'trigger', type <> 'view', sql NOT LIKE 'CREATE VIRTUAL%', name DESC
+        """
+    ).fetchall()
+    for kind, name in everything:
+        connection.execute(f"DROP {kind} IF EXISTS main.{name}")  # the tables behind a virtual one go with it
     _run_script(connection, SCHEMA)
     for statement, source in _KEPT_FROM_VERSION_9:
         connection.execute(f"DELETE FROM {statement.split()[0]}" if "_settings" in statement else "SELECT 1")
@@ -695,18 +707,6 @@ def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO sqlite_sequence SELECT name, seq FROM version_9_sqlite_sequence")
     for table in (*tables, "sqlite_sequence"):
         connection.execute(f"DROP TABLE temp.version_9_{table}")
-
-
-def _drop_everything(connection: sqlite3.Connection) -> None:
-    rows = connection.execute(
-        """
-        SELECT type, name FROM main.sqlite_master
-        WHERE type IN ('trigger', 'view') OR type = 'table' AND name NOT LIKE 'sqlite_%'
-        ORDER BY type <> 'trigger', type <> 'view', sql NOT LIKE 'CREATE VIRTUAL%', name DESC
-        """
-    ).fetchall()
-    for kind, name in rows:
-        connection.execute(f"DROP {kind} IF EXISTS main.{name}")  # the tables behind a virtual one go with it
 
 
 # Transactions
@@ -782,14 +782,20 @@ def connect(path: Path, create: bool = False) -> Connection:
     Raises DatabaseFileError for a file that is not a sound database of this program, and leaves it as it was, and
     ApplicationError where Python's SQLite lacks what the schema needs.
     """
-    _check_sqlite()
+    if sqlite3.sqlite_version_info < (3, 34):
+        version = sqlite3.sqlite_version
+        raise ApplicationError(f"This Python's SQLite {version} is older than 3.34; use another Python.")
     if create and not os.path.lexists(path):
         _create(path)
     _check_header(path)
     try:
         connection = open_file(path)
         try:
-            _check_content(connection)
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
+                (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if problem != "ok":
+                    raise sqlite3.DatabaseError(problem)
             connection.execute("PRAGMA journal_mode = DELETE")
             migrate(connection)
         except BaseException:
@@ -851,16 +857,6 @@ def _create(path: Path) -> None:
         raise DatabaseFileError(f"{path} cannot be created: {reason}.") from error
 
 
-def _check_sqlite() -> None:
-    with closing(sqlite3.connect(":memory:")) as memory:
-        (has_full_text_search,) = memory.execute("SELECT sqlite_compileoption_used('ENABLE_FTS5')").fetchone()
-    if sqlite3.sqlite_version_info < (3, 34) or not has_full_text_search:
-        raise ApplicationError(
-            f"This Python's SQLite {sqlite3.sqlite_version} is older than 3.34 or lacks the full-text search FTS5; "
-            "use another Python."
-        )
-
-
 def _check_header(path: Path) -> None:
     """Judge the file by its first 100 bytes, before SQLite touches it (https://www.sqlite.org/fileformat2.html)."""
     try:
@@ -894,14 +890,6 @@ def _check_header(path: Path) -> None:
             f"{path} has schema version {version}, which is too old. It was left as it was; open it once with the "
             f"program of schema version {BASELINE - 1}, then with this one."
         )
-
-
-def _check_content(connection: Connection) -> None:
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if connection.path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
-        (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if problem != "ok":
-            raise sqlite3.DatabaseError(problem)
 
 
 # Backup and check
@@ -1021,10 +1009,10 @@ def new_path(connection: Connection, kind: str, suffix: str) -> Path:
 
 @contextmanager
 def partial_files(*targets: Path) -> Iterator[List[Path]]:
-    """Make an empty file beside each target, for its owner alone, after removing dead ones; remove them at the end."""
+    """Make an empty file beside each target, for its owner alone, after removing old ones; remove them at the end."""
     for folder in {target.parent for target in targets}:
-        _remove_dead_partials(folder)
-    partials = [target.with_name(f".{target.name}.{os.getpid()}.partial") for target in targets]
+        _remove_old_partials(folder)
+    partials = [target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial") for target in targets]
     try:
         for partial in partials:
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -1032,7 +1020,7 @@ def partial_files(*targets: Path) -> Iterator[List[Path]]:
     finally:
         for partial in partials:
             for path in (partial, partial.with_name(f"{partial.name}-journal")):
-                with contextlib.suppress(OSError):  # it is not there, or the next program removes it
+                with contextlib.suppress(OSError):  # it is not there, or a later program removes it
                     path.unlink()
 
 
@@ -1068,26 +1056,13 @@ def publish(partial: Path, target: Path) -> None:
         ) from error
 
 
-def _remove_dead_partials(folder: Path) -> None:
-    """Remove what programs that were killed have left unfinished."""
+def _remove_old_partials(folder: Path) -> None:
+    """Remove what programs that were killed have left unfinished: whatever is older than an hour."""
     for path in folder.glob(".*.partial*"):
-        match = re.fullmatch(r"\..+\.(\d+)\.partial(-journal)?", path.name)
-        if match and not _is_running(int(match[1])):
+        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.partial(-journal)?", path.name):
             with contextlib.suppress(OSError):  # on Windows one that is still open
-                path.unlink()
-
-
-def _is_running(process_id: int) -> bool:
-    # On Windows, os.kill would end the process; a file with our own number was left by an earlier process.
-    if os.name == "nt" or process_id == os.getpid():
-        return os.name == "nt"
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+                if time.time() - path.stat().st_mtime > 60 * 60:
+                    path.unlink()
 
 
 def _timestamp() -> str:

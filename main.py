@@ -25,7 +25,7 @@ from typing import Any, Callable, Dict, Generic, Iterator, List, NamedTuple, Opt
 import database
 import users
 import work_order
-from database import ApplicationError, Connection, explain, printable
+from database import ApplicationError, Connection, explain, printable, quantity
 from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
 from work_order import (
     ASSIGNEE,
@@ -1710,7 +1710,7 @@ def export(session: Session, query: Query) -> None:
     with stoppable("Work orders exported") as progress:
         exported = work_order.export(session, query, with_history, progress)
     paths = " and ".join(str(path) for path in exported.paths)
-    say(f"{work_order.quantity_of_all(exported.total)} exported to {paths}.")
+    say(f"{quantity(exported.total)} exported to {paths}.")
 
 
 # Importing
@@ -1802,7 +1802,7 @@ def ask_about_cells(imported: Import) -> None:
     for word, rows in work_order.unknown_words(imported):
         column, _, text = word.partition(" ")
         guess: object = work_order.guess_word(word)
-        label = f'{column.capitalize()} "{text}" ({work_order.quantity_of_rows(rows)}) becomes'
+        label = f'{column.capitalize()} "{text}" ({quantity(rows, "row")}) becomes'
         parse = partial(work_order.FIELDS[column].parse, imported.session)
         meaning = ask_value(label, parse, Default(guess) if guess else None)
         imported.answer(words={**imported.answers.words, word: str(meaning)})
@@ -1838,7 +1838,7 @@ def ask_about_rows(imported: Import) -> str:
     repeat, count = work_order.SKIP, imported.new
     if imported.here:
         choices = [work_order.SKIP, work_order.UPDATE, *([work_order.ADD] if imported.here_without_id else [])]
-        label = f"What to do with {work_order.quantity_of_all(imported.here)} that are here already"
+        label = f"What to do with {quantity(imported.here)} that are here already"
         repeat = ask_choice(label, by_name(choices), Default(repeat))
     updates = ""
     if repeat == work_order.UPDATE:
@@ -1853,7 +1853,7 @@ def ask_about_rows(imported: Import) -> str:
         return ""
     if imported.wrong and not ask_yes_or_no(f"Leave out the {imported.wrong:,} wrong?", default=True):
         raise Cancelled
-    if not ask_yes_or_no(f"Import {work_order.quantity_of_all(count)}{updates}?", default=True):
+    if not ask_yes_or_no(f"Import {quantity(count)}{updates}?", default=True):
         raise Cancelled
     return repeat
 
@@ -1869,7 +1869,7 @@ def store(imported: Import, repeat: str) -> None:
         say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
         return
     updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
-    created = work_order.quantity_of_all(imported.created)
+    created = quantity(imported.created)
     say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
@@ -2212,7 +2212,7 @@ class UsersScreen(SessionScreen):
     def unlock(self) -> None:
         user = self.ask_user()
         failures = users.unlock(self.session, user.username)
-        say(f"User {user.username} unlocked: {failures} failed login{'' if failures == 1 else 's'} cleared.")
+        say(f"User {user.username} unlocked: {quantity(failures, 'failed login')} cleared.")
 
     @option(8, "Change name or email")
     def change_person(self) -> None:
@@ -2240,7 +2240,10 @@ class UsersScreen(SessionScreen):
             successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         if successor is None:
             return None, work_order.warn_unassigned(count)
-        return successor, f" {successor} takes over {work_order.quantity(count)}."
+        return (
+            successor,
+            f" {successor} takes over {work_order.number_of(count)} work order{'' if count == 1 else 's'}.",
+        )
 
 
 class UserListScreen(PagedScreen[users.ListedUser]):
@@ -2259,7 +2262,7 @@ class UserListScreen(PagedScreen[users.ListedUser]):
 
     def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
         accounts, total = users.list_users(self.session, after, limit)
-        return Listing(f"{total:,} user{'' if total == 1 else 's'}", accounts, total)
+        return Listing(quantity(total, "user"), accounts, total)
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
@@ -2603,19 +2606,9 @@ class MainScreen(SessionScreen):
 
     @option(6, "Summary", Action.SUMMARY)
     def show_summary(self) -> None:
-        """Print how many work orders there are in each status by priority, one's own beside them, and bars."""
-        counts = work_order.summary(self.session)
-        total, own = sum(count.total for count in counts), sum(count.own for count in counts)
-        longest = max(count.total for count in counts) or 1
-        say(f"Summary of all work orders: {total:,}, {own:,} requested by you")
-        columns: Sequence[Column[work_order.StatusCount]] = (
-            Column("Status", lambda count: str(count.status)),
-            *(Column[work_order.StatusCount](str(priority), partial(_count_text, priority)) for priority in Priority),
-            Column("Total", lambda count: f"{count.total:,}", 3),
-            Column("Yours", lambda count: f"{count.own:,}", 2),
-            Column("", lambda count: bar(count.total / longest), 1),
-        )
-        print_groups(Table(columns, counts).lines())
+        report = work_order.summary(self.session)
+        say(report.title)
+        print_groups(Table(report_columns(report), report.rows).lines())
 
     @option(7, "Reports", Action.REPORTS)
     def open_reports(self) -> Next:
@@ -2644,10 +2637,6 @@ class MainScreen(SessionScreen):
             return None
         print("Logged out.")
         return BACK
-
-
-def _count_text(priority: Priority, count: work_order.StatusCount) -> str:
-    return f"{count.by_priority[priority]:,}"
 
 
 # Start menu

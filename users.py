@@ -34,7 +34,7 @@ from typing import (
 )
 
 import database
-from database import ApplicationError, Connection, fold, moment, now, snapshot, sound, transaction, utc_text
+from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction, utc_text
 
 if TYPE_CHECKING:
     import email.message
@@ -316,11 +316,6 @@ class People(Enum):
 class Person(NamedTuple):
     username: str
     name: Optional[str]
-
-    @property
-    def label(self) -> str:
-        """The username, with the name beside it if there is one."""
-        return f"{self.username} ({self.name})" if self.name else self.username
 
 
 def find(connection: Connection, username: str, people: People = People.EVERYBODY) -> User:
@@ -1000,7 +995,7 @@ def describe_outbox(waiting: int, failed: int) -> str:
 
 
 def describe_sent(sent: int, waiting: int, failed: int) -> str:
-    return f"{sent:,} message{'' if sent == 1 else 's'} sent; {describe_outbox(waiting, failed)}."
+    return f"{quantity(sent, 'message')} sent; {describe_outbox(waiting, failed)}."
 
 
 def describe_attempt(message: Message) -> str:

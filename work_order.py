@@ -35,7 +35,6 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
-    Pattern,
     Sequence,
     Tuple,
     TypeVar,
@@ -53,6 +52,7 @@ from database import (
     fold,
     moment,
     now,
+    quantity,
     snapshot,
     sound,
     transaction,
@@ -515,22 +515,21 @@ def _parse_day(text: Optional[str]) -> Optional[date]:
 
 
 class Field(Generic[V]):
-    """What can be changed of a work order, declared once: its prompt, its rights, its history and its columns.
+    """What can be changed of a work order, declared once: its prompt, its rights, its history and its column.
 
-    Its name in the history, the right that a change takes, its column in the database and in CSV files; how it is read
-    from a work order, parsed from what somebody types, and checked inside the transaction; how its value is shown, the
-    word for None, and what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is
-    asked for, `is_text` whether it may have several lines, `starts_from_current` whether a prompt starts from the
-    current value; `done` is what is said once it is saved.
+    Its name in the history, the right that a change takes, how it is parsed from what somebody types, its column in the
+    database and in CSV files if that is not the name; how it is checked inside the transaction and shown, the word for
+    None, and what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is asked for,
+    `is_text` whether it may have several lines, `starts_from_current` whether a prompt starts from the current value;
+    `done` is what is said once it is saved.
     """
 
     def __init__(
         self,
         name: str,
         action: Action,
-        column: str,
-        read: Callable[[WorkOrder], V],
         parse: Callable[[Session, str], V],
+        column: str = "",
         check: Callable[[Session, V], V] = lambda _, value: value,
         show: Callable[[V], str] = str,
         none: str = NONE,
@@ -541,21 +540,23 @@ class Field(Generic[V]):
         starts_from_current: bool = False,
         done: str = "{label} of work order #{id} is now {value}.",
     ) -> None:
-        self.name, self.action, self.column, self.read, self.parse, self.check = (
-            name,
-            action,
-            column,
-            read,
-            parse,
-            check,
+        self.name, self.action, self.parse, self.column, self.check = name, action, parse, column or name, check
+        self._show, self.none, self.choices, self.hint = show, none, choices, hint
+        self.takes_note, self.is_text, self.starts_from_current, self.done = (
+            takes_note,
+            is_text,
+            starts_from_current,
+            done,
         )
-        self._show, self.none, self.choices, self.hint, self.takes_note = show, none, choices, hint, takes_note
-        self.is_text, self.starts_from_current, self.done = is_text, starts_from_current, done
 
     @property
     def label(self) -> str:
         """Its name, as a prompt has it."""
         return self.name.capitalize()
+
+    def read(self, work_order: WorkOrder) -> V:
+        """Return its value in a work order."""
+        return cast(V, getattr(work_order, self.column))
 
     def as_text(self, value: V) -> str:
         """Return a value as the history stores it; a moment is UTC, ISO 8601."""
@@ -568,49 +569,40 @@ class Field(Generic[V]):
         return self.none if value is None else self._show(value)
 
 
-TITLE = Field(
+_SAVED = "{label} of work order #{id} saved."
+TITLE: Field[str] = Field(
     "title",
     Action.EDIT,
-    "title",
-    lambda work_order: work_order.title,
     lambda _, text: parse_title(text),
-    lambda _, title: parse_title(title),
+    check=lambda _, title: parse_title(title),
     starts_from_current=True,
-    done="{label} of work order #{id} saved.",
+    done=_SAVED,
 )
-DESCRIPTION = Field(
+DESCRIPTION: Field[str] = Field(
     "description",
     Action.EDIT,
-    "description",
-    lambda work_order: work_order.description,
     lambda _, text: parse_optional_text(text),
-    lambda _, description: parse_text(description),
+    check=lambda _, description: parse_text(description),
     is_text=True,
     starts_from_current=True,
-    done="{label} of work order #{id} saved.",
+    done=_SAVED,
 )
 PRIORITY: Field[Priority] = Field(
     "priority",
     Action.EDIT,
-    "priority",
-    lambda work_order: work_order.priority,
     lambda _, text: parse_word(tuple(Priority), text),
     choices=lambda _: [(priority, str(priority)) for priority in Priority],
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
-    "category",
-    lambda work_order: work_order.category,
-    parse_category,
-    _check_category,
+    lambda session, text: parse_category(session, text),
+    check=lambda session, name: _check_category(session, name),
     choices=lambda session: [*((name, name) for name in categories(session)), (None, NONE)],
 )
 STATUS: Field[Status] = Field(
     "status",
     Action.CHANGE_STATUS,
-    "status",
-    lambda work_order: work_order.status,
     lambda _, text: parse_word(tuple(Status), text),
     choices=lambda _: [(status, str(status)) for status in Status],
     takes_note=True,
@@ -619,28 +611,25 @@ STATUS: Field[Status] = Field(
 DUE_DATE: Field[Optional[datetime]] = Field(
     "due date",
     Action.SET_DUE_DATE,
-    "due_at",
-    lambda work_order: work_order.due_at,
     lambda _, text: parse_due_date(text),
+    column="due_at",
     show=lambda due_at: local_time(due_at) if due_at else NONE,
     hint="(2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)",
 )
 HELD_UNTIL: Field[Optional[datetime]] = Field(
     "hold until",
     Action.CHANGE_STATUS,
-    "held_until",
-    lambda work_order: work_order.held_until,
-    lambda _, text: _parse_hold(text),
+    # A day means its first moment.
+    lambda _, text: None if text.lower() == NO_DAY else parse_due_date(text, time_of_day()),
+    column="held_until",
     show=lambda held_until: local_time(held_until) if held_until else NO_DAY,
     none=NO_DAY,
 )
 ASSIGNEE: Field[Optional[str]] = Field(
     "assignee",
     Action.ASSIGN,
-    "assignee",
-    lambda work_order: work_order.assignee,
-    lambda session, text: _parse_assignee(session, text),
-    lambda session, username: username and users.find(session.connection, username, People.ASSIGNEES).username,
+    lambda session, text: None if _is_nobody(session, text) else users.parse_person(session, text, People.ASSIGNEES),
+    check=lambda session, name: name and users.find(session.connection, name, People.ASSIGNEES).username,
     none=NOBODY,
     choices=lambda session: _assignee_choices(session),
     takes_note=True,
@@ -649,26 +638,16 @@ ASSIGNEE: Field[Optional[str]] = Field(
 REQUESTER: Field[str] = Field(
     "requester",
     Action.CHANGE_REQUESTER,
-    "requester",
-    lambda work_order: work_order.requester,
     lambda session, text: users.parse_person(session, text, People.REQUESTERS),
-    lambda session, username: users.find(session.connection, username, People.REQUESTERS).username,
+    check=lambda session, username: users.find(session.connection, username, People.REQUESTERS).username,
     takes_note=True,
 )
+
+
 FIELDS: Mapping[str, Field[Any]] = {
     field.name: field
     for field in (TITLE, DESCRIPTION, PRIORITY, CATEGORY, STATUS, HELD_UNTIL, DUE_DATE, ASSIGNEE, REQUESTER)
 }
-
-
-def _parse_hold(text: str) -> Optional[datetime]:
-    """Return the moment that the text means as parse_due_date does, for a day its first one; `no day` is None."""
-    return None if text.lower() == NO_DAY else parse_due_date(text, time_of_day())
-
-
-def _parse_assignee(session: Session, text: str) -> Optional[str]:
-    """Return the username that the text means, None for `nobody` or a beginning of it that no assignee has."""
-    return None if _is_nobody(session, text) else users.parse_person(session, text, People.ASSIGNEES)
 
 
 def _is_nobody(session: Session, text: str) -> bool:
@@ -683,7 +662,7 @@ def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
     selections = [_selection(session.connection, user, Query(assigned_to(person.username))) for person in people]
     counts = [number_of(_count(session.connection, selection)) for selection in selections]
     named: List[Tuple[Optional[str], str]] = [
-        (person.username, f"{person.label} ({count} unfinished)") for person, count in zip(people, counts)
+        (person.username, f"{describe_person(*person)} ({count} unfinished)") for person, count in zip(people, counts)
     ]
     return [*named, (None, NOBODY)]
 
@@ -1189,8 +1168,8 @@ def _infix_match(connection: Connection, word: str) -> Tuple[Optional[str], bool
     return (f"({' OR '.join(terms)})" if terms else None), True
 
 
-# How much of a work order's text is looked through for the place of a match, and how much of it at a time.
-EXCERPT_CHARACTERS, WINDOW = 10_000, 200
+# How much of a work order's text is looked through for the place of a match.
+EXCERPT_CHARACTERS = 10_000
 
 
 def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
@@ -1241,35 +1220,23 @@ def _find_words(text: str, words: Sequence[str], is_inside: bool) -> Optional[ra
     """Return where one of the folded words stands first in the text, preferring the beginning of a word.
 
     In the middle of one only a word with signs in it matches, unless the search `is_inside`.
-
-    Folding changes lengths, so windows of the text are folded, and the first that has a match is narrowed down.
     """
-    either = "|".join("'?".join(map(re.escape, word)) for word in words if word)  # O'Reilly is found as oreilly, too
-    folded = fold(text)
-    patterns = [re.compile(rf"(?<![^\W_])(?:{either})"), re.compile(either)]
-    for pattern in patterns if is_inside or not "".join(words).isalnum() else patterns[:1]:
-        for start in range(0, len(text), WINDOW // 2) if pattern.search(folded) else ():
-            window = text[start : start + WINDOW + MAXIMUM_SEARCH]
-            if pattern.search(fold(window)):
-                span = _narrow(window, pattern, re.compile(either))
-                return range(start + span.start, start + span.stop)
+    pieces = list(map(_fold_character, text))
+    places = [place for place, piece in enumerate(pieces) for _ in piece] + [len(text)]
+    # O'Reilly is found as oreilly, too.
+    either = "|".join("'?".join(map(re.escape, word)).replace(r"\ ", " ?") for word in words if word)
+    beginning = rf"(?<![^\W_])(?:{either})"
+    for pattern in (beginning, either) if is_inside or not "".join(words).isalnum() else (beginning,):
+        match = re.search(pattern, "".join(pieces))
+        if match:
+            return range(places[match.start()], max(places[match.end() - 1] + 1, places[match.end()]))
     return None
 
 
-def _narrow(window: str, pattern: Pattern[str], words: Pattern[str]) -> range:
-    """Return the shortest part of the text, as early as can be, that matches once it is folded."""
-    end = _smallest(len(window), lambda end: bool(pattern.search(fold(window[:end]))))
-    length = _smallest(end, lambda length: bool(words.search(fold(window[end - length : end]))))
-    return range(end - length, end)
-
-
-def _smallest(limit: int, is_enough: Callable[[int], bool]) -> int:
-    """Return the first number up to the limit that is enough; all after it are, too."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle + 1, high)
-    return low
+@cache
+def _fold_character(character: str) -> str:
+    """Return the character folded; nothing for a mark, and a space before one of a script without spaces."""
+    return fold(f"x{character}")[1:]
 
 
 # My work
@@ -1383,17 +1350,12 @@ def parse_filters(session: Session, text: str, filter: Filter) -> Filter:
     InvalidInputError, also for two values of one field.
     """
     named: Dict[str, object] = {}
-    for part in filter_parts(text):
+    for part in (part.strip() for part in text.split(",") if part.strip()):
         name, value = _parse_filter(session, part)
         if name in named:
             raise InvalidInputError(f"Give one value for {name}, not two.")
         named[name] = value
     return filter._replace(**named)  # type: ignore[arg-type]
-
-
-def filter_parts(text: str) -> List[str]:
-    """Return the parts of a text that names several filters."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _parse_filter(session: Session, text: str) -> Tuple[str, object]:
@@ -1446,37 +1408,6 @@ def history(
     return list(map(_history_entry, rows))
 
 
-class StatusCount(NamedTuple):
-    """How many work orders have a status, by priority and all together, and how many of them are one's own."""
-
-    status: Status
-    by_priority: Dict[Priority, int]
-    total: int
-    own: int
-
-
-def summary(session: Session) -> List[StatusCount]:
-    """Return for each status how many work orders there are, whoever's they are."""
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.SUMMARY)
-        rows = session.connection.execute(
-            """
-            SELECT status, priority, count(*) AS total FROM work_orders
-            WHERE deleted_at IS NULL GROUP BY status, priority
-            """
-        ).fetchall()
-        own = session.connection.execute(
-            "SELECT status, count(*) FROM work_orders WHERE requester_id = ? AND deleted_at IS NULL GROUP BY status",
-            (user.id,),
-        ).fetchall()
-    totals, owns = {(row["status"], row["priority"]): row["total"] for row in rows}, dict(map(tuple, own))
-    counts = []
-    for status in Status:
-        by_priority = {priority: totals.get((status.value, priority.value), 0) for priority in Priority}
-        counts.append(StatusCount(status, by_priority, sum(by_priority.values()), owns.get(status.value, 0)))
-    return counts
-
-
 # Creating and opening
 
 
@@ -1497,31 +1428,35 @@ def create(session: Session, draft: Draft) -> int:
     Raises InvalidInputError, PermissionDeniedError.
     """
     with transaction(session.connection):
-        user = users.authorize(session, Action.CREATE)
-        title, description = parse_title(draft.title), parse_text(draft.description)
-        requester, assignee = draft.requester or user.username, draft.assignee
-        if requester != user.username:
+        user, connection, at = users.authorize(session, Action.CREATE), session.connection, now()
+        if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
-        if assignee:
+        if draft.assignee:
             users.authorize(session, Action.ASSIGN)
-        at, target = now(), _service_target(session.connection, draft.priority)
-        due_at = _target_due_at(at, target.resolution_hours)
-        columns = {
-            "title": title,
-            "description": description,
-            "priority": draft.priority,
-            "category": _check_category(session, draft.category),
-            "requester_id": users.find(session.connection, requester, People.REQUESTERS).id,
-            "assignee_id": users.find(session.connection, assignee, People.ASSIGNEES).id if assignee else None,
-            "due_at": due_at,
-            "due_by": due_at and DueBy.TARGET,
-            "response_hours": target.response_hours,
-        }
-        work_order_id = _insert(session.connection, at, columns)
-        _notify(
-            session.connection, user, [_write_changes(session.connection, user, work_order_id, at, [_Entry("created")])]
-        )
+        columns = {**_columns(session, user, draft), **_promise(connection, draft.priority, at)}
+        work_order_id = _insert(connection, at, columns)
+        _notify(connection, user, [_write_changes(connection, user, work_order_id, at, [_Entry("created")])])
     return work_order_id
+
+
+def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
+    """Return the columns for a draft, whose values are checked. Raises InvalidInputError."""
+    connection, requester, assignee = session.connection, draft.requester or user.username, draft.assignee
+    return {
+        "title": parse_title(draft.title),
+        "description": parse_text(draft.description),
+        "priority": draft.priority,
+        "category": _check_category(session, draft.category),
+        "requester_id": users.find(connection, requester, People.REQUESTERS).id,
+        "assignee_id": users.find(connection, assignee, People.ASSIGNEES).id if assignee else None,
+    }
+
+
+def _promise(connection: Connection, priority: Priority, created_at: str) -> Dict[str, object]:
+    """Return the columns that the service target for a priority sets in a new work order."""
+    target = _service_target(connection, priority)
+    due_at = _target_due_at(created_at, target.resolution_hours)
+    return {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": target.response_hours}
 
 
 def _insert(connection: Connection, created_at: str, columns: Mapping[str, object]) -> int:
@@ -1853,7 +1788,7 @@ class ManyChanges(NamedTuple):
     @property
     def sentence(self) -> str:
         """What will happen."""
-        which = quantity_of_all(len(self.shown))
+        which = quantity(len(self.shown))
         if self.field is None:
             return f"A comment will be added to {which}."
         if self.what == DUPLICATES and not self.value[1]:
@@ -2142,7 +2077,7 @@ def _notify(connection: Connection, by: User, saved: Sequence[_SavedChange], tel
         if len(those) == 1:
             users.put_in_outbox(connection, user_id, _subject(connection, those[0][0]), those)
         else:
-            heading = f"{by.username} changed {quantity_of_all(len(those))}."
+            heading = f"{by.username} changed {quantity(len(those))}."
             more = f" These are the first {LISTED_IN_MESSAGE}." if len(those) > LISTED_IN_MESSAGE else ""
             listed = [(number, f"#{number} {text}") for number, text in those[:LISTED_IN_MESSAGE]]
             users.put_in_outbox(connection, user_id, heading.rstrip("."), listed, heading + more)
@@ -2357,7 +2292,7 @@ class Template(NamedTuple):
     @property
     def rhythm(self) -> str:
         """How often, as parse_rhythm takes it."""
-        return f"{self.every} {self.unit}{'' if self.every == 1 else 's'}"
+        return quantity(self.every, self.unit)
 
 
 def parse_rhythm(text: str) -> Tuple[int, str]:
@@ -2402,12 +2337,7 @@ def save_template(session: Session, template: Template) -> None:
     with transaction(connection):
         user = users.authorize(session, Action.RECURRING)
         values = {
-            "title": parse_title(draft.title),
-            "description": parse_text(draft.description),
-            "priority": draft.priority,
-            "category": _check_category(session, draft.category),
-            "requester_id": users.find(connection, draft.requester or user.username, People.REQUESTERS).id,
-            "assignee_id": users.find(connection, draft.assignee, People.ASSIGNEES).id if draft.assignee else None,
+            **_columns(session, user, draft),
             "due_days": template.due_days,
             "every": template.every,
             "unit": template.unit,
@@ -2471,27 +2401,20 @@ def _create_from(connection: Connection, template: Template) -> None:
     while days[-1] <= date.today():
         days.append(_regular_day(template, days[-1] + timedelta(days=1)))
     missed = len(days) - 2
-    due_at = None
-    if template.due_days is not None:
-        due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
+    note = f"{quantity(missed, 'earlier day')} passed without one." if missed else ""
     assignee = users.find(connection, draft.assignee) if draft.assignee else None
     columns: Dict[str, object] = {
-        "title": draft.title,
-        "description": draft.description,
-        "priority": draft.priority,
-        "category": draft.category,
+        **{name: getattr(draft, name) for name in ("title", "description", "priority", "category")},
         "requester_id": users.find(connection, draft.requester or by.username).id,
         "assignee_id": assignee.id if assignee and _can_be_assignee(assignee) else None,
         "template_id": template.id,
         "template_day": str(days[-2]),
+        **_promise(connection, draft.priority, at),
     }
-    note = f"{missed:,} earlier day{'' if missed == 1 else 's'} passed without one." if missed else ""
-    due_by = DueBy.HAND
-    if template.due_days is None:
-        target = _service_target(connection, draft.priority)
-        due_at, due_by = _target_due_at(at, target.resolution_hours), DueBy.TARGET
-        columns["response_hours"] = target.response_hours
-    work_order_id = _insert(connection, at, {**columns, "due_at": due_at, "due_by": due_at and due_by})
+    if template.due_days is not None:
+        due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
+        columns.update(due_at=due_at, due_by=DueBy.HAND, response_hours=None)
+    work_order_id = _insert(connection, at, columns)
     saved = _write_changes(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
     _notify(connection, by, [saved], tells_author=True)
 
@@ -2603,6 +2526,28 @@ def _median(values: Iterable[int]) -> Optional[float]:
     ordered = sorted(values)
     middle = len(ordered) // 2
     return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
+
+
+def summary(session: Session) -> Report:
+    """Return how many work orders each status has by priority, whoever's they are, and how many are one's own."""
+    with snapshot(session.connection):
+        user = users.authorize(session, Action.SUMMARY)
+        counts = session.connection.execute(
+            "SELECT status, priority, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY status, priority"
+        ).fetchall()
+        requested = session.connection.execute(
+            "SELECT status, count(*) FROM work_orders WHERE requester_id = ? AND deleted_at IS NULL GROUP BY status",
+            (user.id,),
+        ).fetchall()
+    by_both, own = {(status, priority): count for status, priority, count in counts}, dict(map(tuple, requested))
+    rows = []
+    for status in Status:
+        numbers = [by_both.get((status.value, priority.value), 0) for priority in Priority]
+        cells = (*numbers, sum(numbers), own.get(status.value, 0))
+        rows.append(Row(str(status), [Cell(f"{number:,}", value=number) for number in cells]))
+    title = f"Summary of all work orders: {sum(by_both.values()):,}, {sum(own.values()):,} requested by you"
+    columns = (*map(ReportColumn, map(str, Priority)), ReportColumn("Total", rank=2, is_bar=True))
+    return Report(title, "Status", (*columns, ReportColumn("Yours", rank=1)), rows)
 
 
 class Grouping(Word):
@@ -3042,7 +2987,7 @@ def _save_monthly_report(connection: Connection, session: Optional[Session], mon
         *(_section(report.title, _report_html(report, 3), 2) for report in of_month),
         _section(f"As of {local_time(datetime.fromisoformat(now()))}", "", 2),
         *(_section(report.title, _report_html(report, 4), 3) for report in of_now),
-        _section(f"Overdue: {quantity_of_all(len(rows))}{limit}", overdue, 3),
+        _section(f"Overdue: {quantity(len(rows))}{limit}", overdue, 3),
     )
     return _save_page(connection, session, month.name, f"Monthly report, {month.name}", "".join(sections))
 
@@ -3345,7 +3290,7 @@ def export(session: Session, query: Query, with_history: bool, progress: Callabl
             user = users.authorize(session, Action.EXPORT)
             for partial in partials:
                 paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
-            users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity_of_all(count)}")
+            users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity(count)}")
     return Exported(paths, count)
 
 
@@ -3825,7 +3770,7 @@ def _try_moment(text: str, day_first: bool) -> Optional[Tuple[datetime, bool]]:
 # Import: people
 
 
-class Person(NamedTuple):
+class ImportedPerson(NamedTuple):
     """A person in a file, whose account exists, or is made if it `is_needed`: for more than unfinished work orders.
 
     An account that exists `is_certain` to be the person's, or has to be asked about.
@@ -3839,7 +3784,7 @@ class Person(NamedTuple):
     is_needed: bool
 
 
-class ImportedPeople(Dict[str, Person]):
+class ImportedPeople(Dict[str, ImportedPerson]):
     """The people in a file by key: the email or else the name, in lower case.
 
     It is certain who has an email, who was answered before, and whose account without a password has a name; accounts
@@ -3879,7 +3824,7 @@ class ImportedPeople(Dict[str, Person]):
         if not found:
             self._certain.setdefault(lower, username)
         is_certain = not found or username in certain
-        self[key] = Person(name, email, username, username in self._accounts, is_certain, is_needed)
+        self[key] = ImportedPerson(name, email, username, username in self._accounts, is_certain, is_needed)
 
     def _free_username(self, name: str) -> str:
         username = users.username_from_name(self._connection, name)
@@ -3889,7 +3834,7 @@ class ImportedPeople(Dict[str, Person]):
             username = f"{stem}.{self._numbers[stem]}"
         return username
 
-    def unknown(self) -> List[Tuple[str, Person]]:
+    def unknown(self) -> List[Tuple[str, ImportedPerson]]:
         """Return the keys and people whose account is not certain, then those who will get one."""
         asked = [(key, person) for key, person in self.items() if person.has_account and not person.is_certain]
         return asked + [(key, person) for key, person in self.items() if person.is_needed and not person.has_account]
@@ -4160,7 +4105,7 @@ def describe_import(imported: Import) -> List[str]:
         "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
     )
     found = [
-        f"{quantity_of_rows(count)}, {kind} (first row {number:,}, line {line:,}{example and f': {example}'})."
+        f"{quantity(count, 'row')}, {kind} (first row {number:,}, line {line:,}{example and f': {example}'})."
         for count, kind, number, line, example in findings
     ]
     if not rows:
@@ -4171,10 +4116,10 @@ def describe_import(imported: Import) -> List[str]:
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
     report = _write_report(imported.session.connection)
     return [
-        f"{quantity_of_rows(rows)} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
+        f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
         f"Dates in digits have the {order} first; times without a zone are {zone}.",
         f"Words: {', '.join(words) or 'none'}.",
-        *(f"{quantity_of_rows(int(count))}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
+        *(f"{quantity(int(count), 'row')}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
         *found,
         *([f"All that was found, row by row, is in {report}."] if report else []),
     ]
@@ -4194,10 +4139,6 @@ def _write_report(connection: Connection) -> Optional[Path]:
             return database.publish_numbered(partial, target) if partial.stat().st_size else None
     except OSError as error:
         raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
-
-
-def quantity_of_rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _local(stored: str) -> str:
@@ -4441,16 +4382,6 @@ def age(moment: datetime) -> str:
     return duration(max(0, (datetime.now(timezone.utc) - moment).total_seconds()))
 
 
-def quantity(count: int) -> str:
-    """Return a number of work orders in words; above COUNTED_AT_MOST it was not counted."""
-    return f"{number_of(count) if count else 'no'} work order{'' if count == 1 else 's'}"
-
-
-def quantity_of_all(count: int) -> str:
-    """Return a number of work orders in words, however many."""
-    return f"{count:,} work order{'' if count == 1 else 's'}"
-
-
 def number_of(count: int) -> str:
     """Return a number; above COUNTED_AT_MOST it was not counted."""
     return f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count:,}"
@@ -4520,8 +4451,8 @@ def describe_status(work_order: WorkOrder) -> str:
 
 def describe_list(query: Query, total: int, overdue: int) -> str:
     """Return how many work orders a list has, which, how many of them are overdue, and their order."""
-    words, count = describe_query(query), quantity(total)
-    which = f"{count[0].upper()}{count[1:]}{': ' if words else ''}{words}"
+    words, count = describe_query(query), number_of(total) if total else "No"
+    which = f"{count} work order{'' if total == 1 else 's'}{': ' if words else ''}{words}"
     late = f", {number_of(overdue)} overdue" if overdue and query.filter.due is not Due.OVERDUE else ""
     return f"{which}{late}, {query.sort.description}"
 
@@ -4586,7 +4517,7 @@ def describe_value(field: str, text: str) -> str:
 
 def warn_unassigned(count: int) -> str:
     """Return what to add about the work orders that will lose their assignee, if there are any."""
-    return f" {quantity_of_all(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
+    return f" {quantity(count)} will lose {'its' if count == 1 else 'their'} assignee." if count else ""
 
 
 def describe_handover(count: int, username: str, successor: Optional[str]) -> str:
@@ -4595,7 +4526,7 @@ def describe_handover(count: int, username: str, successor: Optional[str]) -> st
         return ""
     were, have = ("was", "has") if count == 1 else ("were", "have")
     end = f"now {have} no assignee" if successor is None else f"{were} handed over to {successor}"
-    return f" {quantity_of_all(count)} that {were} assigned to {username} {end}."
+    return f" {quantity(count)} that {were} assigned to {username} {end}."
 
 
 # Command line
