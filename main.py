@@ -1461,7 +1461,7 @@ def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
         ("Requester", requester, ""),
         ("Assignee", assignee, ""),
         ("Category", printable(CATEGORY.show(row.category)), ""),
-        ("Due", due + (f" ({work_order.describe_due_by(row)})" if row.due_by else ""), due_colour(row)),
+        ("Due", due + (f" (by {row.due_by})" if row.due_by else ""), due_colour(row)),
         ("Created", work_order.local_time(row.created_at), ""),
         (last[0], work_order.local_time(last[1]), ""),
         *([("Until", work_order.local_time(row.held_until), "")] if row.held_until else []),

@@ -4397,11 +4397,6 @@ def describe_due(work_order: WorkOrder) -> str:
     return f"today {time}".rstrip() if day == f"{date.today()}" else day
 
 
-def describe_due_by(work_order: WorkOrder) -> str:
-    """Return whether the due time was set by hand or came from a service target; nothing where there is none."""
-    return f"by {work_order.due_by}" if work_order.due_by else ""
-
-
 def explain_due_by(work_order: WorkOrder) -> str:
     """Return a sentence on what has set the due time and what moves it."""
     due = DUE_DATE.show(work_order.due_at)
@@ -4433,12 +4428,6 @@ def describe_my_work(work: MyWork) -> str:
     return "; ".join(words for count, words in parts if count) or "Nothing waits for you."
 
 
-def describe_query(query: Query) -> str:
-    """Return in words which work orders the query asks for; nothing if for all."""
-    text = [f'containing "{query.text}"{" anywhere" * query.is_inside}'] if query.text else []
-    return ", ".join((*text, *describe_filter(query.filter)))
-
-
 def describe_person(username: str, name: Optional[str]) -> str:
     """Return the username, with the person's name beside it where it is known."""
     return f"{username} ({name})" if name else username
@@ -4451,7 +4440,8 @@ def describe_status(work_order: WorkOrder) -> str:
 
 def describe_list(query: Query, total: int, overdue: int) -> str:
     """Return how many work orders a list has, which, how many of them are overdue, and their order."""
-    words, count = describe_query(query), number_of(total) if total else "No"
+    text = [f'containing "{query.text}"{" anywhere" * query.is_inside}'] if query.text else []
+    words, count = ", ".join((*text, *describe_filter(query.filter))), number_of(total) if total else "No"
     which = f"{count} work order{'' if total == 1 else 's'}{': ' if words else ''}{words}"
     late = f", {number_of(overdue)} overdue" if overdue and query.filter.due is not Due.OVERDUE else ""
     return f"{which}{late}, {query.sort.description}"
@@ -4459,26 +4449,18 @@ def describe_list(query: Query, total: int, overdue: int) -> str:
 
 def describe_filter(filter: Filter) -> List[str]:
     """Return in words what each part of the filter lets through."""
-    due = filter.due and ("overdue" if filter.due is Due.OVERDUE else f"due {filter.due}")
-    due = "without a due date" if filter.due is Due.NONE else due
+    due = f"due {filter.due}".replace("due overdue", "overdue").replace("due none", "without a due date")
+    periods = {"created": filter.created, "resolved": filter.resolved}
     words = (
         (filter.status, f"{filter.status}"),
-        (filter.priority, f"priority {filter.priority}"),
-        (filter.category, f"category {filter.category}"),
-        (filter.requester, f"requester {filter.requester}"),
-        (filter.assignee, f"assignee {filter.assignee}"),
-        (filter.due, f"{due}"),
-        (filter.created, f"created {_bounds(filter.created)}"),
-        (filter.resolved, f"resolved {_bounds(filter.resolved)}"),
+        *((getattr(filter, name), f"{name} {getattr(filter, name)}") for name in FILTER_NAMES[1:5]),
+        (filter.due, due),
+        *((period, f"{name} {describe_bounds(*period[1:])}") for name, period in periods.items() if period),
         (filter.changed, "changed by others"),
         (filter.hold_is_over_for, "hold is over"),
         (filter.counted, describe_counted(filter.counted) if filter.counted else ""),
     )
     return [text for value, text in words if value]
-
-
-def _bounds(period: Optional[Period]) -> str:
-    return describe_bounds(period.begin, period.end) if period else ""
 
 
 def describe_entry(entry: HistoryEntry) -> str:
@@ -4500,19 +4482,17 @@ def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
 def _describe_change(entry: HistoryEntry) -> str:
     what = "commented" if entry.field == "comment" else entry.field
     if entry.field in FIELDS and entry.new_value is not None:
-        old, new = (describe_value(entry.field, value or "") for value in (entry.old_value, entry.new_value))
+        old, new = entry.old_value or "", entry.new_value
+        if entry.field in (DUE_DATE.name, HELD_UNTIL.name):
+            with sound("A date of the history"):
+                old, new = (
+                    text if text in (NONE, NO_DAY, "") else local_time(datetime.fromisoformat(text))
+                    for text in (old, new)
+                )
         what = f'{entry.field} from "{old}" to "{new}"'
     elif entry.new_value is not None:
         what = f"{entry.field} {'as ' * (entry.field == 'created')}{entry.new_value}"
     return f"{entry.username}: {what}" + (f":\n{entry.note}" if entry.note else "")
-
-
-def describe_value(field: str, text: str) -> str:
-    """Return a value that the history stores as the person sees it: a moment in local time."""
-    if field in (DUE_DATE.name, HELD_UNTIL.name) and text not in (NONE, NO_DAY, ""):
-        with sound("A date of the history"):
-            return local_time(datetime.fromisoformat(text))
-    return text
 
 
 def warn_unassigned(count: int) -> str:
