@@ -488,19 +488,14 @@ def ask_value(
                 raise Cancelled
             if answer != "?":
                 return answer
+            try:
+                lines = help() if help else [str(parse(answer))]
+            except InvalidInputError as error:
+                lines = [str(error)]
             empty = f"takes {brief(default.text)}; 0 leaves" if default else "or 0 leaves"
-            say(*(help() if help else describe_refusal(parse, answer)), f"An empty answer {empty} the form.")
+            say(*lines, f"An empty answer {empty} the form.")
 
     return ask(label, parse, default, read)
-
-
-def describe_refusal(parse: Callable[[str], object], text: str) -> Sequence[str]:
-    """Return in which words the text is refused, if it is."""
-    try:
-        parse(text)
-    except InvalidInputError as error:
-        return [str(error)]
-    return []
 
 
 def ask_text(label: str, parse: Callable[[str], str], default: Optional[Default[str]] = None) -> str:
@@ -1191,13 +1186,8 @@ class PagedScreen(SessionScreen, Generic[T]):
     def show_previous_page(self) -> None:
         self.keys.pop()
 
-    @option(1, "Next page", when=lambda screen: not screen.is_last_page)
-    def next_page(self) -> None:
-        self.show_next_page()
-
-    @option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)
-    def previous_page(self) -> None:
-        self.show_previous_page()
+    next_page = option(1, "Next page", when=lambda screen: not screen.is_last_page)(show_next_page)
+    previous_page = option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)(show_previous_page)
 
 
 # One work order
@@ -1395,19 +1385,17 @@ class HistoryScreen(PagedScreen[HistoryLine]):
         self.id = work_order_id
 
     def read(self, after: Optional[HistoryLine], limit: int) -> Listing[HistoryLine]:
-        lines = [] if after and after.entry else self.first_lines()
-        if after:
-            lines = (_history_lines(after.entry) if after.entry else lines)[after.number + 1 :]
+        if after and after.entry:
+            lines = _history_lines(after.entry)
+        else:  # the description and, of a deleted work order, all fields
+            row = work_order.get_with_deleted(self.session, self.id)
+            texts = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
+            texts += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
+            lines = [HistoryLine(text, number, None) for number, text in enumerate(texts)]
+        lines = lines[after.number + 1 :] if after else lines
         for entry in work_order.history(self.session, self.id, after.entry if after else None, limit):
             lines += _history_lines(entry)
         return Listing(f"History of work order #{self.id}, newest first", lines[:limit])
-
-    def first_lines(self) -> List[HistoryLine]:
-        """Return the lines of the description, if there is one, and all fields of a deleted work order."""
-        row = work_order.get_with_deleted(self.session, self.id)
-        texts = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
-        texts += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
-        return [HistoryLine(text, number, None) for number, text in enumerate(texts)]
 
     def describe_page(self, room: int) -> str:
         return "" if self.is_last_page and len(self.keys) == 1 else super().describe_page(room)
@@ -1915,7 +1903,7 @@ class MyWorkScreen(SessionScreen):
 
     @option(5, "Requested by me", Action.VIEW)
     def open_requested(self) -> Next:
-        return ListScreen(self.session, Query(work_order.requested_by(self.user.username)))
+        return ListScreen(self.session, Query(Filter(status=work_order.UNFINISHED, requester=self.user.username)))
 
     @option(6, "Changed by others", Action.VIEW)
     def open_changed(self) -> Next:
@@ -1923,7 +1911,7 @@ class MyWorkScreen(SessionScreen):
 
     @option(7, "Hold is over", Action.ASSIGN)
     def open_hold_is_over(self) -> Next:
-        return ListScreen(self.session, Query(work_order.hold_is_over_for(self.user)))
+        return ListScreen(self.session, Query(Filter(hold_is_over_for=self.user.id)))
 
 
 # Reports
@@ -1990,7 +1978,11 @@ class ReportScreen(PagedScreen[work_order.Row]):
             self.report = self.make(self.period or work_order.parse_period("all"))
         self.columns = report_columns(self.report)
         super().show()
-        self.print_oldest(self.room() - len(self.rows) - 2)
+        room = self.room() - len(self.rows) - 2
+        if self.report.oldest and room > 0:
+            print("The oldest:")
+            columns = work_order_columns("id", "age", "priority", "title", "assignee")
+            print_groups(Table(columns, self.report.oldest[:room]).lines())
         print(*self.meaning_lines(), sep="\n")
 
     def read(self, after: Optional[work_order.Row], limit: int) -> Listing[work_order.Row]:
@@ -2013,28 +2005,18 @@ class ReportScreen(PagedScreen[work_order.Row]):
         meanings = [column.meaning for column in self.report.columns if column.heading in shown and column.meaning]
         return wrap(" ".join(filter(None, (*meanings, self.report.note))), indent="")
 
-    def print_oldest(self, room: int) -> None:
-        """Print as many of the oldest work orders as there is room for, if the report has them."""
-        if self.report.oldest and room > 0:
-            print("The oldest:")
-            columns = work_order_columns("id", "age", "priority", "title", "assignee")
-            print_groups(Table(columns, self.report.oldest[:room]).lines())
-
     @option(1, "Show work orders", when=lambda screen: screen.report.rows, saves=False)
     def show_work_orders(self) -> Next:
         """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
-        row = self.ask_row()
+        rows = [(row, row.name) for row in self.report.rows]
+        if len(rows) <= ROWS_PER_PAGE:
+            row = ask_choice("Row", rows)
+        else:  # the table shows them
+            row = ask_value("Row", lambda text: users.parse_name(rows, text, lambda choice: choice[1])[0])
         cells = zip(self.report.columns, row.cells)
         first, *others = [(cell.query, column.heading) for column, cell in cells if cell.query]
         query = ask_choice("Column", [first, *others], Default(*first)) if others else first[0]
         return ListScreen(self.session, query)
-
-    def ask_row(self) -> work_order.Row:
-        """Ask for a row; if there are many, they are not listed again, since the table shows them."""
-        choices = [(row, row.name) for row in self.report.rows]
-        if len(choices) <= ROWS_PER_PAGE:
-            return ask_choice("Row", choices)
-        return ask_value("Row", lambda text: users.parse_name(choices, text, lambda choice: choice[1])[0])
 
     @option(2, "Another period", when=lambda screen: screen.period, saves=False)
     def choose_period(self) -> None:
@@ -2045,13 +2027,8 @@ class ReportScreen(PagedScreen[work_order.Row]):
         """Save the report as it was shown last, all of its pages."""
         say(f"Saved as {work_order.save_report(self.session, self.report)}.")
 
-    @option(4, "Next page", when=lambda screen: not screen.is_last_page)
-    def next_rows(self) -> None:
-        self.show_next_page()
-
-    @option(5, "Previous page", when=lambda screen: len(screen.keys) > 1)
-    def previous_rows(self) -> None:
-        self.show_previous_page()
+    next_rows = PagedScreen.next_page._replace(number=4)
+    previous_rows = PagedScreen.previous_page._replace(number=5)
 
 
 def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
@@ -2422,9 +2399,27 @@ class MailScreen(SessionScreen):
 
     @option(1, "Settings")
     def change_settings(self) -> None:
-        """Ask for the settings; what is left as it was shown stays as another admin may have set it since."""
-        new = users.change_mail_settings(self.session, self.settings, ask_mail_settings(self.settings))
-        say(f"Mail settings saved: {users.describe_mail_settings(new)}.")
+        """Ask which mail server takes the messages and, if there is one, for the other settings.
+
+        An empty answer keeps what is set, the password too, which is never shown; another server does not get it. What
+        is left as it was shown stays as another admin may have set it since.
+        """
+        shown = self.settings
+        new = shown._replace(
+            host=ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
+        )
+        if new.host:
+            port = ask_value("Port", users.parse_port, Default(shown.port))
+            security = ask_choice("Security", by_name([*users.Security]), Default(shown.security))
+            default = Default(shown.sender) if shown.sender else None
+            sender = ask_value("Sender's address", users.parse_address, default)
+            username = ask("Username", users.parse_credential, Default(shown.username, shown.username or NONE))
+            is_kept = shown.password and (new.host, port, security) == shown[:3]
+            kept = Default(shown.password, "unchanged") if is_kept else Default(None, NONE)
+            password = ask("Password", users.parse_credential, kept, read_password)
+            new = users.MailSettings(new.host, port, security, sender, username, password)
+        saved = users.change_mail_settings(self.session, shown, new)
+        say(f"Mail settings saved: {users.describe_mail_settings(saved)}.")
 
     @option(2, "Send a test message", saves=False)
     def send_test_message(self) -> None:
@@ -2443,24 +2438,6 @@ class MailScreen(SessionScreen):
     def send_now(self) -> None:
         """Try every waiting message, even if its pause is not over."""
         say(users.send_now(self.session))
-
-
-def ask_mail_settings(shown: users.MailSettings) -> users.MailSettings:
-    """Ask which mail server takes the messages and, if there is one, for the other settings.
-
-    An empty answer keeps what is set, the password too, which is never shown; another server does not get it.
-    """
-    host = ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
-    if host is None:
-        return shown._replace(host=None)
-    port = ask_value("Port", users.parse_port, Default(shown.port))
-    security = ask_choice("Security", by_name([*users.Security]), Default(shown.security))
-    sender = ask_value("Sender's address", users.parse_address, Default(shown.sender) if shown.sender else None)
-    username = ask("Username", users.parse_credential, Default(shown.username, shown.username or NONE))
-    is_kept = shown.password and (host, port, security) == shown[:3]
-    default = Default(shown.password, "unchanged") if is_kept else Default(None, NONE)
-    password = ask("Password", users.parse_credential, default, read_password)
-    return users.MailSettings(host, port, security, sender, username, password)
 
 
 class OutboxScreen(PagedScreen[users.Message]):
@@ -2660,24 +2637,19 @@ class StartScreen(Screen):
         username = ask_value("Username", partial(users.parse_new_username, self.connection))
         password = ask_new_password("Password", username)
         role = ask_choice("Role", by_name([*Role]), Default(Role.ADMIN if is_first else Role.USER))
-        if users.needs_approval(self.connection, role):
-            self.register_with_approval(username, password, role)
-        else:
-            users.register(self.connection, username, password, role)
-        say(f"User {username} registered as {role}.")
-
-    def register_with_approval(self, username: str, password: str, role: Role) -> None:
-        """Create an account that an admin has to approve; a wrong name or password is asked for again."""
-        say(f"An admin has to approve a new {role}.")
+        approval, needs_approval = None, users.needs_approval(self.connection, role)
+        say(*[f"An admin has to approve a new {role}."] * needs_approval)
         for attempts_left in reversed(range(ASKED_AT_MOST)):
-            approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
+            if needs_approval:
+                approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
             try:
                 users.register(self.connection, username, password, role, approval)
-                return
+                break
             except users.AuthenticationError as error:
-                if not attempts_left:
+                if not (attempts_left and needs_approval):
                     raise
                 print_error(error)
+        say(f"User {username} registered as {role}.")
 
     @option(2, "Log in", saves=False)
     def log_in(self) -> Next:

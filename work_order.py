@@ -1266,16 +1266,6 @@ def assigned_to(username: str) -> Filter:
     return Filter(status=UNFINISHED, assignee=username)
 
 
-def requested_by(username: str) -> Filter:
-    """Return the filter for the unfinished work orders of a requester."""
-    return Filter(status=UNFINISHED, requester=username)
-
-
-def hold_is_over_for(user: User) -> Filter:
-    """Return the filter for what somebody may take up again: their own and nobody's work orders On Hold."""
-    return Filter(hold_is_over_for=user.id)
-
-
 def my_work(session: Session) -> MyWork:
     """Return how many work orders wait for the person, among those that they may see."""
     with snapshot(session.connection):
@@ -1283,7 +1273,8 @@ def my_work(session: Session) -> MyWork:
         assigned = assigned_to(user.username)
         filters = (
             *(assigned, assigned._replace(due=Due.OVERDUE), UNASSIGNED, OVERDUE, DUE_THIS_WEEK),
-            *(requested_by(user.username), Filter(changed=_changes(session.connection, user)), hold_is_over_for(user)),
+            Filter(status=UNFINISHED, requester=user.username),
+            *(Filter(changed=_changes(session.connection, user)), Filter(hold_is_over_for=user.id)),
         )
         counts = [_count(session.connection, _selection(session.connection, user, Query(each))) for each in filters]
     return MyWork(users.may(user, Action.ASSIGN), *counts)
