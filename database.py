@@ -15,7 +15,7 @@ import unicodedata
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
@@ -446,16 +446,11 @@ def _kind_of_stop(status: str) -> str:
     return "finished" if status in FINISHED else "held" if status == ON_HOLD else ""
 
 
-_COLUMNS = ", ".join(f"{name} = :{name}" for name in Derived._fields if name != "text")
-
-
 def refresh_derived(connection: sqlite3.Connection, work_order_id: int) -> None:
     """Store what is derived of a work order, inside the transaction that has changed it or its history."""
     for _, derived, stored in list(_compute(connection, work_order_id)):
         if derived[:-1] != stored[:-1]:
-            connection.execute(
-                f"UPDATE work_orders SET {_COLUMNS} WHERE id = :id", {**derived._asdict(), "id": work_order_id}
-            )
+            update(connection, "work_orders", work_order_id, dict(zip(Derived._fields[:-1], derived)))
         if stored.text is None:
             connection.execute(
                 "INSERT INTO work_order_search (rowid, text) VALUES (?, ?)", (work_order_id, derived.text)
@@ -752,6 +747,19 @@ def _rolled_back_on_error(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> int:
+    """Insert a row with these values by column, inside the caller's transaction, and return its ID."""
+    places = ", ".join(f":{column}" for column in values)
+    cursor = connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", values)
+    return int(cursor.lastrowid or 0)
+
+
+def update(connection: sqlite3.Connection, table: str, row_id: int, values: Mapping[str, object]) -> None:
+    """Give the row with that ID these values by column, inside the caller's transaction."""
+    assignments = ", ".join(f"{column} = :{column}" for column in values)
+    connection.execute(f"UPDATE {table} SET {assignments} WHERE id = :id", {**values, "id": row_id})
 
 
 # Opening

@@ -713,28 +713,20 @@ def audit(
     connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
 ) -> None:
     """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
-    columns = "recorded_at, user_id, os_user, ssh_client, event, subject, subject_id"
-    values = (now(), user_id, *_os_user_and_ssh_client(), event, subject, subject_id)
-    connection.execute(f"INSERT INTO audit_log ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+    os_user, ssh_client = _os_user_and_ssh_client()
+    values = {"recorded_at": now(), "user_id": user_id, "os_user": os_user, "ssh_client": ssh_client}
+    database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": subject_id})
 
 
 def record_change(
-    connection: Connection,
-    work_order_id: int,
-    user_id: int,
-    at: str,
-    field: str,
-    old: Optional[str] = None,
-    new: Optional[str] = None,
-    note: str = "",
-    minutes: int = 0,
-    is_imported: bool = False,
+    connection: Connection, work_order_id: int, user_id: int, at: str, field: str, **others: object
 ) -> int:
-    """Add a row to the work order's history, inside the transaction that changes it, and return the row's id."""
-    columns = "work_order_id, user_id, changed_at, field, old_value, new_value, note, minutes, is_imported"
-    values = (work_order_id, user_id, at, field, old, new, note, minutes, is_imported)
-    insert = f"INSERT INTO work_order_history ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    return int(connection.execute(insert, values).lastrowid or 0)
+    """Add a row to the work order's history, inside the transaction that changes it, and return the row's ID.
+
+    `others` are further columns: old_value, new_value, note, minutes, is_imported.
+    """
+    values = {"work_order_id": work_order_id, "user_id": user_id, "changed_at": at, "field": field, **others}
+    return database.insert(connection, "work_order_history", values)
 
 
 def record_refusal(session: Session, subject: str) -> None:
@@ -894,8 +886,7 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
             stored = stored._replace(password=None)
         if stored.host:
             parse_address(stored.sender or NONE)
-        columns = ", ".join(f"{name} = :{name}" for name in MailSettings._fields)
-        session.connection.execute(f"UPDATE mail_settings SET {columns}", stored._asdict())
+        database.update(session.connection, "mail_settings", 1, stored._asdict())
         audit(session.connection, admin.id, "mail settings changed", describe_mail_settings(stored))
     return _without_password(stored)
 
@@ -1215,22 +1206,14 @@ def _wait_for(run: Callable[[], T]) -> Optional[T]:
 
 
 def _in_background(run: Callable[[], T]) -> "Future[T]":
-    """Run the function in a daemon thread. It gets no signals: they must interrupt the prompt in the main thread."""
-    from concurrent.futures import Future
-    from threading import Thread
+    """Run the function in a thread. It gets no signals: they must interrupt the prompt in the main thread."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    future: Future[T] = Future()
-
-    def complete() -> None:
+    def block_signals() -> None:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        try:
-            future.set_result(run())
-        except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
-            future.set_exception(error)
 
-    Thread(target=complete, daemon=True).start()
-    return future
+    return ThreadPoolExecutor(1, initializer=block_signals).submit(run)
 
 
 @contextmanager

@@ -1425,7 +1425,7 @@ def create(session: Session, draft: Draft) -> int:
         if draft.assignee:
             users.authorize(session, Action.ASSIGN)
         columns = {**_columns(session, user, draft), **_promise(connection, draft.priority, at)}
-        work_order_id = _insert(connection, at, columns)
+        work_order_id = database.insert(connection, "work_orders", {**columns, "created_at": at, "updated_at": at})
         _notify(connection, user, [_write_changes(connection, user, work_order_id, at, [_Entry("created")])])
     return work_order_id
 
@@ -1448,15 +1448,6 @@ def _promise(connection: Connection, priority: Priority, created_at: str) -> Dic
     target = _service_target(connection, priority)
     due_at = _target_due_at(created_at, target.resolution_hours)
     return {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": target.response_hours}
-
-
-def _insert(connection: Connection, created_at: str, columns: Mapping[str, object]) -> int:
-    """Insert a row of work_orders, whose history and derived columns are to follow, and return its id."""
-    values = {"created_at": created_at, "updated_at": created_at, **columns}
-    cursor = connection.execute(
-        f"INSERT INTO work_orders ({', '.join(values)}) VALUES ({', '.join(map(':{}'.format, values))})", values
-    )
-    return int(cursor.lastrowid or 0)
 
 
 def get(session: Session, work_order_id: int) -> Details:
@@ -1503,8 +1494,8 @@ class _Entry(NamedTuple):
     """A history row that is to be written."""
 
     field: str
-    old: Optional[str] = None
-    new: Optional[str] = None
+    old_value: Optional[str] = None
+    new_value: Optional[str] = None
     note: str = ""
     minutes: int = 0
 
@@ -1691,18 +1682,11 @@ def _write_changes(
     columns: Mapping[str, object] = {},
 ) -> _SavedChange:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
-    assignments = "".join(f"{column} = :{column}, " for column in columns)
-    connection.execute(
-        f"UPDATE work_orders SET {assignments} updated_at = :now WHERE id = :work_order_id",
-        {**columns, "now": at, "work_order_id": work_order_id},
-    )
-    first = 0
-    for entry in entries:
-        row_id = users.record_change(connection, work_order_id, by.id, at, **entry._asdict())
-        first = first or row_id
+    database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
+    ids = [users.record_change(connection, work_order_id, by.id, at, **entry._asdict()) for entry in entries]
     database.refresh_derived(connection, work_order_id)
     rows = connection.execute(
-        f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, first)
+        f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, ids[0])
     ).fetchall()
     written = _find_by_id(connection, work_order_id)
     assert written
@@ -2240,8 +2224,8 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
 
 def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _SavedChange:
     """Write the history rows of both ends; return what was written of the first."""
-    _write_changes(connection, user, ends[1], now(), [_Entry(field, new=f"{kind.inverse} #{ends[0]}")])
-    return _write_changes(connection, user, ends[0], now(), [_Entry(field, new=f"{kind} #{ends[1]}")])
+    _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")])
+    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")])
 
 
 def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
@@ -2337,15 +2321,10 @@ def save_template(session: Session, template: Template) -> None:
             "saved_on": str(date.today()),
         }
         if template.id:
-            assignments = ", ".join(f"{name} = :{name}" for name in values)
-            changed = connection.execute(
-                f"UPDATE templates SET {assignments} WHERE id = :id AND stopped_at IS NULL",
-                {**values, "id": template.id},
-            ).rowcount
-            _check_not_stopped(changed)
+            _check_not_stopped(connection, template)
+            database.update(connection, "templates", template.id, values)
         else:
-            names = ", ".join(values)
-            connection.execute(f"INSERT INTO templates ({names}) VALUES (:{names.replace(', ', ', :')})", values)
+            database.insert(connection, "templates", values)
         users.audit(connection, user.id, "recurring work order saved", f"{draft.title}, every {template.rhythm}")
 
 
@@ -2353,15 +2332,13 @@ def stop_template(session: Session, template: Template) -> None:
     """Create no more work orders from the template. Raises PermissionDeniedError to users, NotFoundError."""
     with transaction(session.connection):
         user = users.authorize(session, Action.RECURRING)
-        stopped = session.connection.execute(
-            "UPDATE templates SET stopped_at = ? WHERE id = ? AND stopped_at IS NULL", (now(), template.id)
-        )
-        _check_not_stopped(stopped.rowcount)
+        _check_not_stopped(session.connection, template)
+        database.update(session.connection, "templates", template.id, {"stopped_at": now()})
         users.audit(session.connection, user.id, "recurring work order stopped", template.draft.title)
 
 
-def _check_not_stopped(changed: int) -> None:
-    if not changed:
+def _check_not_stopped(connection: Connection, template: Template) -> None:
+    if not _templates(connection, template.id):
         raise NotFoundError("Somebody has stopped this recurring work order in the meantime.")
 
 
@@ -2400,12 +2377,14 @@ def _create_from(connection: Connection, template: Template) -> None:
         "assignee_id": assignee.id if assignee and _can_be_assignee(assignee) else None,
         "template_id": template.id,
         "template_day": str(days[-2]),
+        "created_at": at,
+        "updated_at": at,
         **_promise(connection, draft.priority, at),
     }
     if template.due_days is not None:
         due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
         columns.update(due_at=due_at, due_by=DueBy.HAND, response_hours=None)
-    work_order_id = _insert(connection, at, columns)
+    work_order_id = database.insert(connection, "work_orders", columns)
     saved = _write_changes(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
     _notify(connection, by, [saved], tells_author=True)
 
@@ -4067,8 +4046,7 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
                 found = [(row.number, row.line, *finding) for finding in parser.findings]
                 connection.executemany("INSERT INTO temp.import_findings VALUES (?, ?, ?, ?)", found)
                 if values:
-                    names, places = ", ".join(values), ", ".join(f":{name}" for name in values)
-                    connection.execute(f"INSERT INTO temp.import_rows ({names}) VALUES ({places})", values)
+                    database.insert(connection, "temp.import_rows", values)
     known = [is_first for is_first in imported.numeric_days if is_first is not None]
     was_day_first = imported.answers.day_first is not False
     imported.answer(day_first=known[0] if known else imported.answers.day_first)
@@ -4238,7 +4216,17 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
     connection, source, source_id = imported.session.connection, imported.answers.source, row["source_id"]
     people = _usernames(imported, row)
     is_resolved = row["status"] == Status.RESOLVED
-    names = ("title", "description", "priority", "category", "status", "updated_at", "due_at", "source_key")
+    names = (
+        "title",
+        "description",
+        "priority",
+        "category",
+        "status",
+        "created_at",
+        "updated_at",
+        "due_at",
+        "source_key",
+    )
     columns = {
         **{name: row[name] for name in names},
         "requester_id": users.find(connection, people["requester"] or admin.username).id,
@@ -4248,7 +4236,7 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
         "source": source,
         "source_id": source_id or None,
     }
-    work_order_id = _insert(connection, row["created_at"], columns)
+    work_order_id = database.insert(connection, "work_orders", columns)
     note = f"Imported from {source}{'; the ID was ' * bool(source_id)}{source_id}."
     if row["assignee"] and not people["assignee"]:
         note += f" It was assigned to {imported.people[row['assignee']].name[:200]}."
@@ -4256,9 +4244,9 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
     is_stop = status in (*database.FINISHED, database.ON_HOLD)
     since = row["updated_at"] if "updated_at" in row["given"] else now()
     record = partial(users.record_change, connection, work_order_id, admin.id, is_imported=True)
-    record(row["created_at"], "created", since if is_stop else None, status, note)
+    record(row["created_at"], "created", old_value=since if is_stop else None, new_value=status, note=note)
     if row["resolved_at"]:
-        record(row["resolved_at"], STATUS.name, str(Status.OPEN), row["status"])
+        record(row["resolved_at"], STATUS.name, old_value=str(Status.OPEN), new_value=row["status"])
     for text in json.loads(row["comments"]):
         record(row["updated_at"], "comment", note=text)
     database.refresh_derived(connection, work_order_id)
@@ -4333,11 +4321,10 @@ def _update_imported(imported: Import, admin: User, row: sqlite3.Row) -> bool:
             record(row["updated_at"], "comment", note=str(new))
             continue
         at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
-        record(at, field.name, field.as_text(old), field.as_text(new))
+        record(at, field.name, old_value=field.as_text(old), new_value=field.as_text(new))
         for entry in _dependent_changes(connection, current, field, new, at, columns):
             record(at, **entry._asdict())
-    assignments = ", ".join(f"{column} = :{column}" for column in columns)
-    connection.execute(f"UPDATE work_orders SET {assignments} WHERE id = :id", {**columns, "id": current.id})
+    database.update(connection, "work_orders", current.id, columns)
     database.refresh_derived(connection, current.id)
     return True
 
