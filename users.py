@@ -277,6 +277,26 @@ def authorize(session: Session, action: Action) -> User:
     return user
 
 
+@contextmanager
+def reading(session: Session, action: Action) -> Iterator[User]:
+    """Read everything inside from one moment, for the session's account, if it may take the action.
+
+    Raises SessionEndedError, PermissionDeniedError.
+    """
+    with snapshot(session.connection):
+        yield authorize(session, action)
+
+
+@contextmanager
+def writing(session: Session, action: Action) -> Iterator[User]:
+    """Commit everything written inside when the block ends, for the session's account, if it may take the action.
+
+    Raises SessionEndedError, PermissionDeniedError, and what database.transaction raises.
+    """
+    with transaction(session.connection):
+        yield authorize(session, action)
+
+
 def deny(user: User, action: Action) -> NoReturn:
     """Raise a PermissionDeniedError that names the user's role and the action."""
     raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
@@ -343,8 +363,7 @@ def parse_person(session: Session, text: str, people: People) -> str:
 
 def list_people(session: Session, people: People, limit: int = -1) -> List[Person]:
     """Return up to `limit` (-1: all) of these people that the session may know of, those with a password first."""
-    with snapshot(session.connection):
-        user = authorize(session, people.needed)
+    with reading(session, people.needed) as user:
         rows = session.connection.execute(
             f"""
             SELECT username, name FROM users WHERE {people.condition} AND (:sees_all OR id = :user_id)
@@ -496,8 +515,7 @@ def username_from_name(connection: Connection, name: str) -> str:
 
 def add_caller(session: Session, name: str, email: Optional[str]) -> str:
     """Create an account without a password and return its username. Raises InvalidInputError."""
-    with transaction(session.connection):
-        by = authorize(session, Action.ADD_CALLER)
+    with writing(session, Action.ADD_CALLER) as by:
         return insert_caller(session.connection, by, name, email).username
 
 
@@ -531,16 +549,14 @@ def parse_email(text: str) -> Optional[str]:
 def change_email(session: Session, email: Optional[str]) -> None:
     """Change one's own email address, or remove it. Raises InvalidInputError."""
     email = parse_email(email or NONE)
-    with transaction(session.connection):
-        user = authorize(session, Action.OWN_ACCOUNT)
+    with writing(session, Action.OWN_ACCOUNT) as user:
         session.connection.execute("UPDATE users SET email = ? WHERE id = ?", (email, user.id))
         audit(session.connection, user.id, "email changed", user.username, user.id)
 
 
 def change_mail_wish(session: Session, wish: MailWish) -> None:
     """Choose which new work orders to get mail about. Raises PermissionDeniedError to users."""
-    with transaction(session.connection):
-        user = authorize(session, Action.MAIL_WISH)
+    with writing(session, Action.MAIL_WISH) as user:
         session.connection.execute("UPDATE users SET new_work_order_mail = ? WHERE id = ?", (wish, user.id))
         audit(session.connection, user.id, "mail wish changed", f"{user.username}: {wish}", user.id)
 
@@ -553,8 +569,7 @@ def change_password(session: Session, current: str, new: str) -> None:
         record_refusal(session, "wrong current password")
         raise AuthenticationError(f"The current password is wrong. {_LOCKED}")
     new_hash = _hash(parse_password(new, user.username, current))
-    with transaction(connection):
-        authorize(session, Action.OWN_ACCOUNT)
+    with writing(session, Action.OWN_ACCOUNT):
         _set_password(connection, user, new_hash, user.id, "password changed")
     session.password_version = user.password_version + 1
 
@@ -573,8 +588,7 @@ def list_users(session: Session, after: Optional[ListedUser] = None, limit: int 
     """Return up to `limit` (-1: all) accounts, those who can log in first, and how many there are in all."""
     connection = session.connection
     key = (not (after.user.is_active and after.user.has_password), after.user.username) if after else (-1, "")
-    with snapshot(connection):
-        authorize(session, Action.MANAGE_USERS)
+    with reading(session, Action.MANAGE_USERS):
         rows = connection.execute(
             f"""
             {_SELECT_USERS} WHERE (is_active = 0 OR password_hash IS NULL, username) > (?, ?)
@@ -601,8 +615,7 @@ def describe_state(listed: ListedUser) -> str:
 def add_user(session: Session, username: str, role: Role) -> str:
     """Create an account for somebody else and return its one-time password. Raises InvalidInputError."""
     one_time_password, password_hash = _one_time_password()
-    with transaction(session.connection):
-        admin = authorize(session, Action.MANAGE_USERS)
+    with writing(session, Action.MANAGE_USERS) as admin:
         user = _insert(session.connection, username, password_hash, role, must_change_password=True)
         audit(session.connection, admin.id, "user added", f"{user.username} as {role}", user.id)
     return one_time_password
@@ -611,8 +624,7 @@ def add_user(session: Session, username: str, role: Role) -> str:
 def change_person(session: Session, username: str, name: Optional[str], email: Optional[str]) -> None:
     """Give the account another name and email address; None removes one. Raises InvalidInputError."""
     name, email = parse_person_name(name or NONE), parse_email(email or NONE)
-    with transaction(session.connection):
-        admin = authorize(session, Action.MANAGE_USERS)
+    with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
         session.connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (name, email, user.id))
         for event, has_changed in (("name changed", name != user.name), ("email changed", email != user.email)):
@@ -623,8 +635,7 @@ def change_person(session: Session, username: str, name: Optional[str], email: O
 def reset_password(session: Session, username: str) -> str:
     """Give the account a one-time password and return it; the account's sessions end."""
     one_time_password, password_hash = _one_time_password()
-    with transaction(session.connection):
-        admin = authorize(session, Action.MANAGE_USERS)
+    with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
         _set_password(session.connection, user, password_hash, admin.id, "password reset", must_change=True)
     return one_time_password
@@ -632,8 +643,7 @@ def reset_password(session: Session, username: str) -> str:
 
 def reactivate(session: Session, username: str) -> None:
     """Reactivate an account, with the role and password it had. Raises InvalidInputError."""
-    with transaction(session.connection):
-        admin = authorize(session, Action.MANAGE_USERS)
+    with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
         if user.is_active:
             raise InvalidInputError(f"User {user.username} is already active.")
@@ -645,8 +655,7 @@ def reactivate(session: Session, username: str) -> None:
 
 def unlock(session: Session, username: str) -> int:
     """Forget the account's failed password checks, so that it is not locked, and return how many there were."""
-    with transaction(session.connection):
-        admin = authorize(session, Action.MANAGE_USERS)
+    with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
         count = "SELECT coalesce(sum(failures), 0) FROM password_failures WHERE name_hash = ?"
         (failures,) = session.connection.execute(count, (_name_hash(user.username),)).fetchone()
@@ -737,8 +746,7 @@ def record_refusal(session: Session, subject: str) -> None:
 def audit_log(session: Session, filter: AuditFilter, before: Optional[int], limit: int) -> List[AuditEntry]:
     """Return up to `limit` entries, newest first; `before` is the ID of the last one that was shown, if any."""
     condition, account = "audit_log.id < :before", None
-    with snapshot(session.connection):
-        authorize(session, Action.AUDIT)
+    with reading(session, Action.AUDIT):
         if filter.event:
             condition += " AND event = :event"
         if filter.username:
@@ -766,8 +774,7 @@ def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
 
 
 def audit_events(session: Session) -> List[str]:
-    with snapshot(session.connection):
-        authorize(session, Action.AUDIT)
+    with reading(session, Action.AUDIT):
         rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
     return [row["event"] for row in rows]
 
@@ -791,8 +798,7 @@ def _os_user_and_ssh_client() -> Tuple[str, str]:
 
 def back_up(session: Session) -> Path:
     """Back up the database and return the path of the copy. Raises OutputError."""
-    with snapshot(session.connection):
-        admin = authorize(session, Action.BACK_UP)
+    admin = authorize(session, Action.BACK_UP)
     path = database.back_up(session.connection, database.new_path(session.connection, "backup", ".db"))
     try:
         with transaction(session.connection):
@@ -805,8 +811,7 @@ def back_up(session: Session) -> Path:
 
 def check_database(session: Session) -> List[str]:
     """Return what is wrong with the database, if anything. Raises OutputError."""
-    with transaction(session.connection):
-        admin = authorize(session, Action.BACK_UP)
+    with writing(session, Action.BACK_UP) as admin:
         audit(session.connection, admin.id, "database checked", "")
     return database.check(session.connection)
 
@@ -858,8 +863,7 @@ def parse_credential(text: str) -> Optional[str]:
 
 def mail_state(session: Session) -> Tuple[MailSettings, str]:
     """Return the settings, with a stand-in for the password, and in words where messages go and how many wait."""
-    with snapshot(session.connection):
-        authorize(session, Action.MAIL)
+    with reading(session, Action.MAIL):
         settings = _without_password(_mail_settings(session.connection))
         waiting, failed = count_outbox(session.connection)
     return settings, f"{describe_mail_settings(settings)}; {describe_outbox(waiting, failed)}"
@@ -872,8 +876,7 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
     else has changed one of these settings since it was shown, InvalidInputError for a host without a sender.
     """
     changes = {name: value for name, was, value in zip(new._fields, shown, new) if value != was}
-    with transaction(session.connection):
-        admin = authorize(session, Action.MAIL)
+    with writing(session, Action.MAIL) as admin:
         old = _mail_settings(session.connection)
         for name, value in changes.items():
             current = getattr(_without_password(old), name)
@@ -961,8 +964,7 @@ def put_in_outbox(
 
 def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -> List[Message]:
     """Return up to `limit` (-1: all) messages older than `after`, waiting or failed, newest first."""
-    with snapshot(session.connection):
-        authorize(session, Action.MAIL)
+    with reading(session, Action.MAIL):
         rows = session.connection.execute(
             """
             SELECT outbox.id, outbox.created_at, username, subject, attempts, next_attempt_at, reason
@@ -1044,8 +1046,7 @@ class Mailer:
 
 def send_now(session: Session) -> str:
     """Try each waiting message, and return the sentence that says what has become of them."""
-    with snapshot(session.connection):
-        authorize(session, Action.MAIL)
+    authorize(session, Action.MAIL)
     sent = _wait_for(lambda: _send_from(session.connection.path))
     if sent is None:
         return "Sending continues in the background."
@@ -1054,8 +1055,7 @@ def send_now(session: Session) -> str:
 
 def send_test_message(session: Session, to: str) -> str:
     """Send a message and return the mail server's answer. Raises ApplicationError if that fails or takes too long."""
-    with transaction(session.connection):
-        admin = authorize(session, Action.MAIL)
+    with writing(session, Action.MAIL) as admin:
         settings = _mail_settings(session.connection)
         if not settings.host:
             raise ApplicationError("No mail is sent: there is no SMTP host in the settings.")

@@ -426,8 +426,7 @@ def parse_category(session: Session, text: str) -> Optional[str]:
 
 def categories(session: Session) -> List[str]:
     """Return the categories in use, by name."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.CREATE)
+    with users.reading(session, Action.CREATE):
         return _categories(session.connection)
 
 
@@ -919,8 +918,7 @@ _ORDERS: Mapping[Sort, Order] = {
 def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int) -> Page:
     """Return a page of the list: up to `limit` work orders that the person may see and that follow `after`."""
     order = _ORDERS[query.sort]
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.reading(session, Action.VIEW) as user:
         selection = _selection(session.connection, user, query)
         condition, values = selection.condition, selection.values
         total = _count(session.connection, selection)
@@ -953,8 +951,7 @@ def search(session: Session, text: str) -> Query:
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.reading(session, Action.VIEW) as user:
         has_words = _find_ids(session.connection, user, query, 1)
     return query if has_words else query._replace(is_inside=True)
 
@@ -1268,8 +1265,7 @@ def assigned_to(username: str) -> Filter:
 
 def my_work(session: Session) -> MyWork:
     """Return how many work orders wait for the person, among those that they may see."""
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.reading(session, Action.VIEW) as user:
         assigned = assigned_to(user.username)
         filters = (
             *(assigned, assigned._replace(due=Due.OVERDUE), UNASSIGNED, OVERDUE, DUE_THIS_WEEK),
@@ -1285,8 +1281,7 @@ def open_changes(session: Session) -> Query:
 
     The list keeps its rows: it is about the history rows that there are now.
     """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.writing(session, Action.VIEW) as user:
         changes = _changes(session.connection, user)
         session.connection.execute("UPDATE users SET seen_history_id = ? WHERE id = ?", (changes.upto, user.id))
     return Query(Filter(changed=changes), Sort.CHANGED)
@@ -1377,8 +1372,7 @@ def _parse_filter(session: Session, text: str) -> Tuple[str, object]:
 
 def get_with_deleted(session: Session, work_order_id: int) -> WorkOrder:
     """Return the work order; admins see a deleted one too. Raises NotFoundError."""
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.reading(session, Action.VIEW) as user:
         return _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
 
 
@@ -1389,8 +1383,7 @@ def history(
 
     Raises NotFoundError; admins see the history of a deleted work order too.
     """
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.reading(session, Action.VIEW) as user:
         _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
         rows = session.connection.execute(
             f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id < ? ORDER BY history.id DESC LIMIT ?",
@@ -1418,8 +1411,8 @@ def create(session: Session, draft: Draft) -> int:
 
     Raises InvalidInputError, PermissionDeniedError.
     """
-    with transaction(session.connection):
-        user, connection, at = users.authorize(session, Action.CREATE), session.connection, now()
+    with users.writing(session, Action.CREATE) as user:
+        connection, at = session.connection, now()
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
         if draft.assignee:
@@ -1455,8 +1448,7 @@ def get(session: Session, work_order_id: int) -> Details:
 
     Raises NotFoundError, in the same words for somebody else's work order and for one never given.
     """
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.reading(session, Action.VIEW) as user:
         work_order = _visible(session, user, work_order_id)
         notes = session.connection.execute(
             f"{_SELECT_HISTORY} WHERE work_order_id = ? AND note <> '' ORDER BY history.id DESC LIMIT {LATEST_NOTES}",
@@ -1517,8 +1509,7 @@ def change(
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
     """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.writing(session, Action.VIEW) as user:
         saved = _change(session, user, shown, _values(field, value, until), note)
         if saved is None and field is STATUS:
             raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
@@ -1533,8 +1524,7 @@ def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
 
     Raises as change does.
     """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
             values[STATUS] = Status.IN_PROGRESS
@@ -1546,15 +1536,13 @@ def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
     """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
-    with transaction(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.writing(session, Action.VIEW) as user:
         _notify(session.connection, user, [_comment(session, user, work_order_id, text)])
 
 
 def delete(session: Session, work_order_id: int) -> None:
     """Hide the work order from everybody; nothing of it is lost. Raises NotFoundError, PermissionDeniedError."""
-    with transaction(session.connection):
-        user = users.authorize(session, Action.VIEW)
+    with users.writing(session, Action.VIEW) as user:
         current = _changeable(session, user, Action.DELETE, work_order_id)
         at = now()
         _write_changes(session.connection, user, current.id, at, [_Entry("deleted")], {"deleted_at": at})
@@ -1563,8 +1551,7 @@ def delete(session: Session, work_order_id: int) -> None:
 
 def restore(session: Session, work_order_id: int) -> None:
     """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
-    with transaction(session.connection):
-        user = users.authorize(session, Action.RESTORE)
+    with users.writing(session, Action.RESTORE) as user:
         deleted = _deleted(session.connection, work_order_id)
         columns: Dict[str, object] = {"deleted_at": None}
         released = [] if deleted.status.is_finished else _release_assignee(session.connection, deleted, columns)
@@ -1810,8 +1797,7 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
     parts = re.split("[ ,]+", text.replace("#", "").strip(" ,"))
     if len(parts) > CHANGED_AT_ONCE:
         raise InvalidInputError(f"At most {CHANGED_AT_ONCE:,} IDs and ranges can be typed.")
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.CHANGE_MANY)
+    with users.reading(session, Action.CHANGE_MANY) as user:
         if not text:
             found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1)
             if len(found) > CHANGED_AT_ONCE:
@@ -1839,8 +1825,7 @@ def plan_changes(
 
     Raises InvalidInputError for a note that begins with the time spent, NotFoundError if the original is not there.
     """
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.CHANGE_MANY)
+    with users.reading(session, Action.CHANGE_MANY) as user:
         if parse_spent(user, note):
             raise InvalidInputError("Time spent is noted on one work order at a time.")
         if what == DUPLICATES:
@@ -1860,8 +1845,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     """
     done: List[_SavedChange] = []
     kept: List[str] = []
-    with transaction(session.connection):
-        user = users.authorize(session, Action.CHANGE_MANY)
+    with users.writing(session, Action.CHANGE_MANY) as user:
         if changes.what == DUPLICATES:
             _visible(session, user, changes.value[0])
         for shown in changes.shown:
@@ -1914,8 +1898,7 @@ def deactivate(session: Session, username: str, successor: Optional[str] = None)
 
     Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError.
     """
-    with transaction(session.connection):
-        admin = users.authorize(session, Action.MANAGE_USERS)
+    with users.writing(session, Action.MANAGE_USERS) as admin:
         return _hand_over(session, admin, users.deactivate(session, username), successor)
 
 
@@ -1924,8 +1907,7 @@ def change_role(session: Session, username: str, role: users.Role, successor: Op
 
     Raises as deactivate does, and InvalidInputError for the role that the account has.
     """
-    with transaction(session.connection):
-        admin = users.authorize(session, Action.MANAGE_USERS)
+    with users.writing(session, Action.MANAGE_USERS) as admin:
         user = users.change_role(session, username, role)
         return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
 
@@ -1986,8 +1968,7 @@ def parse_hours(text: str) -> Optional[int]:
 
 def service_targets(session: Session) -> List[ServiceTarget]:
     """Return what is promised, highest priority first. Raises PermissionDeniedError to users."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
+    with users.reading(session, Action.REPORTS):
         return [_service_target(session.connection, priority) for priority in reversed(Priority)]
 
 
@@ -1996,8 +1977,7 @@ def set_service_target(session: Session, shown: ServiceTarget, target: ServiceTa
 
     Raises PermissionDeniedError to all but admins, ConflictError if another admin has changed it since it was `shown`.
     """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.SERVICE_TARGETS)
+    with users.writing(session, Action.SERVICE_TARGETS) as user:
         old = _service_target(session.connection, target.priority)
         if old != shown:
             raise ConflictError(
@@ -2122,8 +2102,7 @@ def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> Li
     Raises PermissionDeniedError to all but admins.
     """
     deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else database.NEVER
-    with snapshot(session.connection):
-        users.authorize(session, Action.RESTORE)
+    with users.reading(session, Action.RESTORE):
         rows = session.connection.execute(
             f"""
             {_SELECT} WHERE deleted_at IS NOT NULL AND (deleted_at, work_orders.id) < (?, ?)
@@ -2136,8 +2115,7 @@ def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> Li
 
 def get_deleted(session: Session, work_order_id: int) -> WorkOrder:
     """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.RESTORE)
+    with users.reading(session, Action.RESTORE):
         return _deleted(session.connection, work_order_id)
 
 
@@ -2184,8 +2162,7 @@ def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
     Raises NotFoundError, PermissionDeniedError to users, InvalidInputError for a link to itself or one that stands in
     the other direction.
     """
-    with transaction(session.connection):
-        user = users.authorize(session, Action.LINK)
+    with users.writing(session, Action.LINK) as user:
         return _link(session, user, shown.id, kind, other_id) is not None
 
 
@@ -2209,8 +2186,7 @@ def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id
 
 def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
     """Remove a link, with history rows on both ends. Raises NotFoundError, PermissionDeniedError to users."""
-    with transaction(session.connection):
-        user = users.authorize(session, Action.LINK)
+    with users.writing(session, Action.LINK) as user:
         row = session.connection.execute(
             "SELECT work_order_id, other_id, kind FROM links WHERE id = ? AND ? IN (work_order_id, other_id)",
             (link.id, _visible(session, user, shown.id).id),
@@ -2298,8 +2274,7 @@ def parse_first_day(text: str) -> date:
 
 def list_templates(session: Session) -> List[Template]:
     """Return the templates that are not stopped, what comes next first. Raises PermissionDeniedError to users."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.RECURRING)
+    with users.reading(session, Action.RECURRING):
         return sorted(_templates(session.connection), key=lambda template: (template.next_day, template.id))
 
 
@@ -2309,8 +2284,7 @@ def save_template(session: Session, template: Template) -> None:
     Raises InvalidInputError, PermissionDeniedError to users, NotFoundError for one that was stopped.
     """
     connection, draft = session.connection, template.draft
-    with transaction(connection):
-        user = users.authorize(session, Action.RECURRING)
+    with users.writing(session, Action.RECURRING) as user:
         values = {
             **_columns(session, user, draft),
             "due_days": template.due_days,
@@ -2330,8 +2304,7 @@ def save_template(session: Session, template: Template) -> None:
 
 def stop_template(session: Session, template: Template) -> None:
     """Create no more work orders from the template. Raises PermissionDeniedError to users, NotFoundError."""
-    with transaction(session.connection):
-        user = users.authorize(session, Action.RECURRING)
+    with users.writing(session, Action.RECURRING) as user:
         _check_not_stopped(session.connection, template)
         database.update(session.connection, "templates", template.id, {"stopped_at": now()})
         users.audit(session.connection, user.id, "recurring work order stopped", template.draft.title)
@@ -2500,8 +2473,7 @@ def _median(values: Iterable[int]) -> Optional[float]:
 
 def summary(session: Session) -> Report:
     """Return how many work orders each status has by priority, whoever's they are, and how many are one's own."""
-    with snapshot(session.connection):
-        user = users.authorize(session, Action.SUMMARY)
+    with users.reading(session, Action.SUMMARY) as user:
         counts = session.connection.execute(
             "SELECT status, priority, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY status, priority"
         ).fetchall()
@@ -2555,8 +2527,7 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
 
     Raises PermissionDeniedError to users.
     """
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
+    with users.reading(session, Action.REPORTS):
         return _resolution_times(session.connection, period, grouping)
 
 
@@ -2651,8 +2622,7 @@ _BACKLOG_COLUMNS = (
 
 def backlog(session: Session) -> Report:
     """Return what is unfinished now, by priority and age, and the oldest ten. Raises PermissionDeniedError to users."""
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
+    with users.reading(session, Action.REPORTS):
         return _backlog(session.connection)
 
 
@@ -2700,8 +2670,7 @@ def weekly_flow(session: Session, period: Period) -> Report:
 
     Raises PermissionDeniedError to users.
     """
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
+    with users.reading(session, Action.REPORTS):
         return _weekly_flow(session.connection, period)
 
 
@@ -2791,8 +2760,7 @@ def workload(session: Session, period: Period) -> Report:
     They are all who can be assignees now, and anybody else who has something that counts. Raises PermissionDeniedError
     to users.
     """
-    with snapshot(session.connection):
-        users.authorize(session, Action.REPORTS)
+    with users.reading(session, Action.REPORTS):
         return _workload(session.connection, period)
 
 
@@ -2890,8 +2858,7 @@ def save_list(session: Session, query: Query) -> Path:
 def save_work_order(session: Session, work_order_id: int) -> Path:
     """Save all about a work order, as save_report does, with a place for signatures. Raises NotFoundError, too."""
     connection = session.connection
-    with snapshot(connection):
-        user = users.authorize(session, Action.EXPORT)
+    with users.reading(session, Action.EXPORT) as user:
         row = _visible(session, user, work_order_id)
         history = connection.execute(
             f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id DESC", (work_order_id,)
@@ -3256,8 +3223,7 @@ def export(session: Session, query: Query, with_history: bool, progress: Callabl
         database.partial_files(*(target, _beside(target))[: 1 + with_history]) as partials,
     ):
         count = _write_csv(Session(copy, session.user_id, session.password_version), query, partials, progress)
-        with transaction(session.connection):
-            user = users.authorize(session, Action.EXPORT)
+        with users.writing(session, Action.EXPORT) as user:
             for partial in partials:
                 paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
             users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity(count)}")
@@ -4140,15 +4106,14 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
         users.audit(connection, imported.session.user_id, event, subject)
 
     try:
-        with transaction(connection):
-            users.authorize(imported.session, Action.IMPORT)
+        with users.writing(imported.session, Action.IMPORT):
             _remember(imported)
             audit("import begun")
         last: Optional[sqlite3.Row] = None
         while True:
             outcomes = Counter[str]()
-            with transaction(connection):
-                admin, end = users.authorize(imported.session, Action.IMPORT), time.monotonic() + BATCH_SECONDS
+            with users.writing(imported.session, Action.IMPORT) as admin:
+                end = time.monotonic() + BATCH_SECONDS
                 for row in _staged(connection, condition, last):
                     outcomes[_store(imported, admin, row)] += 1
                     last = row
