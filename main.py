@@ -611,7 +611,8 @@ def add_caller(session: Session, text: str) -> bool:
     if not ask_yes_or_no(f"{name} has no account. Add him as {username}, without a password?"):
         return False
     email = ask_value("Email", users.parse_email, Default[Optional[str]](None, NONE))
-    say(f"User {users.add_caller(session, name, email)} added, without a password.")
+    added = users.add_caller(session, name, email)
+    say(f"User {added} added, without a password. The account stays even if you leave this form.")
     return True
 
 
@@ -2231,15 +2232,19 @@ class UserListScreen(PagedScreen[users.ListedUser]):
     columns: Sequence[Column[users.ListedUser]] = (
         Column("Username", lambda listed: listed.user.username, width=12, can_shrink=True),
         Column("Role", lambda listed: str(listed.user.role), width=7),
-        Column("State", users.describe_state, width=17, can_shrink=True),
+        Column("State", lambda listed: users.describe_state(listed).partition(":")[0], width=17),
         Column("Name", lambda listed: listed.user.name or "", 2, width=14, can_shrink=True),
         Column("Email", lambda listed: listed.user.email or "", 3, width=18, can_shrink=True),
         Column("Since", lambda listed: work_order.local_time(listed.user.created_at), 1, width=16),
     )
 
     def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
+        def below(listed: users.ListedUser) -> Sequence[str]:
+            state = users.describe_state(listed)
+            return [state] if ":" in state else []
+
         accounts, total = users.list_users(self.session, after, limit)
-        return Listing(quantity(total, "user"), accounts, total)
+        return Listing(quantity(total, "user"), accounts, total, below)
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:

@@ -463,7 +463,9 @@ def parse_new_category(name: str) -> str:
 _END_OF_DAY = time_of_day(23, 59, 59)
 
 
-def parse_due_date(text: str, time_of_bare_day: time_of_day = _END_OF_DAY) -> Optional[datetime]:
+def parse_due_date(
+    text: str, time_of_bare_day: time_of_day = _END_OF_DAY, what: str = "A due date"
+) -> Optional[datetime]:
     """Return the moment, in UTC, that the text means, or None for `none`.
 
     It is a local day (its last second), a day and a time, a time today, a number of days from today (+3d) or of hours
@@ -484,8 +486,8 @@ def parse_due_date(text: str, time_of_bare_day: time_of_day = _END_OF_DAY) -> Op
         day = None
     if not (day and 2000 <= day.year <= 2999):
         raise InvalidInputError(
-            "A due date is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; "
-            "or a time, +4h, or none."
+            f"{what} is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; or a time, "
+            "+4h, or none."
         )
     local = datetime.combine(day, time)
     moment = _in_utc(local)
@@ -619,7 +621,7 @@ HELD_UNTIL: Field[Optional[datetime]] = Field(
     "hold until",
     Action.CHANGE_STATUS,
     # A day means its first moment.
-    lambda _, text: None if text.lower() == NO_DAY else parse_due_date(text, time_of_day()),
+    lambda _, text: None if text.lower() == NO_DAY else parse_due_date(text, time_of_day(), "The end of a hold"),
     column="held_until",
     show=lambda held_until: local_time(held_until) if held_until else NO_DAY,
     none=NO_DAY,
@@ -2266,10 +2268,10 @@ def parse_days(text: str) -> Optional[int]:
 
 def parse_first_day(text: str) -> date:
     """Return a local day that is written as a due date's day. Raises InvalidInputError."""
-    due_at = parse_due_date(text)
-    if due_at is None:
+    first_moment = parse_due_date(text, what="A first day")
+    if first_moment is None:
         raise InvalidInputError("A first day is a day such as 2026-12-31, today, fri or +3d.")
-    return due_at.astimezone().date()
+    return first_moment.astimezone().date()
 
 
 def list_templates(session: Session) -> List[Template]:
