@@ -2210,18 +2210,15 @@ class UsersScreen(SessionScreen):
         count = work_order.find(self.session, Query(work_order.assigned_to(user.username)), None, 1).total
         if not count:
             return None, ""
-        which = f"{work_order.number_of(count)} unfinished work order{'' if count == 1 else 's'}"
-        question, default = f"Who takes over their {which}?", Default[Optional[str]](None, NOBODY)
+        number, noun = work_order.number_of(count), f"work order{'' if count == 1 else 's'}"
+        question, default = f"Who takes over their {number} unfinished {noun}?", Default[Optional[str]](None, NOBODY)
         successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         while successor == user.username:
             print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
             successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         if successor is None:
             return None, work_order.warn_unassigned(count)
-        return (
-            successor,
-            f" {successor} takes over {work_order.number_of(count)} work order{'' if count == 1 else 's'}.",
-        )
+        return successor, f" {successor} takes over {number} {noun}."
 
 
 class UserListScreen(PagedScreen[users.ListedUser]):
@@ -2643,7 +2640,8 @@ class StartScreen(Screen):
         password = ask_new_password("Password", username)
         role = ask_choice("Role", by_name([*Role]), Default(Role.ADMIN if is_first else Role.USER))
         approval, needs_approval = None, users.needs_approval(self.connection, role)
-        say(*[f"An admin has to approve a new {role}."] * needs_approval)
+        if needs_approval:
+            say(f"An admin has to approve a new {role}.")
         for attempts_left in reversed(range(ASKED_AT_MOST)):
             if needs_approval:
                 approval = (ask("Admin username", str), ask("Admin password", str, read=read_password))
