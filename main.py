@@ -1804,8 +1804,8 @@ def ask_about_cells(imported: Import) -> None:
 
 def ask_about_people(imported: Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
-    while imported.people.unknown():
-        people = imported.people.unknown()
+    while work_order.unknown_people(imported):
+        people = work_order.unknown_people(imported)
         joined = sum(person.has_account for _, person in people)
         shown = people[: joined + SHOWN_PEOPLE]
         say(
@@ -1817,9 +1817,8 @@ def ask_about_people(imported: Import) -> None:
         if place is None:
             return
         key, person = people[place]
-        parse = partial(imported.people.rename, key)
-        username = ask_value(f"{person.name} is (a username, or new)", parse, Default(person.username))
-        imported.answer(people={**imported.answers.people, key: username})
+        parse = partial(work_order.rename_person, imported, key)
+        ask_value(f"{person.name} is (a username, or new)", parse, Default(person.username))
 
 
 def ask_about_rows(imported: Import) -> str:

@@ -25,6 +25,7 @@ from typing import (
     Any,
     BinaryIO,
     Callable,
+    Container,
     DefaultDict,
     Dict,
     FrozenSet,
@@ -3290,7 +3291,7 @@ class ImportAnswers(NamedTuple):
 
     `columns` says what each becomes: a name in COLUMN_NAMES, or nothing if it is left out. `source` is the system that
     the file comes from, `empty_word` means an empty cell as EMPTY_CELLS do, `words` has the meanings of words, `zone`
-    is that of times without one, and `people` has usernames by the keys of ImportedPeople.
+    is that of times without one, and `people` has usernames by the keys of Import.people.
     """
 
     columns: Sequence[str] = ()
@@ -3356,7 +3357,7 @@ class Import:
             dates = (cell for row in rows for name, cell in zip(columns, row) if name.endswith("_at"))
             day_first = next((order for order in map(_day_first, dates) if order is not None), None)
             self.answers = ImportAnswers(columns, day_first=day_first)
-        self.people = ImportedPeople(self)
+        self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
 
     def answer(self, **answers: Any) -> None:
         """Take these answers."""
@@ -3716,95 +3717,87 @@ class ImportedPerson(NamedTuple):
 
     name: str
     email: str
-    username: str
-    has_account: bool
-    is_certain: bool
     is_needed: bool
+    username: str = ""
+    has_account: bool = False
+    is_certain: bool = False
 
 
-class ImportedPeople(Dict[str, ImportedPerson]):
-    """The people in a file by key: the email or else the name, in lower case.
+def _match_people(imported: Import) -> None:
+    """Find out who the people in the file are.
 
     It is certain who has an email, who was answered before, and whose account without a password has a name; accounts
     that have a name otherwise, or the username that it becomes, are asked about.
     """
-
-    def __init__(self, imported: Import) -> None:
-        super().__init__()
-        self._connection, self._numbers = imported.session.connection, Counter[str]()
-        self._emails: Dict[str, str] = {}  # by username, of all who have or get an account
-        self._certain: Dict[str, str] = {}  # usernames by key or name
-        self._likely: Dict[str, str] = {}
-        for account in self._connection.execute("SELECT * FROM users ORDER BY id DESC").fetchall():
-            username, name, email = account["username"], account["name"] or "", account["email"] or ""
-            self._emails[username] = email.lower()
-            self._likely.update({name.casefold(): username, username: username})
-            self._certain[email.lower()] = username
-            if not account["password_hash"]:
-                self._certain[name.casefold()] = username
-            if imported.is_own:
-                self._certain[username] = username
-        self._accounts = {*self._emails}
-        self._certain.update({key: name for key, name in imported.answers.people.items() if name in self._accounts})
-
-    def add(self, key: str, name: str, email: str, is_needed: bool) -> None:
-        """Add a person, unless the file had the person before, and find out who that is."""
-        if key in self:
-            self[key] = self[key]._replace(is_needed=self[key].is_needed or is_needed)
-            return
-        lower = name.casefold()
+    emails: Dict[str, str] = {}  # by username, of all who have or get an account
+    certain: Dict[str, str] = {}  # usernames by key or name
+    likely: Dict[str, str] = {}
+    accounts = imported.session.connection.execute("SELECT * FROM users ORDER BY id DESC").fetchall()
+    for account in accounts:
+        username, name = account["username"], (account["name"] or "").casefold()
+        emails[username] = (account["email"] or "").lower()
+        likely.update({name: username, username: username})
+        certain[emails[username]] = username
+        if not account["password_hash"]:
+            certain[name] = username
+        if imported.is_own:
+            certain[username] = username
+    certain.update({key: name for key, name in imported.answers.people.items() if name in emails})
+    numbers = Counter[str]()
+    for key, person in imported.people.items():
+        lower = person.name.casefold()
         made = re.sub(r"[^a-z0-9_-]+", ".", fold(re.sub(r"(.+?), *(.+)", r"\2 \1", lower))).strip(".")
-        certain = [self._certain.get(key), self._certain.get(lower)]
-        possible = [*certain, self._likely.get(lower), self._likely.get(made or lower)]
-        found = [each for each in possible if each and (not email or self._emails[each] in ("", email))]
-        username = found[0] if found else self._free_username(name)
-        email = self._emails[username] = self._emails.get(username) or email
+        sure = [certain.get(key), certain.get(lower)]
+        possible = [*sure, likely.get(lower), likely.get(made or lower)]
+        found = [each for each in possible if each and (not person.email or emails[each] in ("", person.email))]
+        username = found[0] if found else _free_username(imported, person.name, emails, numbers)
+        emails[username] = emails.get(username) or person.email
         if not found:
-            self._certain.setdefault(lower, username)
-        is_certain = not found or username in certain
-        self[key] = ImportedPerson(name, email, username, username in self._accounts, is_certain, is_needed)
+            certain.setdefault(lower, username)
+        imported.people[key] = person._replace(username=username, is_certain=not found or username in sure)
+    existing = {account["username"] for account in accounts}
+    for key, person in imported.people.items():
+        has_account = person.username in existing
+        imported.people[key] = person._replace(email=emails[person.username], has_account=has_account)
 
-    def _free_username(self, name: str) -> str:
-        username = users.username_from_name(self._connection, name)
-        stem = re.sub(r"\.\d+$", "", username)[:24]
-        while username in self._emails:
-            self._numbers[stem] += 1
-            username = f"{stem}.{self._numbers[stem]}"
-        return username
 
-    def unknown(self) -> List[Tuple[str, ImportedPerson]]:
-        """Return the keys and people whose account is not certain, then those who will get one."""
-        asked = [(key, person) for key, person in self.items() if person.has_account and not person.is_certain]
-        return asked + [(key, person) for key, person in self.items() if person.is_needed and not person.has_account]
+def _free_username(imported: Import, name: str, taken: Container[str], numbers: Counter[str]) -> str:
+    """Return a username made from the name; `numbers` has the last number behind each beginning."""
+    username = users.username_from_name(imported.session.connection, name)
+    stem = re.sub(r"\.\d+$", "", username)[:24]
+    while username in taken:
+        numbers[stem] += 1
+        username = f"{stem}.{numbers[stem]}"
+    return username
 
-    def rename(self, key: str, text: str) -> str:
-        """Give a person the username of an account that exists, a free one, or, for `new`, one made from the name.
 
-        Return it. Raises InvalidInputError.
-        """
-        username = self._free_username(self[key].name) if text.lower() == "new" else text.lower()
-        has_account = username in self._accounts
-        if not has_account and users.parse_username(username) in {
-            self[other].username for other in self if other != key
-        }:
-            raise InvalidInputError(f"Somebody else in the file will be {username}; choose another username.")
-        self._emails.setdefault(username, self[key].email)
-        self[key] = self[key]._replace(username=username, has_account=has_account, is_certain=False)
-        return username
+def unknown_people(imported: Import) -> List[Tuple[str, ImportedPerson]]:
+    """Return the keys and people whose account is not certain, then those who will get one."""
+    people = imported.people.items()
+    asked = [(key, person) for key, person in people if person.has_account and not person.is_certain]
+    return asked + [(key, person) for key, person in people if person.is_needed and not person.has_account]
 
-    def create(self, admin: User, key: Optional[str]) -> None:
-        """Create the account of a person who needs one and has none, inside the caller's transaction."""
-        person = self.get(key or "")
-        if person and person.is_needed and person.username not in self._accounts:
-            name, email = person.name[: users.LONGEST_NAME].strip(), self._emails[person.username]
-            users.insert_caller(self._connection, admin, name, email, person.username)
-            self._accounts.add(person.username)
+
+def rename_person(imported: Import, key: str, text: str) -> str:
+    """Give a person the username of an account that exists, a free one, or, for `new`, one made from the name.
+
+    Return it. Raises InvalidInputError.
+    """
+    person, taken = imported.people[key], {other.username for other in imported.people.values()}
+    username = _free_username(imported, person.name, taken, Counter()) if text.lower() == "new" else text.lower()
+    sql = "SELECT 1 FROM users WHERE username = ?"
+    has_account = bool(imported.session.connection.execute(sql, (username,)).fetchone())
+    if not has_account and users.parse_username(username) != person.username and username in taken:
+        raise InvalidInputError(f"Somebody else in the file will be {username}; choose another username.")
+    imported.people[key] = person._replace(username=username, has_account=has_account, is_certain=False)
+    imported.answer(people={**imported.answers.people, key: username})
+    return username
 
 
 # Import: the rows
 
 
-# In SQLite's temporary database, a file of its own. Times are UTC ISO 8601, people keys of ImportedPeople, `comments` a
+# In SQLite's temporary database, a file of its own. Times are UTC ISO 8601, people keys of Import.people, `comments` a
 # JSON list, `given` names what the file fills; `source_key` tells a row from all others of its system, `place` is its
 # place among those with the same key, and `here` the work order that it is, if that is here already.
 _STAGING = {
@@ -3821,8 +3814,7 @@ class _Parser:
 
     def __init__(self, imported: Import) -> None:
         self._imported, self._now, self._zone = imported, now(), _zone(imported.answers.zone)
-        imported.people = ImportedPeople(imported)
-        imported.words, imported.numeric_days, imported.wrong = Counter(), {}, 0
+        imported.people, imported.words, imported.numeric_days, imported.wrong = {}, Counter(), {}, 0
         self._categories = {name.casefold(): name for name in _categories(imported.session.connection)}
         self._texts: Dict[str, List[str]] = {}  # the filled cells of each kind of column
         self.findings: List[Tuple[str, str]] = []
@@ -3957,7 +3949,9 @@ class _Parser:
         key = email or name.casefold()
         if not key or key in NOBODY_WORDS:
             return None
-        self._imported.people.add(key, name or email, email, is_needed)
+        person = self._imported.people.setdefault(key, ImportedPerson(name or email, email, is_needed))
+        if is_needed and not person.is_needed:
+            self._imported.people[key] = person._replace(is_needed=True)
         return key
 
 
@@ -4021,6 +4015,7 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
     if known and known[0] is not was_day_first:
         stage(imported, progress)
         return
+    _match_people(imported)
     imported.answer(source=imported.answers.source or _guess_source(imported))
     for statement in _MATCH_ROWS:
         values = {"earlier_state": _EARLIER_STATE, "source": imported.answers.source, "is_own": imported.is_own}
@@ -4136,7 +4131,7 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
 
 def _remember(imported: Import) -> None:
     """Store the answers for files with the same header, with whose accounts people were said to have."""
-    joined = {key: person.username for key, person in imported.people.unknown() if person.has_account}
+    joined = {key: person.username for key, person in unknown_people(imported) if person.has_account}
     imported.answer(people={**imported.answers.people, **joined})
     imported.session.connection.execute(
         "INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)",
@@ -4160,8 +4155,11 @@ def _store(imported: Import, admin: User, row: sqlite3.Row) -> str:
     find = "SELECT 1 FROM work_orders WHERE source = ? AND source_key = ?"
     if not row["here"] and connection.execute(find, (source, row["source_key"])).fetchone():
         return "left"  # another import has created it meanwhile
-    for name in ("requester", "assignee"):
-        imported.people.create(admin, row[name])
+    for person in (imported.people.get(row[name] or "") for name in ("requester", "assignee")):
+        taken = person and connection.execute("SELECT 1 FROM users WHERE username = ?", (person.username,)).fetchone()
+        if person and person.is_needed and not taken:
+            name = person.name[: users.LONGEST_NAME].strip()
+            users.insert_caller(connection, admin, name, person.email, person.username)
     if row["here"]:
         return "updated" if _update_imported(imported, admin, row) else "left"
     _create_imported(imported, admin, row)

@@ -74,9 +74,9 @@ class ImportTestCase(DatabaseTestCase):
                 meaning = words.get(word.partition(" ")[2], work_order.guess_word(word))
                 imported.answer(words={**imported.answers.words, word: str(meaning)})
             work_order.stage(imported, nothing)
-            for key, person in imported.people.unknown():
+            for key, person in work_order.unknown_people(imported):
                 if person.name in people:
-                    username = imported.people.rename(key, people[person.name])
+                    username = work_order.rename_person(imported, key, people[person.name])
                     imported.answer(people={**imported.answers.people, key: username})
             yield imported
 
@@ -450,7 +450,7 @@ class PeopleTest(ImportTestCase):
         before = self.rows(accounts)
         self.put("id,title,caller,caller email\n4,a,L. Lis,LIS@example.org\n5,b,ukasz lis,\n6,c,王小明,\n")
         with self.staged() as imported:
-            self.assertEqual(imported.people.unknown(), [])
+            self.assertEqual(work_order.unknown_people(imported), [])
             work_order.import_rows(imported, SKIP, nothing)
         self.assertEqual(self.rows(accounts), before)
         self.assertEqual([row[0] for row in self.stored("requester")], ["lukasz.lis", "ukasz.lis", "person.1"] * 2)
@@ -459,7 +459,7 @@ class PeopleTest(ImportTestCase):
         self.session("lukasz.lis", Role.USER)
         self.put('title,reporter\na,Łukasz Lis\nb,"Lis, Łukasz"\nc,uma\n')
         with self.staged(people={"uma": "new"}) as imported:
-            found = [(person.name, person.username, person.has_account) for _, person in imported.people.unknown()]
+            found = [(person.name, person.username, person.has_account) for _, person in work_order.unknown_people(imported)]
             self.assertEqual(
                 found,
                 [("Łukasz Lis", "lukasz.lis", True), ("Lis, Łukasz", "lukasz.lis", True), ("uma", "uma.2", False)],
@@ -468,7 +468,7 @@ class PeopleTest(ImportTestCase):
         self.assertEqual(self.stored("requester"), [("lukasz.lis",), ("lukasz.lis",), ("uma.2",)])
         self.put("title,reporter\nd,Łukasz Lis\ne,uma\n")
         with self.staged() as imported:  # it was answered
-            self.assertEqual(imported.people.unknown(), [])
+            self.assertEqual(work_order.unknown_people(imported), [])
 
     def test_two_names_never_become_one_account(self) -> None:
         long = "Maximiliane Alexandra von Hohenfels"
@@ -481,10 +481,10 @@ class PeopleTest(ImportTestCase):
     def test_a_username_can_be_chosen(self) -> None:
         self.put("title,reporter\na,王小明\nb,山\n")
         with self.staged(people={"王小明": "wang"}) as imported:
-            _, (key, _) = imported.people.unknown()
+            _, (key, _) = work_order.unknown_people(imported)
             for username in ("wang", "x", "no body"):
                 with self.assertRaises(InvalidInputError):
-                    imported.people.rename(key, username)
+                    work_order.rename_person(imported, key, username)
             work_order.import_rows(imported, SKIP, nothing)
         self.assertEqual(self.stored("requester"), [("wang",), ("person.2",)])
 
@@ -648,7 +648,7 @@ class OwnExportTest(ImportTestCase):
         self.put(self.exported().read_bytes(), "work_order.csv")
         with self.staged("work_order.csv") as imported:
             self.assertTrue(imported.is_own)
-            self.assertEqual(imported.people.unknown(), [])
+            self.assertEqual(work_order.unknown_people(imported), [])
             work_order.describe_import(imported)
             self.assertEqual((imported.new, imported.here, imported.wrong), (0, 10, 0))
             self.assertEqual(work_order.describe_updates(imported, nothing), ["Nothing differs."])
