@@ -2209,15 +2209,16 @@ class UsersScreen(SessionScreen):
         count = work_order.find(self.session, Query(work_order.assigned_to(user.username)), None, 1).total
         if not count:
             return None, ""
-        number, noun = work_order.number_of(count), f"work order{'' if count == 1 else 's'}"
-        question, default = f"Who takes over their {number} unfinished {noun}?", Default[Optional[str]](None, NOBODY)
+        noun = f"unfinished work order{'' if count == 1 else 's'}"
+        question = f"Who takes over their {work_order.number_of(count)} {noun}?"
+        default = Default[Optional[str]](None, NOBODY)
         successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         while successor == user.username:
             print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
             successor, _ = ask_field(self.session, ASSIGNEE, default, question)
         if successor is None:
             return None, work_order.warn_unassigned(count)
-        return successor, f" {successor} takes over {number} {noun}."
+        return successor, f" {successor} takes over {work_order.quantity_found(count)}."
 
 
 class UserListScreen(PagedScreen[users.ListedUser]):

@@ -243,8 +243,15 @@ class Session:
         self.password_version = password_version
 
 
+def host_session(connection: Connection) -> Session:
+    """Return a session for a command of this host, run by whoever may read and write the database file."""
+    return Session(connection, 0, 0)
+
+
 def current_user(session: Session) -> User:
     """Return the account behind the session as it stands now. Raises SessionEndedError."""
+    if not session.user_id:
+        return User(0, "", None, Role.ADMIN, None, True, datetime.now(timezone.utc), False, 0, False, MailWish.NONE)
     row = session.connection.execute(f"{_SELECT_USERS} WHERE id = ?", (session.user_id,)).fetchone()
     if row is None or not row["is_active"]:
         raise SessionEndedError(f"You are logged out: your account {'has been deactivated' if row else 'is gone'}.")
@@ -723,7 +730,7 @@ def audit(
 ) -> None:
     """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
     os_user, ssh_client = _os_user_and_ssh_client()
-    values = {"recorded_at": now(), "user_id": user_id, "os_user": os_user, "ssh_client": ssh_client}
+    values = {"recorded_at": now(), "user_id": user_id or None, "os_user": os_user, "ssh_client": ssh_client}
     database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": subject_id})
 
 

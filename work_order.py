@@ -428,13 +428,9 @@ def parse_category(session: Session, text: str) -> Optional[str]:
 def categories(session: Session) -> List[str]:
     """Return the categories in use, by name."""
     with users.reading(session, Action.CREATE):
-        return _categories(session.connection)
-
-
-def _categories(connection: Connection) -> List[str]:
-    rows = connection.execute(
-        "SELECT DISTINCT category FROM work_orders WHERE category IS NOT NULL AND deleted_at IS NULL"
-    ).fetchall()
+        rows = session.connection.execute(
+            "SELECT DISTINCT category FROM work_orders WHERE category IS NOT NULL AND deleted_at IS NULL"
+        ).fetchall()
     with sound("A category"):
         return sorted((row["category"] for row in rows), key=str.casefold)
 
@@ -444,7 +440,7 @@ def _check_category(session: Session, name: Optional[str]) -> Optional[str]:
     if name is None:
         return None
     name = users.plain_text(name).replace("\n", " ")
-    for known in _categories(session.connection):
+    for known in categories(session):
         if known.casefold() == name.casefold():
             return known
     if not users.may(users.current_user(session), Action.NAME_CATEGORY):
@@ -1555,7 +1551,7 @@ def delete(session: Session, work_order_id: int) -> None:
 def restore(session: Session, work_order_id: int) -> None:
     """Bring the deleted work order back as it was. Raises NotFoundError, PermissionDeniedError to all but admins."""
     with users.writing(session, Action.RESTORE) as user:
-        deleted = _deleted(session.connection, work_order_id)
+        deleted = get_deleted(session, work_order_id)
         columns: Dict[str, object] = {"deleted_at": None}
         released = [] if deleted.status.is_finished else _release_assignee(session.connection, deleted, columns)
         entries = [_Entry("restored"), *released]
@@ -2119,11 +2115,7 @@ def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> Li
 def get_deleted(session: Session, work_order_id: int) -> WorkOrder:
     """Return the deleted work order. Raises NotFoundError, PermissionDeniedError to all but admins."""
     with users.reading(session, Action.RESTORE):
-        return _deleted(session.connection, work_order_id)
-
-
-def _deleted(connection: Connection, work_order_id: int) -> WorkOrder:
-    found = _find_by_id(connection, work_order_id)
+        found = _find_by_id(session.connection, work_order_id)
     if found is None or found.deleted_at is None:
         raise NotFoundError(f"There is no deleted work order #{work_order_id}.")
     return found
@@ -2531,12 +2523,8 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
     Raises PermissionDeniedError to users.
     """
     with users.reading(session, Action.REPORTS):
-        return _resolution_times(session.connection, period, grouping)
-
-
-def _resolution_times(connection: Connection, period: Period, grouping: Grouping) -> Report:
-    resolved = _read_resolved(connection, period, grouping)
-    reopened = _count_reopened(connection, period, grouping)
+        resolved = _read_resolved(session.connection, period, grouping)
+        reopened = _count_reopened(session.connection, period, grouping)
     groups: Sequence[object] = [*reversed(Priority)]
     if grouping is not Grouping.PRIORITY:
         groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
@@ -2625,22 +2613,18 @@ _BACKLOG_COLUMNS = (
 
 def backlog(session: Session) -> Report:
     """Return what is unfinished now, by priority and age, and the oldest ten. Raises PermissionDeniedError to users."""
-    with users.reading(session, Action.REPORTS):
-        return _backlog(session.connection)
-
-
-def _backlog(connection: Connection) -> Report:
     present = datetime.fromisoformat(now())
-    unfinished = connection.execute(
-        "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
-    ).fetchall()
-    oldest = connection.execute(
-        f"""
-        {_SELECT} WHERE work_orders.id IN (
-            SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
-        ) ORDER BY work_orders.created_at, work_orders.id
-        """
-    ).fetchall()
+    with users.reading(session, Action.REPORTS):
+        unfinished = session.connection.execute(
+            "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
+        ).fetchall()
+        oldest = session.connection.execute(
+            f"""
+            {_SELECT} WHERE work_orders.id IN (
+                SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
+            ) ORDER BY work_orders.created_at, work_orders.id
+            """
+        ).fetchall()
     # A creation in the future, by a clock that was ahead, is in the youngest band.
     edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in _BAND_DAYS), ""]
     bands = [ReportScope(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
@@ -2673,24 +2657,16 @@ def weekly_flow(session: Session, period: Period) -> Report:
 
     Raises PermissionDeniedError to users.
     """
+    rows, present, connection = [], now(), session.connection
     with users.reading(session, Action.REPORTS):
-        return _weekly_flow(session.connection, period)
-
-
-def _weekly_flow(connection: Connection, period: Period) -> Report:
-    rows, present = [], now()
-    weeks = _weeks(connection, period)
-    ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
-    for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
-        at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
-        cells = (
-            *(
-                _counted_cell(connection, ReportScope(count, begin, end))
-                for count in (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
-            ),
-            _count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end),
-        )
-        rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
+        weeks = _weeks(connection, period)
+        ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
+        for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
+            counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
+            cells = [_counted_cell(connection, ReportScope(count, begin, end)) for count in counts]
+            at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
+            cells.append(_count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end))
+            rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
     return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
 
 
@@ -2764,20 +2740,18 @@ def workload(session: Session, period: Period) -> Report:
     to users.
     """
     with users.reading(session, Action.REPORTS):
-        return _workload(session.connection, period)
-
-
-def _workload(connection: Connection, period: Period) -> Report:
-    resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
-    spent = _spent_by_person(connection, *period.bounds)
-    counts = connection.execute(
-        f"""
-        SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
-        FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
-        """,
-        [now()],
-    ).fetchall()
-    assignees = connection.execute("SELECT username FROM users WHERE is_active = 1 AND role <> 'user'").fetchall()
+        resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
+        spent = _spent_by_person(session.connection, *period.bounds)
+        counts = session.connection.execute(
+            f"""
+            SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
+            FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
+            """,
+            [now()],
+        ).fetchall()
+        assignees = session.connection.execute(
+            "SELECT username FROM users WHERE is_active = 1 AND role <> 'user'"
+        ).fetchall()
     people = (*assignees, *resolved.items(), *spent.items())
     unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in people}}
     unfinished.update({name: numbers for name, *numbers in counts})
@@ -2847,7 +2821,7 @@ small, dt, .note { color: var(--muted); font-size: 0.875em } td, dd, .text { uni
 
 def save_report(session: Session, report: Report) -> Path:
     """Save a report as a page in exports/ and return its path. Raises PermissionDeniedError to users, OutputError."""
-    return _save_page(session.connection, session, "report", report.title, _report_html(report, 2))
+    return _save_page(session, "report", report.title, _report_html(report, 2))
 
 
 def save_list(session: Session, query: Query) -> Path:
@@ -2855,28 +2829,24 @@ def save_list(session: Session, query: Query) -> Path:
     page = find(session, query, None, ROWS_ON_PAGE)
     first = f'<p class="note">These are the first {ROWS_ON_PAGE:,}.</p>\n' if page.total > ROWS_ON_PAGE else ""
     title, body = describe_list(query, page.total, page.overdue), _work_orders_html(page.work_orders, page.below)
-    return _save_page(session.connection, session, "list", title, first + body)
+    return _save_page(session, "list", title, first + body)
 
 
 def save_work_order(session: Session, work_order_id: int) -> Path:
     """Save all about a work order, as save_report does, with a place for signatures. Raises NotFoundError, too."""
-    connection = session.connection
-    with users.reading(session, Action.EXPORT) as user:
-        row = _visible(session, user, work_order_id)
-        history = connection.execute(
-            f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id DESC", (work_order_id,)
-        ).fetchall()
-        links = _links(connection, user, work_order_id)
+    with users.reading(session, Action.EXPORT):
+        details, entries = get(session, work_order_id), history(session, work_order_id)
+    row = details.work_order
     fields = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in _texts_of(row).items())
     lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
     sections = (
         ("Description", _paragraphs(filter(None, [row.description]))),
-        ("Links", _paragraphs(map(str, links))),
+        ("Links", _paragraphs(map(str, details.links))),
         ("Done", "".join(f'<p class="line">{line}</p>\n' for line in lines)),
-        ("History, newest first", _paragraphs(map(describe_entry, map(_history_entry, history)))),
+        ("History, newest first", _paragraphs(map(describe_entry, entries))),
     )
     body = f"<dl>\n{''.join(fields)}</dl>\n{''.join(_section(name, text, 2) for name, text in sections if text)}"
-    return _save_page(connection, session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
+    return _save_page(session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
 
 
 def _texts_of(row: WorkOrder) -> Dict[str, str]:
@@ -2904,32 +2874,23 @@ def parse_month(text: str) -> Period:
 
 def monthly_report(session: Session, month: Period) -> Path:
     """Save a page about a month of parse_month beside the month before, and about what stands now, as save_report."""
-    return _save_monthly_report(session.connection, session, month)
-
-
-def _save_monthly_report(connection: Connection, session: Optional[Session], month: Period) -> Path:
-    """Save the page for somebody, or without a session for whoever may read and write the database file."""
     first = date.fromisoformat(f"{month.name}-01")
     begin = _add_months(first, -1)
     before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(first))
-    condition, values = _condition(OVERDUE, None)
-    with snapshot(connection):
-        if session:
-            users.authorize(session, Action.REPORTS)
-        times = [_resolution_times(connection, period, Grouping.PRIORITY) for period in (month, before)]
-        flow = _weekly_flow(connection, Period(f"{before.name} to {month.name}", before.begin, month.end))
-        of_month = (_month_numbers(connection, month, before), _compared(*times), flow)
-        of_now = (_backlog(connection), _workload(connection, month))
-        rows = connection.execute(f"{_SELECT} WHERE {condition} ORDER BY due_rank, work_orders.id", values).fetchall()
-    overdue = _work_orders_html(map(_work_order, rows[:OVERDUE_ON_PAGE]))
-    limit = f", the first {OVERDUE_ON_PAGE}" if len(rows) > OVERDUE_ON_PAGE else ""
+    with users.reading(session, Action.REPORTS):
+        times = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
+        flow = weekly_flow(session, Period(f"{before.name} to {month.name}", before.begin, month.end))
+        of_month = (_month_numbers(session.connection, month, before), _compared(*times), flow)
+        of_now = (backlog(session), workload(session, month))
+        overdue = find(session, Query(OVERDUE, Sort.DUE), None, OVERDUE_ON_PAGE)
+    limit = f", the first {OVERDUE_ON_PAGE}" if overdue.total > OVERDUE_ON_PAGE else ""
     sections = (
         *(_section(report.title, _report_html(report, 3), 2) for report in of_month),
         _section(f"As of {local_time(datetime.fromisoformat(now()))}", "", 2),
         *(_section(report.title, _report_html(report, 4), 3) for report in of_now),
-        _section(f"Overdue: {quantity(len(rows))}{limit}", overdue, 3),
+        _section(f"Overdue: {quantity_found(overdue.total)}{limit}", _work_orders_html(overdue.work_orders), 3),
     )
-    return _save_page(connection, session, month.name, f"Monthly report, {month.name}", "".join(sections))
+    return _save_page(session, month.name, f"Monthly report, {month.name}", "".join(sections))
 
 
 def _month_numbers(connection: Connection, month: Period, before: Period) -> Report:
@@ -3019,15 +2980,14 @@ def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[st
     return _table("list", headings, lines)
 
 
-def _save_page(connection: Connection, session: Optional[Session], name: str, title: str, body: str) -> Path:
-    """Save a page with this HTML and its audit row, for somebody or for whoever may write the database file."""
-    with _kept_together("The page", "None was saved.") as paths, transaction(connection):
-        user = users.authorize(session, Action.EXPORT) if session else None
-        target = database.new_path(connection, "export", f"-{name}.html")
+def _save_page(session: Session, name: str, title: str, body: str) -> Path:
+    """Save a page with this HTML and its audit row."""
+    with _kept_together("The page", "None was saved.") as paths, users.writing(session, Action.EXPORT) as user:
+        target = database.new_path(session.connection, "export", f"-{name}.html")
         with database.partial_files(target) as (unfinished,):
             unfinished.write_text(_page(title, user, body), encoding="utf-8")
             paths.append(database.publish_numbered(unfinished, target))
-        users.audit(connection, user and user.id, "page saved", f"{paths[0].name}: {title}")
+        users.audit(session.connection, user.id, "page saved", f"{paths[0].name}: {title}")
     return paths[0]
 
 
@@ -3048,9 +3008,9 @@ def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
         raise
 
 
-def _page(title: str, by: Optional[User], body: str) -> str:
+def _page(title: str, by: User, body: str) -> str:
     """Return a page that loads nothing and runs nothing."""
-    saved = f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {by.username}' if by else ''}."
+    saved = f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {by.username}' if by.username else ''}."
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -3815,7 +3775,7 @@ class _Parser:
     def __init__(self, imported: Import) -> None:
         self._imported, self._now, self._zone = imported, now(), _zone(imported.answers.zone)
         imported.people, imported.words, imported.numeric_days, imported.wrong = {}, Counter(), {}, 0
-        self._categories = {name.casefold(): name for name in _categories(imported.session.connection)}
+        self._categories = {name.casefold(): name for name in categories(imported.session)}
         self._texts: Dict[str, List[str]] = {}  # the filled cells of each kind of column
         self.findings: List[Tuple[str, str]] = []
         self._is_wrong = False
@@ -4325,6 +4285,11 @@ def age(moment: datetime) -> str:
     return duration(max(0, (datetime.now(timezone.utc) - moment).total_seconds()))
 
 
+def quantity_found(count: int) -> str:
+    """Return a number of work orders in words; above COUNTED_AT_MOST it was not counted."""
+    return f"{number_of(count)} work order{'' if count == 1 else 's'}"
+
+
 def number_of(count: int) -> str:
     """Return a number; above COUNTED_AT_MOST it was not counted."""
     return f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count:,}"
@@ -4384,8 +4349,8 @@ def describe_status(work_order: WorkOrder) -> str:
 def describe_list(query: Query, total: int, overdue: int) -> str:
     """Return how many work orders a list has, which, how many of them are overdue, and their order."""
     text = [f'containing "{query.text}"{" anywhere" * query.is_inside}'] if query.text else []
-    words, count = ", ".join((*text, *describe_filter(query.filter))), number_of(total) if total else "No"
-    which = f"{count} work order{'' if total == 1 else 's'}{': ' if words else ''}{words}"
+    words = ", ".join((*text, *describe_filter(query.filter)))
+    which = f"{quantity_found(total) if total else 'No work orders'}{': ' if words else ''}{words}"
     late = f", {number_of(overdue)} overdue" if overdue and query.filter.due is not Due.OVERDUE else ""
     return f"{which}{late}, {query.sort.description}"
 
@@ -4473,7 +4438,7 @@ def main() -> List[str]:
 def report(month: Period) -> List[str]:
     """Save the monthly report as whoever may write the database file, and return its path."""
     with closing(database.connect(database.default_path())) as connection:
-        return [str(_save_monthly_report(connection, None, month))]
+        return [str(monthly_report(users.host_session(connection), month))]
 
 
 def parse_command(arguments: Sequence[str]) -> Callable[[], List[str]]:
