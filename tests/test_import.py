@@ -120,7 +120,7 @@ class FileTest(ImportTestCase):
 
     def test_wrong_rows_are_told_by_kind_and_the_report_has_each(self) -> None:
         right = "7,i,2020-01-02,,\n8,j,2020-01-03\n9,k,2020-01-04\n"
-        wrong = '1,a,never\n2,b,soon\n\n3,"c\nd",2020-01-01\n4,e\n5,f,x,y\n6,"g"h,\n'
+        wrong = '1,a,never\n2,b,soon\n\n3,"c\nd",2020-01-01\n4,"g"h,\n5,e\n6,f,x,y\n'
         with self.staged(f"id,title,created\n{wrong}{right}") as imported:
             self.assertEqual((imported.new, imported.wrong), (4, 5))
         no_date = "wrong: created_at is no date from 1970 to 2999"
@@ -128,8 +128,8 @@ class FileTest(ImportTestCase):
         (report,) = (self.folder / "exports").iterdir()
         expected = (
             f"Row 2, line 2, {no_date}: never\nRow 3, line 3, {no_date}: soon\n"
-            "Row 6, line 7, wrong: it has 2 cells instead of 3\nRow 7, line 8, wrong: it has 4 cells instead of 3\n"
-            "Row 8, line 9, wrong: something follows the quote that closes a cell\n"
+            "Row 6, line 7, wrong: something follows the quote that closes a cell\n"
+            "Row 7, line 8, wrong: it has 2 cells instead of 3\nRow 8, line 9, wrong: it has 4 cells instead of 3\n"
         )
         self.assertEqual(report.read_text(encoding="utf-8"), expected)
 
@@ -407,7 +407,7 @@ with work_order.open_import(Session(database.connect(database.default_path()), 1
             for progress in (demote, nothing):
                 with self.assertRaises(PermissionDeniedError):
                     work_order.import_rows(imported, SKIP, progress)
-        self.assertEqual(self.stored("title"), [("x",)])
+        self.assertEqual(self.stored("title", "requester"), [("x", "anna")])
 
 
 class OwnExportTest(ImportTestCase):

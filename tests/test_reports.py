@@ -376,12 +376,14 @@ class EdgeTest(DatabaseTestCase):
         self.resolve(10)
         self.assertEqual(self.times()[:4], ["10", "5h 30m", "5h 30m", "9h 0m"])
 
-    def test_a_response_in_the_last_second_of_its_target_is_in_it(self) -> None:
+    def test_a_response_in_the_last_second_of_its_target_is_in_it_and_a_clock_set_back_takes_no_time(self) -> None:
         self.resolve(1)
         for seconds, share in ((3600, "100%"), (3601, "0%")):
             at = f"strftime('%Y-%m-%dT%H:%M:%S+00:00', created_at, '{seconds} seconds')"
             self.connection.execute(f"UPDATE work_orders SET response_hours = 1, responded_at = {at}")
             self.assertEqual(self.times()[7], share)
+        self.connection.execute("UPDATE work_orders SET resolved_at = '2020-01-01T00:00:00+00:00'")
+        self.assertEqual(self.times()[1], "0m")
 
     def test_of_nothing_there_is_a_row_of_dashes_and_no_week(self) -> None:
         for grouping in (Grouping.CATEGORY, Grouping.ASSIGNEE, Grouping.REQUESTER):

@@ -165,8 +165,7 @@ class TypingTest(DatabaseTestCase):
             for text in ("first line\nzweite Zeile für Jürgen\nlast line", "C:\\\nis the folder\nD:\\"):
                 shown = self.create(self.uma, description=text)
                 talk.choose(f"#{shown.id}", "Edit description")
-                # Where the lines are not offered, the first Enter does it.
-                talk.send("\nthe menu's\n\n" if program is piped else "\n\n\n")
+                talk.send("\nthe menu's\n\n" if program is piped else "\n\n\n")  # not offered, the first keeps it
                 talk.choose("00", "Summary")
                 talk.expect("Summary of all")
                 self.assertEqual(self.get(self.uma, shown.id).description, text)
