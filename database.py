@@ -731,7 +731,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read everything inside from one moment, that of an enclosing block if there is one. Raises as transaction does."""
+    """Read everything inside from one moment, that of an enclosing block if any. Raises as transaction does."""
     if connection.in_transaction:
         yield
         return

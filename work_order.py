@@ -483,8 +483,8 @@ def parse_due_date(
         day = None
     if not (day and 2000 <= day.year <= 2999):
         raise InvalidInputError(
-            f"{what} is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; or a time, "
-            "+4h, or none."
+            f"{what} is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; or a "
+            "time, +4h, or none."
         )
     local = datetime.combine(day, time)
     moment = _in_utc(local)

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from datetime import timedelta
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
 try:
     import pty
@@ -194,14 +194,6 @@ class DatabaseTestCase(FolderTestCase):
     def rows(self, sql: str, *values: object) -> List[Tuple[object, ...]]:
         return [tuple(row) for row in self.connection.execute(sql, values)]
 
-    def statements(self, call: Callable[..., object], *arguments: object) -> List[str]:
-        """Return the SQL of a call, without what SQLite runs by itself for the full-text index."""
-        statements: List[str] = []
-        self.connection.set_trace_callback(statements.append)
-        call(*arguments)
-        self.connection.set_trace_callback(None)
-        return [statement for statement in statements if not statement.startswith("--")]
-
 
 def environment(path: Optional[Path], **changes: str) -> Dict[str, str]:
     """Return an environment in which the program uses the database at `path`, and nothing of the tester's."""
@@ -217,19 +209,12 @@ def run(
     path: Path, *answers: object, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
 ) -> Ended:
     """Run the program with all answers in its standard input; a label stands for its number."""
-    return run_bytes(path, lines(*answers).encode(), arguments, program, **changes)
+    return run_command([*command(program), *arguments], lines(*answers).encode(), environment(path, **changes))
 
 
 def command(program: Path = ROOT / "main.py", busy_seconds: int = database.BUSY_SECONDS) -> List[str]:
     """Return the command that runs the real program, but for the cost of its password hashes and its patience."""
     return [sys.executable, "-c", _CHEAP, str(busy_seconds), str(program)]
-
-
-def run_bytes(
-    path: Path, answers: bytes, arguments: Sequence[str] = (), program: Path = ROOT / "main.py", **changes: str
-) -> Ended:
-    """Run the program with these bytes in its standard input."""
-    return run_command([*command(program), *arguments], answers, environment(path, **changes))
 
 
 def run_command(command: Sequence[str], answers: bytes, variables: Dict[str, str]) -> Ended:

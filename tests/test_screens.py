@@ -117,7 +117,7 @@ class ScreenTest(DatabaseTestCase):
         output = self.run_as("uma", "Summary")
         self.assertIn("\nSummary of all work orders: 3, 1 requested by you\n", output)
         self.assertRegex(output, r"\nStatus +Low +Medium +High +Critical +Total +Yours\nOpen +0 +2 +0 +0 +2 +█+ +1\n")
-        self.assertRegex(output, r"\nResolved +0 +1 +0 +0 +1 +0 +█+\n")
+        self.assertRegex(output, r"\nResolved +0 +1 +0 +0 +1 +█+ +0\n")
 
 
 @needs_terminal
