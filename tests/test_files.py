@@ -242,12 +242,6 @@ class BackupAndCheckTest(DatabaseTestCase):
         (copy,) = path.parent.glob(f"backups/{path.stem}-*.db")
         self.assertEqual([stat.S_IMODE(each.stat().st_mode) for each in (copy.parent, copy)], [0o700, 0o600])
 
-    def test_only_admins_back_up_and_check(self) -> None:
-        for session in (self.uma, self.max):
-            for call in (users.back_up, users.check_database):
-                with self.subTest(call=call), self.assertRaises(users.PermissionDeniedError):
-                    call(session)
-
     @posix
     def test_a_folder_that_cannot_be_flushed_is_no_error_unless_the_disk_is_broken(self) -> None:
         full, extra = 2, 3  # of PRAGMA synchronous

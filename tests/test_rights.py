@@ -3,6 +3,7 @@
 import contextlib
 import re
 import unittest
+from datetime import date
 from typing import Any, Callable, ClassVar, Dict, List, Tuple
 
 from support import PASSWORD, DatabaseTestCase, run
@@ -10,7 +11,7 @@ from support import PASSWORD, DatabaseTestCase, run
 import users
 import work_order
 from users import Action, AuditFilter, MailWish, People, PermissionDeniedError, Role, Session, SessionEndedError
-from work_order import Draft, Field, Kind, NotFoundError, Priority, Query, ServiceTarget, Status
+from work_order import Draft, Field, Grouping, Kind, NotFoundError, Priority, Query, ServiceTarget, Status, Template
 
 USERNAMES = {Role.USER: "uma", Role.MANAGER: "max", Role.ADMIN: "anna"}
 EVERYBODY, STAFF, ADMINS = "user manager admin", "manager admin", "admin"
@@ -54,6 +55,10 @@ class ActionTest(DatabaseTestCase):
         shown, query, month = self.get(self.anna, 1), Query(), work_order.parse_month("last month")
         target, (mail, _) = ServiceTarget(Priority.LOW), users.mail_state(self.anna)
         many = work_order.plan_changes(self.anna, [1], "priority", Priority.LOW)
+        work_order.link(self.anna, shown, Kind.RELATED_TO, 2)
+        work_order.save_template(self.anna, Template(Draft("t"), None, 1, "day", date.today()))
+        ((link,), (template,)) = work_order.get(self.anna, 1).links, work_order.list_templates(self.anna)
+        report, self.content = work_order.backlog(self.anna), self.path.read_bytes()
         return {
             EVERYBODY: [
                 *self.calls_on_own(),
@@ -73,13 +78,23 @@ class ActionTest(DatabaseTestCase):
                 (Action.ASSIGN, lambda who: users.list_people(who, People.ASSIGNEES)),
                 (Action.SET_DUE_DATE, self.change_to(work_order.DUE_DATE, None)),
                 (Action.CHANGE_MANY, lambda who: work_order.change_many(who, many)),
+                (Action.CHANGE_MANY, lambda who: work_order.select_ids(who, query)),
+                (Action.CHANGE_MANY, lambda who: work_order.plan_changes(who, [1], "comment", None, "text")),
                 (Action.LINK, lambda who: work_order.link(who, shown, Kind.BLOCKED_BY, 2)),
+                (Action.LINK, lambda who: work_order.unlink(who, shown, link)),
                 (Action.RECURRING, work_order.list_templates),
+                (Action.RECURRING, lambda who: work_order.save_template(who, template)),
+                (Action.RECURRING, lambda who: work_order.stop_template(who, template)),
                 (Action.REPORTS, work_order.backlog),
+                (Action.REPORTS, lambda who: work_order.resolution_times(who, month, Grouping.CATEGORY)),
+                (Action.REPORTS, lambda who: work_order.weekly_flow(who, month)),
+                (Action.REPORTS, lambda who: work_order.workload(who, month)),
                 (Action.REPORTS, work_order.service_targets),
                 (Action.REPORTS, lambda who: work_order.monthly_report(who, month)),
                 (Action.EXPORT, lambda who: work_order.export(who, query, True, lambda _: None)),
                 (Action.EXPORT, lambda who: work_order.save_work_order(who, 1)),
+                (Action.EXPORT, lambda who: work_order.save_list(who, query)),
+                (Action.EXPORT, lambda who: work_order.save_report(who, report)),
                 (Action.MAIL_WISH, lambda who: users.change_mail_wish(who, MailWish.ALL)),
             ],
             ADMINS: [
@@ -87,6 +102,8 @@ class ActionTest(DatabaseTestCase):
                 (Action.SERVICE_TARGETS, lambda who: work_order.set_service_target(who, target, target)),
                 (Action.DELETE, lambda who: work_order.delete(who, 1)),
                 (Action.RESTORE, lambda who: work_order.restore(who, 3)),
+                (Action.RESTORE, lambda who: work_order.list_deleted(who, None, 9)),
+                (Action.RESTORE, lambda who: work_order.get_deleted(who, 3)),
                 (Action.MANAGE_USERS, users.list_users),
                 (Action.MANAGE_USERS, lambda who: users.add_user(who, "new", Role.USER)),
                 (Action.MANAGE_USERS, lambda who: users.change_person(who, "ugo", "Ugo Neri", None)),
@@ -101,15 +118,15 @@ class ActionTest(DatabaseTestCase):
                 (Action.BACK_UP, users.back_up),
                 (Action.BACK_UP, users.check_database),
                 (Action.MAIL, lambda who: users.change_mail_settings(who, mail, mail)),
+                *((Action.MAIL, call) for call in (users.mail_state, users.outbox, users.send_now)),
             ],
         }
 
     def test_each_role_may_take_its_actions_and_is_told_which_it_may_not(self) -> None:
         table = self.calls()
         actions = {action for calls in table.values() for action, _ in calls}
-        self.assertEqual(
-            set(Action) - actions, {Action.NAME_CATEGORY}
-        )  # which is refused as a category that is unknown
+        # A category that a user may not name is refused as unknown.
+        self.assertEqual(set(Action) - actions, {Action.NAME_CATEGORY})
         for roles, calls in table.items():
             for role in Role:
                 for number, (action, call) in enumerate(calls):

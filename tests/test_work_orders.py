@@ -218,14 +218,9 @@ class CommentTest(WorkOrderTestCase):
 
 
 class DeletedTest(WorkOrderTestCase):
-    def test_only_admins_delete_see_and_restore_it(self) -> None:
-        for session in (self.uma, self.max):
-            self.assertRaises(PermissionDeniedError, work_order.delete, session, 1)
+    def test_only_admins_see_its_history(self) -> None:
         work_order.delete(self.anna, 1)
         for session in (self.uma, self.max):
-            self.assertRaises(PermissionDeniedError, work_order.list_deleted, session, None, 10)
-            self.assertRaises(PermissionDeniedError, work_order.get_deleted, session, 1)
-            self.assertRaises(PermissionDeniedError, work_order.restore, session, 1)
             self.assertRaises(work_order.NotFoundError, work_order.history, session, 1)
         self.assertEqual((work_order.get_deleted(self.anna, 1).id, len(self.history())), (1, 2))
 
@@ -351,11 +346,7 @@ class ChangeManyTest(WorkOrderTestCase):
         self.assertEqual(work_order.change_many(self.max, changes), "2 changed, #2 has no room for more notes.")
         self.assertEqual(self.history(3)[-1], ("max", "comment", None, None, "y" * 2_000))
 
-    def test_users_and_a_value_that_cannot_be_are_refused(self) -> None:
-        changes = work_order.plan_changes(self.max, [1], PRIORITY.name, Priority.HIGH)
-        self.assertRaises(PermissionDeniedError, work_order.select_ids, self.uma, Query())
-        self.assertRaises(PermissionDeniedError, work_order.plan_changes, self.uma, [1], PRIORITY.name, Priority.LOW)
-        self.assertRaises(PermissionDeniedError, work_order.change_many, self.uma, changes)
+    def test_a_value_that_cannot_be_is_refused(self) -> None:
         impossible = work_order.plan_changes(self.max, [1, 2], ASSIGNEE.name, "uma")
         self.assertRaises(InvalidInputError, work_order.change_many, self.max, impossible)
 
@@ -491,11 +482,8 @@ class TargetTest(WorkOrderTestCase):
             self.change(self.max, number, PRIORITY, Priority.HIGH)
             self.assertEqual((self.due(number), self.get(self.max, number).due_by), (before, work_order.DueBy.HAND))
 
-    def test_admins_alone_change_the_targets_which_is_audited_and_overwrites_nothing(self) -> None:
+    def test_a_change_of_the_targets_is_audited_and_overwrites_nothing(self) -> None:
         self.assertEqual(work_order.service_targets(self.max)[1:3], [self.HIGH, self.MEDIUM])
-        for session in (self.max, self.uma):
-            self.assertRaises(PermissionDeniedError, work_order.set_service_target, session, self.HIGH, self.HIGH)
-        self.assertRaises(PermissionDeniedError, work_order.service_targets, self.uma)
         self.assertFalse(work_order.set_service_target(self.anna, self.HIGH, self.HIGH))
         work_order.set_service_target(self.anna, self.HIGH, self.HIGH._replace(resolution_hours=6))
         with self.assertRaisesRegex(ConflictError, "High is now first response none, resolution 6 h"):
