@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from datetime import timedelta
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar
 
 try:
     import pty
@@ -27,7 +27,7 @@ import main  # noqa: E402
 import users  # noqa: E402
 import work_order  # noqa: E402
 from users import Role, Session  # noqa: E402
-from work_order import Draft, Field, Priority, Query, Status, WorkOrder  # noqa: E402
+from work_order import Draft, Field, Query, Status, WorkOrder  # noqa: E402
 
 V = TypeVar("V")
 
@@ -130,18 +130,8 @@ class DatabaseTestCase(FolderTestCase):
         users.register(self.connection, username, PASSWORD, role, approval)
         return users.log_in(self.connection, username, PASSWORD)
 
-    def create(
-        self,
-        session: Session,
-        title: str = "Printer jams",
-        description: str = "",
-        priority: Priority = Priority.MEDIUM,
-        category: Optional[str] = None,
-        requester: Optional[str] = None,
-        assignee: Optional[str] = None,
-    ) -> WorkOrder:
-        draft = Draft(title, description, priority, category, requester, assignee)
-        return self.get(session, work_order.create(session, draft))
+    def create(self, session: Session, title: str = "Printer jams", description: str = "", **others: Any) -> WorkOrder:
+        return self.get(session, work_order.create(session, Draft(title, description, **others)))
 
     def change(self, session: Session, work_order_id: int, field: "Field[V]", value: V, note: str = "") -> WorkOrder:
         """Change a field of the work order as it stands now, and return it as it is then."""

@@ -212,7 +212,3 @@ class UsersProgramTest(DatabaseTestCase):
                 self.assertEqual(ended.code, code)
         self.assertEqual(self.path.read_bytes(), content)
         self.assertFalse(missing.exists())
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-import unittest
 from pathlib import Path
 from typing import Callable, List
 
@@ -126,7 +125,3 @@ class ExportTest(DatabaseTestCase):
         self.assertRegex(output, r"History too\? \[no\]: \n1 work order exported to \S+exports/test-\S+\.csv\.\n")
         ((name, _),) = re.findall(r"2 work orders exported to ((\S+)\.csv) and \2-history\.csv\.\n", output)
         self.assertTrue(Path(name).read_text(encoding="utf-8").splitlines()[-1].startswith("2,Newer,"))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -502,7 +502,3 @@ class FaultTest(DatabaseTestCase):
         for path in (self.path, *(self.folder / "backups").iterdir()):
             with closing(database.connect(path)) as connection:
                 self.assertEqual(database.check(connection), [])
-
-
-if __name__ == "__main__":
-    unittest.main()

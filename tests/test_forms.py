@@ -1,7 +1,6 @@
 """What a person is asked, one answer after the other: accounts, creating, editing, people, dates, and ways out."""
 
 import re
-import unittest
 from datetime import datetime, timezone
 from typing import List
 
@@ -154,7 +153,7 @@ class CreateTest(FormTestCase):
 
 class EditTest(FormTestCase):
     def test_edits_offer_todays_value_and_say_what_was_done_in_a_line_that_names_the_thing(self) -> None:
-        self.create(self.uma, "Old title", "Old text", Priority.HIGH)
+        self.create(self.uma, "Old title", "Old text", priority=Priority.HIGH)
         output = self.dialogue(
             "max",
             "#1 | Edit title | | Edit description | | Change priority | | Change category | | Change requester | |"
@@ -372,7 +371,3 @@ class TextTest(FormTestCase):
         work_order.comment(self.uma, 1, "x\n2026-01-01 09:00  anna: forged")
         output = self.dialogue("uma", "#1 | Show history", PYTHONIOENCODING="ascii")
         self.assert_said(output, "Dr?cker ??", "\n      2026-01-01 09:00  anna: forged")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -417,7 +417,8 @@ class OwnExportTest(ImportTestCase):
 
     def test_it_brings_nothing_new_here_and_gives_the_same_export_in_an_empty_database(self) -> None:
         for number in range(10):
-            self.create(self.anna, f"={number}", f"'={number}\n-x", Priority(number % 4 + 1), "=Web", "uma")
+            others = {"priority": Priority(number % 4 + 1), "category": "=Web", "requester": "uma"}
+            self.create(self.anna, f"={number}", f"'={number}\n-x", **others)
             if number % 2:
                 self.change(self.anna, number + 1, work_order.ASSIGNEE, "max")
             if number % 3:
@@ -502,7 +503,3 @@ class ConversationTest(ImportTestCase):
             self.assertIn(text, self.output)
         row = ("Büro", "On Hold", 4, "2020-03-04T06:00:00+00:00", "wang")
         self.assertEqual(self.stored("title", "status", "priority", "created_at", "requester"), [row])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,7 +1,6 @@
 """Links between work orders, On Hold until a day or until nothing blocks, and the time spent."""
 
 import re
-import unittest
 from datetime import datetime, timedelta, timezone
 from typing import List, Optional, Tuple
 
@@ -393,7 +392,3 @@ class SpentTest(LinkTestCase):
         output = self.run_as("uma", "#2", "Add comment", "+1h")
         self.assertIn("Comment on work order #2 added.\n", output)
         self.assertNotIn("Time spent", output)
-
-
-if __name__ == "__main__":
-    unittest.main()

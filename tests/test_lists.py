@@ -1,7 +1,6 @@
 """Lists of work orders: filters, orders, pages, columns, My work, and changing many at once."""
 
 import re
-import unittest
 from datetime import datetime, timedelta, timezone
 from typing import List
 
@@ -229,7 +228,3 @@ class ChangeAllTest(ListTestCase):
         self.assertIn("Error: Work order #3 is not in the list.\nWhich [all 4]: ", output)
         self.assertIn("Error: Type IDs and ranges such as 3 5 9-12, or press Enter for all.\n", output)
         self.assertEqual(self.rows("SELECT priority FROM work_orders ORDER BY id"), [(2,), (3,), (1,), (3,), (3,)])
-
-
-if __name__ == "__main__":
-    unittest.main()

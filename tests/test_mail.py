@@ -9,7 +9,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import unittest
 from datetime import datetime, timezone
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -467,7 +466,3 @@ class ProgramTest(MailTestCase):
         self.server.answers = {}
         ended = run(self.path, program=ROOT / "work_order.py")
         self.assertEqual(ended, ("1 message sent; 0 messages wait, 1 failed for good.\n", 0))
-
-
-if __name__ == "__main__":
-    unittest.main()

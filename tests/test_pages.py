@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-import unittest
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from html.parser import HTMLParser
@@ -170,7 +169,7 @@ class PageTest(DatabaseTestCase):
         self.assertLessEqual({*texts}, {*page.texts("p")})
 
     def test_a_list_has_its_heading_its_order_the_places_that_matched_and_at_most_1000_rows(self) -> None:
-        self.create(self.ugo, "Screen", "The cable of the screen", Priority.HIGH)
+        self.create(self.ugo, "Screen", "The cable of the screen", priority=Priority.HIGH)
         page = Page(work_order.save_list(self.anna, work_order.search(self.anna, "cable")))
         self.assertEqual(page.texts("small"), ["description: The [cable] of the screen"])
         columns = "title, requester_id, created_at, updated_at"
@@ -287,7 +286,3 @@ class ScreenTest(DatabaseTestCase):
         self.assertRegex(
             headings, "^1 work order: priority Medium.*; Work order #1: .*; Backlog: .*; Monthly .*; .* 2026-10$"
         )
-
-
-if __name__ == "__main__":
-    unittest.main()

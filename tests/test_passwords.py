@@ -229,7 +229,3 @@ class PasswordTest(DatabaseTestCase):
             self.guess(clients=range(20))
             self.assertEqual(bool(self.refused()), is_refused)
             users.unlock(self.anna, "uma")
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -132,7 +132,3 @@ class ReadmeTest(unittest.TestCase):
     def test_its_screens_fit_80_columns(self) -> None:
         screens = README.partition("```text\n")[2].partition("```")[0]
         self.assertLessEqual(max(map(len, screens.splitlines())), 80)
-
-
-if __name__ == "__main__":
-    unittest.main()

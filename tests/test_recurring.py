@@ -3,7 +3,6 @@
 import re
 import sqlite3
 import subprocess
-import unittest
 from datetime import date, datetime, timedelta, timezone
 from typing import List, Optional
 
@@ -243,7 +242,8 @@ class ScreenTest(RecurringTestCase):
         self.assertEqual(self.templates()[0], Template(draft, 0, 2, "week", tomorrow, 2, "max", tomorrow))
 
     def test_one_like_a_work_order_takes_its_fields_by_enter_and_comes_on_the_way_back(self) -> None:
-        self.create(self.max, "Tapes", "All", Priority.LOW, "Backup", "uma", "anna")
+        people = {"requester": "uma", "assignee": "anna"}
+        self.create(self.max, "Tapes", "All", priority=Priority.LOW, category="Backup", **people)
         output = self.run_as("max", "Recurring work orders", "Add", 99, "Add", "#1", *[""] * 9, "Back")
         self.assertIn("Error: There is no work order #99.\n", output)
         draft = Draft("Tapes", "All", Priority.LOW, "Backup", "uma", "anna")
@@ -271,7 +271,3 @@ class ScreenTest(RecurringTestCase):
         self.assertIn('No more work orders "Check the backup" will be created.\nAre you sure? [no]: ', output)
         self.assertIn('Recurring work order "Check the backup" stopped.\n', output)
         self.assertIn("There are none.\n  1. Add\n  0. Back\n", output)
-
-
-if __name__ == "__main__":
-    unittest.main()

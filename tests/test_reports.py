@@ -550,7 +550,3 @@ class ScreenTest(DatabaseTestCase):
             shown = plain(talk.expect("Choose an option"))
             self.assertLess(len(shown.splitlines()), 24, shown)
             self.assertIn(option, shown)
-
-
-if __name__ == "__main__":
-    unittest.main()

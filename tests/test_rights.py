@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import unittest
 from datetime import date
 from typing import Any, Callable, ClassVar, Dict, List, Tuple
 
@@ -278,7 +277,3 @@ class LostRightTest(DatabaseTestCase):
         seen = talk.expect("Main menu: uma")
         self.assertNotIn("Comment", seen)
         self.assertEqual(seen.count("Error: There is no work order #1.\n"), 1)
-
-
-if __name__ == "__main__":
-    unittest.main()

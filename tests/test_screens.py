@@ -1,7 +1,6 @@
 """What stands in the terminal: each screen whole, with its menu and its prompt, at each size; and the way around."""
 
 import re
-import unittest
 from datetime import datetime, timezone
 from typing import List, Tuple
 
@@ -242,7 +241,3 @@ class FitTest(DatabaseTestCase):
             talk = self.signed_in("uma", (80, 24), **{name: value})
             talk.choose("View work orders")
             self.assertEqual("\x1b[1;31moverdue" in talk.expect("0. Back"), is_coloured, value)
-
-
-if __name__ == "__main__":
-    unittest.main()

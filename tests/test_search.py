@@ -2,7 +2,6 @@
 
 import random
 import re
-import unittest
 from typing import Dict, List
 
 from support import DatabaseTestCase
@@ -141,7 +140,3 @@ class ExcerptTest(DatabaseTestCase):
         self.assert_below("strasse", "description: In der Großen [Straße] steht O'Reilly")
         self.assert_below("oreilly", "description: In der Großen Straße steht [O'Reilly]")
         self.assert_below("nadel", f"comment: ...{'é ' * 15}[Nädel] {'ü ' * 14}ü...")
-
-
-if __name__ == "__main__":
-    unittest.main()

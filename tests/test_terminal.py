@@ -336,7 +336,3 @@ class WidthTest(unittest.TestCase):
                 for text in ("x" * 1050, "印刷機が紙を噛む" * 4, "\u202e" * 9, "e\u0301" * 30, ""):
                     self.assertLessEqual(max(map(main.cell_width, main.wrap(text))), width)
                 self.assertEqual(main.wrap(f"{'x' * (width - 9)} between words")[-1], "  between words")
-
-
-if __name__ == "__main__":
-    unittest.main()

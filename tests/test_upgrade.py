@@ -7,7 +7,6 @@ reopened, deleted and restored, due dates by hand and by target, odd characters,
 import shutil
 import sqlite3
 import subprocess
-import unittest
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Dict, List
@@ -155,7 +154,3 @@ class UpgradingTest(UpgradeTestCase):
                     other.execute(f"PRAGMA user_version = {version}")
                 self.assert_refused(f"^{self.path} {words}")
                 self.assertEqual(list(self.folder.iterdir()), [self.path])
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,7 +1,6 @@
 """What is written of work orders: created, changed, taken, commented, deleted, restored, and what follows from it."""
 
 import itertools
-import unittest
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -491,7 +490,3 @@ class TargetTest(WorkOrderTestCase):
         subjects = self.rows("SELECT subject FROM audit_log WHERE event = 'service target changed' ORDER BY id")
         last = "High: first response none, resolution 8 h -> first response none, resolution 6 h"
         self.assertEqual((len(subjects), subjects[-1]), (3, (last,)))
-
-
-if __name__ == "__main__":
-    unittest.main()
