@@ -656,15 +656,9 @@ _KEPT_FROM_VERSION_9 = (
         FROM version_9_audit_log ORDER BY id
         """,
     ),
-    ("password_failures", "SELECT name_hash, client, failures, last_failed_at FROM version_9_password_failures"),
-    ("login_clients", "SELECT user_id, client, last_login_at FROM version_9_login_clients"),
-    (
-        "service_targets",
-        "SELECT priority, response_hours, resolution_hours FROM version_9_service_targets",
-    ),
-    (
-        "mail_settings",
-        "SELECT id, host, port, security, sender, username, password FROM version_9_mail_settings",
+    *(
+        (table, f"SELECT * FROM version_9_{table}")
+        for table in ("password_failures", "login_clients", "service_targets", "mail_settings")
     ),
     (
         "outbox",
@@ -696,7 +690,6 @@ def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP {kind} IF EXISTS main.{name}")  # the tables behind a virtual one go with it
     _run_script(connection, SCHEMA)
     for statement, source in _KEPT_FROM_VERSION_9:
-        connection.execute(f"DELETE FROM {statement.split()[0]}" if "_settings" in statement else "SELECT 1")
         connection.execute(f"INSERT OR REPLACE INTO {statement} {source}")
     connection.execute("DELETE FROM sqlite_sequence")
     connection.execute("INSERT INTO sqlite_sequence SELECT name, seq FROM version_9_sqlite_sequence")
