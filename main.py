@@ -1697,9 +1697,8 @@ def export(session: Session, query: Query) -> None:
     """Write what a query finds to a CSV file and, if wanted, its history to a second one."""
     with_history = ask_yes_or_no("History too?")
     with stoppable("Work orders exported") as progress:
-        exported = work_order.export(session, query, with_history, progress)
-    paths = " and ".join(str(path) for path in exported.paths)
-    say(f"{quantity(exported.total)} exported to {paths}.")
+        paths, count = work_order.export(session, query, with_history, progress)
+    say(f"{quantity(count)} exported to {' and '.join(map(str, paths))}.")
 
 
 # Importing

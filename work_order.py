@@ -3154,47 +3154,29 @@ _FORMULA = re.compile("'*[=+@\t\r-]")
 _STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
 
 
-def guarded(text: str) -> str:
-    """Return the text, after an apostrophe if a spreadsheet would run it as a formula or if it looks guarded."""
-    return f"'{text}" if _FORMULA.match(text) else text
+def export(
+    session: Session, query: Query, with_history: bool, progress: Callable[[int], None]
+) -> Tuple[List[Path], int]:
+    """Write the work orders that the query finds, in its order, to a new CSV file in exports/.
 
-
-def unguarded(text: str) -> str:
-    """Return the text that was guarded."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
-
-
-class Exported(NamedTuple):
-    """The files that were made, and how many work orders they have."""
-
-    paths: List[Path]
-    total: int
-
-
-def export(session: Session, query: Query, with_history: bool, progress: Callable[[int], None]) -> Exported:
-    """Write the work orders that the query finds, in its order, to a new CSV file in exports/; return what was made.
-
-    With history, a second file has all changes of these work orders. Everything is read from one moment, in a copy of
-    the database, so that others can save meanwhile. `progress` gets the number of those written; if it raises, there
-    is no new file. Raises PermissionDeniedError, OutputError.
+    With history, a second file has all changes of these work orders. Return the files and the number of work orders.
+    Everything is read from one moment, in a copy of the database, so that others can save meanwhile. `progress` gets
+    the number of those written; if it raises, there is no new file. Raises PermissionDeniedError, OutputError.
     """
     users.authorize(session, Action.EXPORT)
     target = database.new_path(session.connection, "export", ".csv")
     with (
         _kept_together(f"{target}", "No export was made.") as paths,
         database.copied(session.connection) as copy,
-        database.partial_files(*(target, _beside(target))[: 1 + with_history]) as partials,
+        database.partial_files(*[target] * (1 + with_history)) as partials,
     ):
         count = _write_csv(Session(copy, session.user_id, session.password_version), query, partials, progress)
         with users.writing(session, Action.EXPORT) as user:
             for partial in partials:
-                paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
+                paths.append(database.publish_numbered(partial, target))
+                target = paths[0].with_name(f"{paths[0].stem}-history.csv")
             users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity(count)}")
-    return Exported(paths, count)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f"{target.stem}-history.csv")
+    return paths, count
 
 
 def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Callable[[int], None]) -> int:
@@ -3225,10 +3207,17 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
 
 
 def _cell(value: object) -> str:
-    """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one."""
+    """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one; no text is a formula."""
     text = utc_text(value) if isinstance(value, datetime) else "" if value is None else str(value)
     stored = _STORED_MOMENT.fullmatch(text)
-    return f"{stored[1]} {stored[2]}" if stored else guarded(text)
+    if stored:
+        return f"{stored[1]} {stored[2]}"
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def _without_guard(text: str) -> str:
+    """Return the text of a cell that _cell wrote."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 # Import: the file
@@ -3291,7 +3280,7 @@ class Import:
         if not rows or len(rows[0]) > MOST_COLUMNS:
             what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
             raise UnreadableFileError(f"{self.name} has {what}.")
-        header, known = [unguarded(cell).strip() for cell in rows[0]], _count_usual(rows[0])
+        header, known = [_without_guard(cell).strip() for cell in rows[0]], _count_usual(rows[0])
         self.is_certain = has_header is not None or known > 1
         if has_header is None:
             has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
@@ -3449,7 +3438,7 @@ def _data_rows(imported: Import, progress: Callable[[int], None]) -> Iterator[_F
     for count, row in enumerate(islice(_read_rows(imported, imported.delimiter), imported.has_header, None)):
         if count % ROWS_AT_ONCE == 0:
             progress(count)
-        cells = [unguarded(cell).strip() if imported.is_own else cell.strip() for cell in row.cells]
+        cells = [_without_guard(cell).strip() if imported.is_own else cell.strip() for cell in row.cells]
         fault = row.fault
         if not fault and (len(cells) < width or any(cells[width:])):
             fault = f"it has {len(cells):,} cells instead of {width:,}"
