@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
 from enum import IntEnum
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import (
@@ -3236,37 +3236,31 @@ class UnreadableFileError(ApplicationError):
 
 
 class ImportAnswers(NamedTuple):
-    """What was answered about a file; remembered for files with the same header.
+    """What was answered about a file; remembered for files with the same header."""
 
-    `columns` says what each becomes: a name in COLUMN_NAMES, or nothing if it is left out. `source` is the system that
-    the file comes from, `empty_word` means an empty cell as EMPTY_CELLS do, `words` has the meanings of words, `zone`
-    is that of times without one, and `people` has usernames by the keys of Import.people.
-    """
-
-    columns: Sequence[str] = ()
-    source: str = ""
-    empty_word: str = ""
-    words: Mapping[str, str] = {}
+    columns: Sequence[str] = ()  # what each becomes: a name in COLUMN_NAMES, or nothing if it is left out
+    source: str = ""  # the system that the file comes from
+    empty_word: str = ""  # besides EMPTY_CELLS
+    words: Mapping[str, str] = {}  # what the keys of Import.words mean
     day_first: Optional[bool] = None
-    zone: str = "local"
-    people: Mapping[str, str] = {}
+    zone: str = "local"  # of times without one
+    people: Mapping[str, str] = {}  # usernames by the keys of Import.people
 
 
 class Import:
     """An open file, what it tells about itself, what was answered about it, and what becomes of its rows.
 
     `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed. `is_own` says
-    whether the file is our own export, `is_certain` whether it is clear what the first row is. A word in `words`, with
-    the number of rows that have it, is the name of its column and its text: `status in review`.
+    whether the file is our own export, `is_certain` whether it is clear what the first row is.
     """
 
     def __init__(self, session: Session, name: str, content: BinaryIO) -> None:
         self.session, self.name, self.content = session, name, content
         self.encoding, self.sample, self.content_hash = _examine(name, content)
-        self.words: Counter[str] = Counter()
-        self.numeric_days: Dict[
-            Optional[bool], str
-        ] = {}  # a date by whether the day comes first, if that is to be seen
+        self.words: Counter[str] = Counter()  # rows by the column and text of a word: `status in review`
+        self.numeric_days: Dict[Optional[bool], str] = {}  # a date by whether its day comes first, if that is seen
+        self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
+        self.categories: Dict[str, str] = {}  # as they are spelt, by their casefolded names
         self.wrong = self.new = self.here = self.here_without_id = 0  # rows
         self.created = self.updated = 0  # work orders
         self.begin()
@@ -3276,20 +3270,21 @@ class Import:
 
         Raises UnreadableFileError.
         """
-        self.delimiter, rows = _guess_delimiter(self)
+        self.delimiter, rows, known = _guess_delimiter(self)
         if not rows or len(rows[0]) > MOST_COLUMNS:
             what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
             raise UnreadableFileError(f"{self.name} has {what}.")
-        header, known = [_without_guard(cell).strip() for cell in rows[0]], _count_usual(rows[0])
+        self.first_row, header = rows[0], [_without_guard(cell).strip() for cell in rows[0]]
         self.is_certain = has_header is not None or known > 1
         if has_header is None:
             has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
-        self.has_header, self.first_row = has_header, rows[0]
-        self.examples = [
-            next((row[place] for row in rows[has_header:] if row[place:] and row[place].strip()), "")
+        self.has_header = has_header
+        self.header = header if has_header else [f"Column {number}" for number in range(1, len(header) + 1)]
+        values = [
+            [row[place].strip() for row in rows[has_header:] if row[place:] and row[place].strip()]
             for place in range(len(header))
         ]
-        self.header = header if has_header else [f"Column {number}" for number in range(1, len(header) + 1)]
+        self.examples = [column[0] if column else "" for column in values]
         names = [name.lower() for name in self.header]
         self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}
         row = self.session.connection.execute(
@@ -3302,11 +3297,10 @@ class Import:
         elif self.is_own:
             self.answers = ImportAnswers([name if name in COLUMN_NAMES else "" for name in names], zone="UTC")
         else:
-            columns = _guess_columns(self.header, rows[has_header:])
-            dates = (cell for row in rows for name, cell in zip(columns, row) if name.endswith("_at"))
+            columns = _guess_columns(self.header, values)
+            dates = (cell for name, column in zip(columns, values) if name.endswith("_at") for cell in column)
             day_first = next((order for order in map(_day_first, dates) if order is not None), None)
             self.answers = ImportAnswers(columns, day_first=day_first)
-        self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
 
     def answer(self, **answers: Any) -> None:
         """Take these answers."""
@@ -3382,13 +3376,8 @@ def _examine(name: str, content: BinaryIO) -> Tuple[str, str, str]:
     raise UnreadableFileError(f"{name} is neither in UTF-8 nor in Windows-1252; save it as CSV UTF-8.")
 
 
-class _FileRow(NamedTuple):
-    """A row of a file: its number (the header's is 1), the line on which it begins, and its cells or what is wrong."""
-
-    number: int
-    line: int
-    cells: List[str]
-    fault: str = ""
+# The number of a row (the header's is 1), the line on which it begins, its cells, and what is wrong with them.
+_FileRow = Tuple[int, int, List[str], str]
 
 
 def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
@@ -3417,71 +3406,56 @@ def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
                 cells = next(reader)
                 names_delimiter = number == 1 and _DELIMITER_LINE.fullmatch(delimiter.join(cells))
                 if any(map(str.strip, cells)) and not names_delimiter:
-                    yield _FileRow(number, line, cells)
+                    yield number, line, cells, ""
             except StopIteration:
                 return
             except csv.Error as error:
                 if "expected after" not in str(error):
                     what = f"has more than {LONGEST_ROW:,} characters, or a quote in it never closes"
                     raise UnreadableFileError(f"The row on line {line:,} {what}.") from error
-                yield _FileRow(number, line, [], "something follows the quote that closes a cell")
+                yield number, line, [], "something follows the quote that closes a cell"
     finally:
         text.detach()
-
-
-def _data_rows(imported: Import, progress: Callable[[int], None]) -> Iterator[_FileRow]:
-    """Yield the rows below the header, their cells without space around them and empty where they mean that.
-
-    A row of another length is wrong, but for blank cells at its end.
-    """
-    width, empty = len(imported.header), {*EMPTY_CELLS, imported.answers.empty_word.lower()}
-    for count, row in enumerate(islice(_read_rows(imported, imported.delimiter), imported.has_header, None)):
-        if count % ROWS_AT_ONCE == 0:
-            progress(count)
-        cells = [_without_guard(cell).strip() if imported.is_own else cell.strip() for cell in row.cells]
-        fault = row.fault
-        if not fault and (len(cells) < width or any(cells[width:])):
-            fault = f"it has {len(cells):,} cells instead of {width:,}"
-        cells = ["" if cell.lower() in empty else cell for cell in cells[:width]]
-        yield row._replace(cells=[] if fault else cells, fault=fault)
 
 
 # Import: columns, words and times
 
 
-def _guess_delimiter(imported: Import) -> Tuple[str, List[List[str]]]:
-    """Return the delimiter and the first rows: the one that the file names, or that finds most names and even rows."""
+def _guess_delimiter(imported: Import) -> Tuple[str, List[List[str]], int]:
+    """Return the delimiter, the first rows, and how many usual names are in the first one.
+
+    It is the one that the file names, or else that gives most usual names, or the widest even rows.
+    """
     imported.content.seek(0)
     named = _DELIMITER_LINE.match(imported.content.read(40).decode(imported.encoding, "ignore"))
-    found, fault = [((0, 0.0), "", [[""]][:0])], None
+    usual = {name for table in COLUMN_NAMES.values() for name in _names(table)}
+    best: Tuple[Tuple[int, float], str, List[List[str]]] = (0, 0.0), "", []
+    fault = None
     for delimiter in named[1] if named else ",;\t|":
         try:
-            rows = [row.cells for row in islice(_read_rows(imported, delimiter), EXAMINED_ROWS) if not row.fault]
+            read = islice(_read_rows(imported, delimiter), EXAMINED_ROWS)
+            rows = [cells for _, _, cells, wrong in read if not wrong]
         except UnreadableFileError as error:
             fault = error
             continue
-        ((width, count),) = Counter(map(len, rows)).most_common(1) or [(0, 0)]
-        score = _count_usual(rows[0]) if rows else 0, count / len(rows) * width if width > 1 else 0
-        found.append((score, delimiter, rows))
-    score, delimiter, rows = max(found, key=lambda each: each[0])
+        if rows:
+            ((width, count),) = Counter(map(len, rows)).most_common(1)
+            known = sum(_matching(name) in usual for name in rows[0])
+            score = known, count / len(rows) * width if width > 1 else 0
+            best = max(best, (score, delimiter, rows), key=lambda each: each[0])
+    score, delimiter, rows = best
     if fault and max(score) <= 1:  # with another delimiter there is one column, and so no fault
         raise fault
-    return delimiter, rows
-
-
-def _count_usual(header: Sequence[str]) -> int:
-    usual = {name for table in COLUMN_NAMES.values() for name in _names(table)}
-    return sum(_matching(name) in usual for name in header)
+    return delimiter, rows, score[0]
 
 
 def _hash(cells: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(cells).encode()).hexdigest()[:32]
 
 
-def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
+def _guess_columns(header: Sequence[str], values: Sequence[Sequence[str]]) -> List[str]:
     """Return what each column becomes, by its name and its first values."""
     forms = [{_matching(name), _matching(re.sub(r"\(.*?\)", "", name))} for name in header]
-    values = [[row[place].strip() for row in rows if row[place:] and row[place].strip()] for place in range(len(forms))]
     columns = [""] * len(header)
     for target, table in COLUMN_NAMES.items():
         places = [
@@ -3501,7 +3475,7 @@ def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> List
 def _can_become(target: str, values: Sequence[str]) -> bool:
     """Return whether the first values of a column are of the target's kind: half of them times, or few words."""
     if target.endswith("_at"):
-        return sum(any(_try_moment(value, order) for order in (True, False)) for value in values) * 2 >= len(values)
+        return sum(any(_parse_moment(value, order) for order in (True, False)) for value in values) * 2 >= len(values)
     return target not in ("status", "priority") or len({*values}) <= 20
 
 
@@ -3538,18 +3512,13 @@ def set_column(imported: Import, place: int, target: str) -> None:
     imported.answer(columns=columns)
 
 
-@cache
-def _vocabulary(column: str) -> Dict[str, object]:
-    """Return what the usual words for a status or a priority mean, and our own."""
-    words: Sequence[object] = tuple(Status if column == "status" else Priority)
-    usual = {name: word for word in words for name in _names(USUAL_WORDS[word])}
-    return {**usual, **{_matching(str(word)): word for word in words}}
-
-
+@lru_cache(COUNTED_WORDS)
 def _usual_meaning(column: str, text: str) -> Optional[object]:
     """Return what a word means, maybe after a number (`3 - Moderate`); a bare number means nothing."""
-    word = re.sub(r"^\(?p?\d+\)?\s*[-–.:)]*\s*(?=[^\W\d_])", "", text, flags=re.IGNORECASE)
-    return _vocabulary(column).get(_matching(word))
+    name = _matching(re.sub(r"^\(?p?\d+\)?\s*[-–.:)]*\s*(?=[^\W\d_])", "", text, flags=re.IGNORECASE))
+    words: Sequence[object] = tuple(Status if column == "status" else Priority)
+    own = [word for word in words if _matching(str(word)) == name]
+    return next(iter(own + [word for word in words if name in _names(USUAL_WORDS[word])]), None)
 
 
 def word_meaning(imported: Import, word: str) -> Optional[object]:
@@ -3603,14 +3572,35 @@ def _day_first(text: str) -> Optional[bool]:
     return day[2] == "." or int(day[1]) > 12
 
 
-def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
-    """Return the moment that a cell means, without a zone where it tells none, and whether it is a bare day.
+def _parse_moment(text: str, day_first: bool) -> Optional[date]:
+    """Return the moment that a cell means, without a zone where it tells none, or a date for a bare day.
 
-    Raises ValueError, OverflowError.
+    Return None for what is no moment from 1970 to 2999.
     """
     text = fold(text.strip())
-    if re.fullmatch(r"\d+([.,]\d+)?", text):
-        return _parse_number(text.replace(",", "."))
+    try:
+        is_number = re.fullmatch(r"\d+([.,]\d+)?", text)
+        found = _parse_number(text.replace(",", ".")) if is_number else _parse_words(text, day_first)
+    except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
+        return None
+    return found if 1970 <= found.year < 3000 else None
+
+
+def _parse_number(text: str) -> date:
+    """Return the moment of a date's digits, a spreadsheet's day, or seconds since 1970. Raises ValueError and others."""
+    length = len(text.partition(".")[0])
+    if length == 8:
+        return datetime.strptime(text, "%Y%m%d").date()
+    if length == 5:
+        moment = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400))
+        return moment.date() if text.isdigit() else moment
+    if 9 <= length <= 13:  # more than 11 are milliseconds
+        return datetime.fromtimestamp(int(float(text)) // (1000 if length > 11 else 1), timezone.utc)
+    raise ValueError(text)
+
+
+def _parse_words(text: str, day_first: bool) -> date:
+    """Return the moment that is written as a day, maybe with a time. Raises ValueError."""
     clock = _CLOCK.search(text)
     rest = f"{text[: clock.start()]} {text[clock.end() :]}" if clock else text
     words = [word for word in re.findall(r"\d+|[^\W\d_]+", rest) if word[:3] not in WORDS_IN_DATES]
@@ -3619,40 +3609,17 @@ def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
     if len(numbers) + len(months) != 3 or len(months) > 1:
         raise ValueError(text)
     if len(numbers[0]) == 4:
-        year, *others, day = numbers
+        year, *others, day_of_month = numbers
     else:
         *others, year = numbers
-        day = others.pop(0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1)
+        day_of_month = others.pop(0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1)
     century = (1900 if int(year) >= 70 else 2000) if len(year) == 2 else 0
-    midnight = datetime(century + int(year), int((months or others)[0]), int(day))
+    day = date(century + int(year), int((months or others)[0]), int(day_of_month))
     if not clock:
-        return midnight, True
+        return day
     hour = int(clock["hour"]) % 12 + 12 * (clock["half"] == "p") if clock["half"] else int(clock["hour"])
     zone = _zone(clock["zone"]) if clock["zone"] else None
-    time = time_of_day(hour, int(clock["minute"]), int(clock["second"] or 0), tzinfo=zone)
-    return datetime.combine(midnight, time), False
-
-
-def _parse_number(text: str) -> Tuple[datetime, bool]:
-    """Return the moment of a date's digits, a spreadsheet's day, or seconds since 1970, as _parse_moment does."""
-    length = len(text.partition(".")[0])
-    if length == 8:
-        return datetime.strptime(text, "%Y%m%d"), True
-    if length == 5:
-        return datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400)), text.isdigit()
-    if 9 <= length <= 13:  # more than 11 are milliseconds
-        seconds = int(float(text)) // (1000 if length > 11 else 1)
-        return datetime.fromtimestamp(seconds, timezone.utc), False
-    raise ValueError(text)
-
-
-def _try_moment(text: str, day_first: bool) -> Optional[Tuple[datetime, bool]]:
-    """Return what _parse_moment does, or None for what is no moment from 1970 to 2999."""
-    try:
-        found = _parse_moment(text, day_first)
-    except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
-        return None
-    return found if 1970 <= found[0].year < 3000 else None
+    return datetime.combine(day, time_of_day(hour, int(clock["minute"]), int(clock["second"] or 0), tzinfo=zone))
 
 
 # Import: people
@@ -3681,8 +3648,7 @@ def _match_people(imported: Import) -> None:
     emails: Dict[str, str] = {}  # by username, of all who have or get an account
     certain: Dict[str, str] = {}  # usernames by key or name
     likely: Dict[str, str] = {}
-    accounts = imported.session.connection.execute("SELECT * FROM users ORDER BY id DESC").fetchall()
-    for account in accounts:
+    for account in imported.session.connection.execute("SELECT * FROM users ORDER BY id DESC"):
         username, name = account["username"], (account["name"] or "").casefold()
         emails[username] = (account["email"] or "").lower()
         likely.update({name: username, username: username})
@@ -3692,7 +3658,7 @@ def _match_people(imported: Import) -> None:
         if imported.is_own:
             certain[username] = username
     certain.update({key: name for key, name in imported.answers.people.items() if name in emails})
-    numbers = Counter[str]()
+    existing, numbers = {*emails}, Counter[str]()
     for key, person in imported.people.items():
         lower = person.name.casefold()
         made = re.sub(r"[^a-z0-9_-]+", ".", fold(re.sub(r"(.+?), *(.+)", r"\2 \1", lower))).strip(".")
@@ -3703,11 +3669,11 @@ def _match_people(imported: Import) -> None:
         emails[username] = emails.get(username) or person.email
         if not found:
             certain.setdefault(lower, username)
-        imported.people[key] = person._replace(username=username, is_certain=not found or username in sure)
-    existing = {account["username"] for account in accounts}
+        imported.people[key] = person._replace(
+            username=username, has_account=username in existing, is_certain=not found or username in sure
+        )
     for key, person in imported.people.items():
-        has_account = person.username in existing
-        imported.people[key] = person._replace(email=emails[person.username], has_account=has_account)
+        imported.people[key] = person._replace(email=emails[person.username])
 
 
 def _free_username(imported: Import, name: str, taken: Container[str], numbers: Counter[str]) -> str:
@@ -3758,25 +3724,30 @@ _STAGING = {
 }
 
 
-class _Parser:
-    """Turns the cells of a row into what will be stored, and collects what is wrong with it or does not fit."""
+class _RowParser:
+    """Turns the cells of a row into what will be stored; `findings` has what is wrong or does not fit, and examples."""
 
     def __init__(self, imported: Import) -> None:
-        self._imported, self._now, self._zone = imported, now(), _zone(imported.answers.zone)
-        imported.people, imported.words, imported.numeric_days, imported.wrong = {}, Counter(), {}, 0
-        self._categories = {name.casefold(): name for name in categories(imported.session)}
-        self._texts: Dict[str, List[str]] = {}  # the filled cells of each kind of column
+        self._imported = imported
+        self._texts: DefaultDict[str, List[str]] = defaultdict(list)  # the filled cells by what they become
         self.findings: List[Tuple[str, str]] = []
-        self._is_wrong = False
 
-    def parse(self, row: _FileRow) -> Dict[str, object]:
-        """Return the columns of temp.import_rows, or nothing if the row is wrong; `findings` has what was found."""
-        imported, self._texts, self.findings, self._is_wrong = self._imported, defaultdict(list), [], False
-        if row.fault:
-            self._find(row.fault, is_wrong=True)
+    def parse(self, cells: List[str], fault: str) -> Dict[str, object]:
+        """Return columns of temp.import_rows, or nothing if the row is wrong.
+
+        One of another length is wrong, but for blank cells at its end. Cells have no space around them.
+        """
+        imported, width = self._imported, len(self._imported.header)
+        cells = [_without_guard(cell).strip() if imported.is_own else cell.strip() for cell in cells]
+        if not fault and (len(cells) < width or any(cells[width:])):
+            fault = f"it has {len(cells):,} cells instead of {width:,}"
+        if fault:
+            self._find(f"wrong: {fault}")
             return {}
+        empty_cells = (*EMPTY_CELLS, imported.answers.empty_word.lower())
+        cells = ["" if cell.lower() in empty_cells else cell for cell in cells[:width]]
         has_names = imported.answers.columns.count("description") > 1
-        for name, target, cell in zip(imported.header, imported.answers.columns, row.cells):
+        for name, target, cell in zip(imported.header, imported.answers.columns, cells):
             if target and cell:
                 label = f"{name}: " if has_names and target == "description" else ""
                 self._texts[target].append(label + users.plain_text(cell))
@@ -3786,10 +3757,8 @@ class _Parser:
         times = self._times(is_finished)
         own_key = f"{source_id} {str(times['created_at'])[:16]}"
         values = {
-            "number": row.number,
-            "line": row.line,
             "source_id": source_id,
-            "source_key": own_key if imported.is_own else source_id or _hash(row.cells),
+            "source_key": own_key if imported.is_own else source_id or _hash(cells),
             "status": status,
             "priority": self._meaning("priority", Priority.MEDIUM),
             **times,
@@ -3798,11 +3767,10 @@ class _Parser:
             "assignee": self._person("assignee", is_needed=is_finished),
             "given": " ".join(self._texts),
         }
-        return {} if self._is_wrong else values
+        return {} if any(kind.startswith("wrong: ") for kind, _ in self.findings) else values
 
-    def _find(self, kind: str, example: str = "", is_wrong: bool = False) -> None:
-        self.findings.append((f"wrong: {kind}" if is_wrong else kind, example[:80]))
-        self._is_wrong |= is_wrong
+    def _find(self, kind: str, example: str = "") -> None:
+        self.findings.append((kind, example[:80]))
 
     def _first(self, target: str) -> str:
         return self._texts[target][0] if target in self._texts else ""
@@ -3828,8 +3796,9 @@ class _Parser:
             self._find(f"of a category of more than {MAXIMUM_CATEGORY} characters the end is kept", category)
             self._texts["description"].append(f"Category: {category}")
             category = re.split(r" ?(?:>|::|/|\\|») ?", category)[-1][:MAXIMUM_CATEGORY].strip()
+        known = self._imported.categories
         try:
-            category = category and self._categories.setdefault(category.casefold(), parse_new_category(category))
+            category = category and known.setdefault(category.casefold(), parse_new_category(category))
         except InvalidInputError:
             self._find("what cannot be a category is left out", category)
             category = ""
@@ -3843,12 +3812,8 @@ class _Parser:
         if comments != pieces:
             self._find(f"comments beyond {MAXIMUM_NOTE_CHARACTERS:,} characters are cut", pieces[-1])
         title = title[:MAXIMUM_TITLE].strip()
-        return {
-            "title": title,
-            "description": description,
-            "category": category or None,
-            "comments": json.dumps(comments),
-        }
+        described = {"title": title, "description": description, "category": category or None}
+        return {**described, "comments": json.dumps(comments)}
 
     def _times(self, is_finished: bool) -> Dict[str, object]:
         """Return when it was created, changed and resolved, and when it is due."""
@@ -3857,14 +3822,14 @@ class _Parser:
             self._find("the time of resolution of what is unfinished is ignored", resolved)
             resolved = None
         for at, name in ((created, "creation"), (resolved, "resolution")):
-            if at and at > self._now:
-                self._find(f"its {name} is in the future", at, is_wrong=True)
-        created = created or min(filter(None, (updated, resolved, self._now)))
+            if at and at > now():
+                self._find(f"wrong: its {name} is in the future", at)
+        created = created or min(filter(None, (updated, resolved, now())))
         if resolved and resolved < created:
             if _local(resolved)[:10] != _local(created)[:10]:
-                self._find("its creation is later than its resolution", created, is_wrong=True)
+                self._find("wrong: its creation is later than its resolution", created)
             resolved = created  # a bare day is sometime on that day
-        updated = max(min(updated or resolved or created, self._now), created)
+        updated = max(min(updated or resolved or created, now()), created)
         return {"created_at": created, "updated_at": updated, "resolved_at": resolved, "due_at": due}
 
     def _moment(self, target: str) -> Optional[str]:
@@ -3874,14 +3839,13 @@ class _Parser:
             return None
         if _NUMERIC_DAY.match(text):
             self._imported.numeric_days.setdefault(_day_first(text), text)
-        found = _try_moment(text, self._imported.answers.day_first is not False)
+        found = _parse_moment(text, self._imported.answers.day_first is not False)
         if not found:
-            self._find(f"{target} is no date from 1970 to 2999", text, is_wrong=True)
+            self._find(f"wrong: {target} is no date from 1970 to 2999", text)
             return None
-        moment, is_day = found
-        if is_day and target == "due_at":
-            moment = datetime.combine(moment, _END_OF_DAY)
-        return utc_text(moment if is_day or moment.tzinfo else moment.replace(tzinfo=self._zone))
+        if not isinstance(found, datetime):
+            return utc_text(datetime.combine(found, _END_OF_DAY if target == "due_at" else time_of_day()))
+        return utc_text(found if found.tzinfo else found.replace(tzinfo=_zone(self._imported.answers.zone)))
 
     def _person(self, target: str, is_needed: bool) -> Optional[str]:
         """Return the key of a person in Import.people, or None for nobody."""
@@ -3912,20 +3876,21 @@ def _fitting(comments: Sequence[str], room: int) -> List[str]:
 
 # Of rows with the same ID the latest counts; rows without one that are equal are numbered. A row of our own export is
 # also the work order that has its ID and minute of creation.
-_EARLIER_STATE = "an earlier state of a work order, with the same ID, is left out"
 _MATCH_ROWS = (
     """
-    UPDATE temp.import_rows SET place = ranked.place FROM (
+    UPDATE temp.import_rows
+    SET place = ranked.place, source_key = source_key || iif(source_id = '', ' ' || ranked.place, '')
+    FROM (
         SELECT number AS row, row_number() OVER (PARTITION BY source_key ORDER BY updated_at DESC, number DESC) AS place
         FROM temp.import_rows
     ) AS ranked WHERE number = row
     """,
     """
     INSERT INTO temp.import_findings
-    SELECT number, line, :earlier_state, source_id FROM temp.import_rows WHERE source_id <> '' AND place > 1
+    SELECT number, line, 'an earlier state of a work order, with the same ID, is left out', source_id
+    FROM temp.import_rows WHERE source_id <> '' AND place > 1
     """,
     "DELETE FROM temp.import_rows WHERE source_id <> '' AND place > 1",
-    "UPDATE temp.import_rows SET source_key = source_key || ' ' || place WHERE source_id = ''",
     """
     UPDATE temp.import_rows SET here = coalesce(
         (SELECT id FROM main.work_orders WHERE source = :source AND source_key = import_rows.source_key),
@@ -3948,16 +3913,19 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
     users.authorize(imported.session, Action.IMPORT)
     for table in _STAGING:
         connection.execute(f"DELETE FROM temp.{table}")
-    parser, rows = _Parser(imported), _data_rows(imported, progress)
-    for some in iter(lambda: list(islice(rows, ROWS_AT_ONCE)), []):
+    imported.words, imported.numeric_days, imported.people = Counter(), {}, {}
+    imported.categories = {name.casefold(): name for name in categories(imported.session)}
+    rows = islice(_read_rows(imported, imported.delimiter), imported.has_header, None)
+    for done, batch in enumerate(iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])):
+        progress(done * ROWS_AT_ONCE)
         with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
-            for row in some:
-                values = parser.parse(row)
-                imported.wrong += not values
-                found = [(row.number, row.line, *finding) for finding in parser.findings]
+            for number, line, cells, fault in batch:
+                parser = _RowParser(imported)
+                values = parser.parse(cells, fault)
+                found = [(number, line, *finding) for finding in parser.findings]
                 connection.executemany("INSERT INTO temp.import_findings VALUES (?, ?, ?, ?)", found)
                 if values:
-                    database.insert(connection, "temp.import_rows", values)
+                    database.insert(connection, "temp.import_rows", {"number": number, "line": line, **values})
     known = [is_first for is_first in imported.numeric_days if is_first is not None]
     was_day_first = imported.answers.day_first is not False
     imported.answer(day_first=known[0] if known else imported.answers.day_first)
@@ -3967,22 +3935,23 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
     _match_people(imported)
     imported.answer(source=imported.answers.source or _guess_source(imported))
     for statement in _MATCH_ROWS:
-        values = {"earlier_state": _EARLIER_STATE, "source": imported.answers.source, "is_own": imported.is_own}
-        connection.execute(statement, values)
+        connection.execute(statement, {"source": imported.answers.source, "is_own": imported.is_own})
 
 
 def describe_import(imported: Import) -> List[str]:
     """Return what an import of the staged rows would do, and count them. Raises UnreadableFileError for none."""
     totals = ", ".join(f"total({condition})" for condition in _REMARKS)
-    rows, first, last, imported.here, imported.here_without_id, *counts = imported.session.connection.execute(
+    connection = imported.session.connection
+    rows, first, last, imported.here, imported.here_without_id, imported.wrong, *counts = connection.execute(
         f"""
-        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)), {totals}
+        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)),
+            (SELECT count(DISTINCT number) FROM temp.import_findings WHERE kind LIKE 'wrong: %'), {totals}
         FROM temp.import_rows
         """,
         {"is_own": imported.is_own},
     ).fetchone()
     imported.new = rows - imported.here
-    findings = imported.session.connection.execute(
+    findings = connection.execute(
         "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
     )
     found = [
@@ -3995,19 +3964,19 @@ def describe_import(imported: Import) -> List[str]:
         f"{word.partition(' ')[2]} = {word_meaning(imported, word) or guess_word(word)}" for word in imported.words
     ]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
-    report = _write_report(imported.session.connection)
+    report = [f"All that was found, row by row, is in {_write_report(connection)}."] if found else []
     return [
         f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
         f"Dates in digits have the {order} first; times without a zone are {zone}.",
         f"Words: {', '.join(words) or 'none'}.",
         *(f"{quantity(int(count), 'row')}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
         *found,
-        *([f"All that was found, row by row, is in {report}."] if report else []),
+        *report,
     ]
 
 
-def _write_report(connection: Connection) -> Optional[Path]:
-    """Write all that was found to a file in exports/, and return its path; None if there is nothing to say."""
+def _write_report(connection: Connection) -> Path:
+    """Write all that was found to a file in exports/, and return its path."""
     target = database.new_path(connection, "export", "-import.txt")
     try:
         with database.partial_files(target) as (partial,):
@@ -4017,7 +3986,7 @@ def _write_report(connection: Connection) -> Optional[Path]:
                 ):
                     text = f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}"
                     file.write(f"{database.printable(text)}\n")
-            return database.publish_numbered(partial, target) if partial.stat().st_size else None
+            return database.publish_numbered(partial, target)
     except OSError as error:
         raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
 
@@ -4053,7 +4022,10 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
 
     try:
         with users.writing(imported.session, Action.IMPORT):
-            _remember(imported)
+            joined = {key: person.username for key, person in unknown_people(imported) if person.has_account}
+            imported.answer(people={**imported.answers.people, **joined})
+            answers = (_hash(imported.header), json.dumps(imported.answers._asdict()), now())
+            connection.execute("INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)", answers)
             audit("import begun")
         last: Optional[sqlite3.Row] = None
         while True:
@@ -4076,16 +4048,6 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
         with suppress(*database.EXPECTED_FAULTS), transaction(connection):
             audit("import stopped")
         raise
-
-
-def _remember(imported: Import) -> None:
-    """Store the answers for files with the same header, with whose accounts people were said to have."""
-    joined = {key: person.username for key, person in unknown_people(imported) if person.has_account}
-    imported.answer(people={**imported.answers.people, **joined})
-    imported.session.connection.execute(
-        "INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)",
-        (_hash(imported.header), json.dumps(imported.answers._asdict()), now()),
-    )
 
 
 def _staged(connection: Connection, condition: str, last: Optional[sqlite3.Row] = None) -> Iterator[sqlite3.Row]:
