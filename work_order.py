@@ -3185,20 +3185,18 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
 
     count, last = 0, None
     with ExitStack() as files:
-        opened = [files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths]
+        opened = (files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths)
         writers = [csv.writer(file) for file in opened]
         for writer, header in zip(writers, (COLUMNS, HISTORY_COLUMNS)):
             writer.writerow(header)
         while True:
             rows = find(session, query, last, ROWS_AT_ONCE).work_orders
-            writers[0].writerows([row.id, *(_cell(getattr(row, column)) for column in COLUMNS[1:])] for row in rows)
+            writers[0].writerows([_cell(getattr(row, column)) for column in COLUMNS] for row in rows)
             for row, writer in itertools.product(rows, writers[1:]):
                 history = session.connection.execute(
                     f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id", (row.id,)
                 )
-                writer.writerows(
-                    [row.id, *(_cell(entry[column]) for column in HISTORY_COLUMNS[1:])] for entry in history
-                )
+                writer.writerows([_cell(entry[column]) for column in HISTORY_COLUMNS] for entry in history)
             count += len(rows)
             progress(count)
             if len(rows) < ROWS_AT_ONCE:
@@ -3479,18 +3477,6 @@ def _can_become(target: str, values: Sequence[str]) -> bool:
     return target not in ("status", "priority") or len({*values}) <= 20
 
 
-def _guess_source(imported: Import) -> str:
-    """Return the system that most IDs came from, or else the file's name without what is no letter."""
-    row = imported.session.connection.execute(
-        """
-        SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
-        GROUP BY source ORDER BY count(*) DESC LIMIT 1
-        """
-    ).fetchone()
-    words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
-    return row["source"] if row else "-".join(words)[:MAXIMUM_CATEGORY] or "import"
-
-
 def parse_source(text: str) -> str:
     """Return the name of a system, in lower case. Raises InvalidInputError."""
     name = " ".join(users.plain_text(text).lower().split())
@@ -3587,7 +3573,7 @@ def _parse_moment(text: str, day_first: bool) -> Optional[date]:
 
 
 def _parse_number(text: str) -> date:
-    """Return the moment of a date's digits, a spreadsheet's day, or seconds since 1970. Raises ValueError and others."""
+    """Return the moment of digits: a date, a spreadsheet's day, or seconds since 1970. Raises ValueError and others."""
     length = len(text.partition(".")[0])
     if length == 8:
         return datetime.strptime(text, "%Y%m%d").date()
@@ -3874,6 +3860,10 @@ def _fitting(comments: Sequence[str], room: int) -> List[str]:
     return [text[: room - start] for text, start in zip(comments, ends) if room - start >= NOTE_OVERHEAD]
 
 
+_MOST_FREQUENT_SOURCE = """
+    SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
+    GROUP BY source ORDER BY count(*) DESC LIMIT 1
+"""
 # Of rows with the same ID the latest counts; rows without one that are equal are numbered. A row of our own export is
 # also the work order that has its ID and minute of creation.
 _MATCH_ROWS = (
@@ -3933,7 +3923,10 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
         stage(imported, progress)
         return
     _match_people(imported)
-    imported.answer(source=imported.answers.source or _guess_source(imported))
+    if not imported.answers.source:
+        most = connection.execute(_MOST_FREQUENT_SOURCE).fetchone()
+        words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
+        imported.answer(source=most["source"] if most else "-".join(words)[:MAXIMUM_CATEGORY] or "import")
     for statement in _MATCH_ROWS:
         connection.execute(statement, {"source": imported.answers.source, "is_own": imported.is_own})
 
@@ -4013,7 +4006,8 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
     if repeat == ADD:  # the same file again adds nothing more
         sql = "UPDATE temp.import_rows SET source_key = source_key || ?, here = NULL WHERE source_id = '' AND here"
         connection.execute(sql, (f" {imported.content_hash[:16]}",))
-    condition = "1" if repeat == UPDATE else "here IS NULL"
+    if repeat != UPDATE:
+        connection.execute("DELETE FROM temp.import_rows WHERE here IS NOT NULL")
 
     def audit(event: str) -> None:
         what = f"{imported.created:,} created, {imported.updated:,} updated, {backup.name} made before"
@@ -4027,19 +4021,19 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
             answers = (_hash(imported.header), json.dumps(imported.answers._asdict()), now())
             connection.execute("INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)", answers)
             audit("import begun")
-        last: Optional[sqlite3.Row] = None
         while True:
             outcomes = Counter[str]()
             with users.writing(imported.session, Action.IMPORT) as admin:
                 end = time.monotonic() + BATCH_SECONDS
-                for row in _staged(connection, condition, last):
+                for row in connection.execute("SELECT * FROM temp.import_rows ORDER BY created_at, number"):
                     outcomes[_store(imported, admin, row)] += 1
-                    last = row
                     if time.monotonic() >= end:
                         break
                 if not outcomes:
                     audit("imported")
                     return backup
+                stored = "DELETE FROM temp.import_rows WHERE (created_at, number) <= (?, ?)"
+                connection.execute(stored, (row["created_at"], row["number"]))
             imported.created += outcomes["created"]
             imported.updated += outcomes["updated"]
             progress(imported.created + imported.updated)
@@ -4048,16 +4042,6 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
         with suppress(*database.EXPECTED_FAULTS), transaction(connection):
             audit("import stopped")
         raise
-
-
-def _staged(connection: Connection, condition: str, last: Optional[sqlite3.Row] = None) -> Iterator[sqlite3.Row]:
-    """Yield the staged rows for which the condition holds, in the order of their creation, after the last one."""
-    return connection.execute(
-        f"""
-        SELECT * FROM temp.import_rows WHERE {condition} AND (created_at, number) > (?, ?) ORDER BY created_at, number
-        """,
-        (last["created_at"], last["number"]) if last else ("", 0),
-    )
 
 
 def _store(imported: Import, admin: User, row: sqlite3.Row) -> str:
@@ -4091,25 +4075,15 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
     """Insert the work order of a row with its history, inside the caller's transaction."""
     connection, source, source_id = imported.session.connection, imported.answers.source, row["source_id"]
     people = _usernames(imported, row)
-    is_resolved = row["status"] == Status.RESOLVED
-    names = (
-        "title",
-        "description",
-        "priority",
-        "category",
-        "status",
-        "created_at",
-        "updated_at",
-        "due_at",
-        "source_key",
-    )
+    names = ("title", "description", "priority", "category", "status", "created_at", "updated_at", "due_at")
     columns = {
         **{name: row[name] for name in names},
         "requester_id": users.find(connection, people["requester"] or admin.username).id,
         "assignee_id": users.find(connection, people["assignee"]).id if people["assignee"] else None,
         "due_by": DueBy.HAND,
-        "resolved_at": row["resolved_at"] if is_resolved else None,
+        "resolved_at": row["resolved_at"] if row["status"] == Status.RESOLVED else None,
         "source": source,
+        "source_key": row["source_key"],
         "source_id": source_id or None,
     }
     work_order_id = database.insert(connection, "work_orders", columns)
@@ -4173,7 +4147,8 @@ def _to_minute(value: object) -> object:
 def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
     """Return what an update would change, and what it would leave, by field, each with the first old and new value."""
     found: Dict[str, Tuple[int, str]] = {}
-    for number, row in enumerate(_staged(imported.session.connection, "here IS NOT NULL"), 1):
+    here = "SELECT * FROM temp.import_rows WHERE here IS NOT NULL ORDER BY created_at, number"
+    for number, row in enumerate(imported.session.connection.execute(here), 1):
         progress(number)
         for field, old, new, is_left in _differences(imported, row):
             shown = [database.printable(field.show(value) if field else str(value))[:40] for value in (old, new)]
