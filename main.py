@@ -1812,8 +1812,7 @@ def ask_about_cells(imported: Import) -> None:
 
 def ask_about_people(imported: Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
-    while work_order.unknown_people(imported):
-        people = work_order.unknown_people(imported)
+    while people := work_order.unknown_people(imported):
         joined = sum(person.has_account for _, person in people)
         shown = people[: joined + SHOWN_PEOPLE]
         say(
@@ -1845,9 +1844,8 @@ def ask_about_rows(imported: Import) -> str:
         count += imported.here_without_id
     elif not count:
         return ""
-    if imported.wrong and not ask_yes_or_no(f"Leave out the {imported.wrong:,} wrong?", default=True):
-        raise Cancelled
-    if not ask_yes_or_no(f"Import {quantity(count)}{updates}?", default=True):
+    leave_out = [f"Leave out the {imported.wrong:,} wrong?"] * bool(imported.wrong)
+    if not all(ask_yes_or_no(each, default=True) for each in (*leave_out, f"Import {quantity(count)}{updates}?")):
         raise Cancelled
     return repeat
 

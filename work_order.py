@@ -3148,9 +3148,10 @@ HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_valu
 
 ROWS_AT_ONCE = 1_000  # rows that are read or written at once
 
-# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks like
-# such a text after guarding.
+# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), or what looks like
+# such a text after guarding; and the guard.
 _FORMULA = re.compile("'*[=+@\t\r-]")
+_GUARD = re.compile("^'(?='*[=+@\t\r-])")
 _STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
 
 
@@ -3184,6 +3185,7 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
     import csv
 
     count, last = 0, None
+    select = f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id"
     with ExitStack() as files:
         opened = (files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths)
         writers = [csv.writer(file) for file in opened]
@@ -3193,9 +3195,7 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
             rows = find(session, query, last, ROWS_AT_ONCE).work_orders
             writers[0].writerows([_cell(getattr(row, column)) for column in COLUMNS] for row in rows)
             for row, writer in itertools.product(rows, writers[1:]):
-                history = session.connection.execute(
-                    f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id", (row.id,)
-                )
+                history = session.connection.execute(select, (row.id,))
                 writer.writerows([_cell(entry[column]) for column in HISTORY_COLUMNS] for entry in history)
             count += len(rows)
             progress(count)
@@ -3211,11 +3211,6 @@ def _cell(value: object) -> str:
     if stored:
         return f"{stored[1]} {stored[2]}"
     return f"'{text}" if _FORMULA.match(text) else text
-
-
-def _without_guard(text: str) -> str:
-    """Return the text of a cell that _cell wrote."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 # Import: the file
@@ -3264,30 +3259,24 @@ class Import:
         self.begin()
 
     def begin(self, has_header: Optional[bool] = None) -> None:
-        """Guess the delimiter, whether there is a header, and what each column becomes, or remember what was answered.
-
-        Raises UnreadableFileError.
-        """
+        """Guess the delimiter, header and columns, or remember what was answered. Raises UnreadableFileError."""
         self.delimiter, rows, known = _guess_delimiter(self)
         if not rows or len(rows[0]) > MOST_COLUMNS:
             what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
             raise UnreadableFileError(f"{self.name} has {what}.")
-        self.first_row, header = rows[0], [_without_guard(cell).strip() for cell in rows[0]]
+        self.first_row = header = rows[0]
         self.is_certain = has_header is not None or known > 1
         if has_header is None:
             has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
         self.has_header = has_header
         self.header = header if has_header else [f"Column {number}" for number in range(1, len(header) + 1)]
-        values = [
-            [row[place].strip() for row in rows[has_header:] if row[place:] and row[place].strip()]
-            for place in range(len(header))
-        ]
+        table = itertools.zip_longest(header, *rows[has_header:], fillvalue="")
+        values = [[cell for cell in cells if cell] for _, *cells in islice(table, len(header))]
         self.examples = [column[0] if column else "" for column in values]
         names = [name.lower() for name in self.header]
         self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}
-        row = self.session.connection.execute(
-            "SELECT answers FROM import_answers WHERE header_hash = ?", (_hash(self.header),)
-        ).fetchone()
+        sql = "SELECT answers FROM import_answers WHERE header_hash = ?"
+        row = self.session.connection.execute(sql, (_hash(self.header),)).fetchone()
         self.is_remembered = bool(row)
         if row:
             with sound("What was answered at an earlier import"):
@@ -3306,10 +3295,7 @@ class Import:
 
 
 def list_imports(session: Session) -> List[str]:
-    """Return the names of the regular files in imports/, the newest first.
-
-    Raises PermissionDeniedError to all but admins, UnreadableFileError where there is none.
-    """
+    """Return the names of the files in imports/, newest first. Raises PermissionDeniedError, UnreadableFileError."""
     users.authorize(session, Action.IMPORT)
     folder = session.connection.path.with_name("imports")
     try:
@@ -3324,10 +3310,7 @@ def list_imports(session: Session) -> List[str]:
 
 @contextmanager
 def open_import(session: Session, name: str) -> Iterator[Import]:
-    """Open the file of that name in imports/, and yield it.
-
-    Raises PermissionDeniedError to all but admins, UnreadableFileError.
-    """
+    """Open the file of that name in imports/, and yield it. Raises PermissionDeniedError, UnreadableFileError."""
     import stat
 
     users.authorize(session, Action.IMPORT)
@@ -3374,12 +3357,8 @@ def _examine(name: str, content: BinaryIO) -> Tuple[str, str, str]:
     raise UnreadableFileError(f"{name} is neither in UTF-8 nor in Windows-1252; save it as CSV UTF-8.")
 
 
-# The number of a row (the header's is 1), the line on which it begins, its cells, and what is wrong with them.
-_FileRow = Tuple[int, int, List[str], str]
-
-
-def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
-    """Yield the rows of the CSV file (RFC 4180) that are not blank, one at a time. Raises UnreadableFileError."""
+def _read_rows(imported: Import, delimiter: str) -> Iterator[Tuple[int, int, List[str], str]]:
+    """Yield the number, line, cells and fault of each row (RFC 4180) that is not blank. Raises UnreadableFileError."""
     import csv
     import io
 
@@ -3401,9 +3380,9 @@ def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
         for number in itertools.count(1):
             line, length = reader.line_num + 1, 0
             try:
-                cells = next(reader)
+                cells = [cell.strip() for cell in next(reader)]
                 names_delimiter = number == 1 and _DELIMITER_LINE.fullmatch(delimiter.join(cells))
-                if any(map(str.strip, cells)) and not names_delimiter:
+                if any(cells) and not names_delimiter:
                     yield number, line, cells, ""
             except StopIteration:
                 return
@@ -3416,14 +3395,11 @@ def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
         text.detach()
 
 
-# Import: columns, words and times
+# Import: columns, words, times and people
 
 
 def _guess_delimiter(imported: Import) -> Tuple[str, List[List[str]], int]:
-    """Return the delimiter, the first rows, and how many usual names are in the first one.
-
-    It is the one that the file names, or else that gives most usual names, or the widest even rows.
-    """
+    """Return the delimiter that the file names or that fits best, the first rows, and how many names are usual."""
     imported.content.seek(0)
     named = _DELIMITER_LINE.match(imported.content.read(40).decode(imported.encoding, "ignore"))
     usual = {name for table in COLUMN_NAMES.values() for name in _names(table)}
@@ -3486,10 +3462,7 @@ def parse_source(text: str) -> str:
 
 
 def set_column(imported: Import, place: int, target: str) -> None:
-    """Say what a column becomes; no other one becomes the same, unless it is in MANY_COLUMNS.
-
-    Raises InvalidInputError where nothing would become the title or the description.
-    """
+    """Let a column become the target, and no other one, except for MANY_COLUMNS. Raises InvalidInputError."""
     is_one = target not in MANY_COLUMNS
     columns = ["" if is_one and each == target else each for each in imported.answers.columns]
     columns[place] = target
@@ -3559,30 +3532,27 @@ def _day_first(text: str) -> Optional[bool]:
 
 
 def _parse_moment(text: str, day_first: bool) -> Optional[date]:
-    """Return the moment that a cell means, without a zone where it tells none, or a date for a bare day.
+    """Return the moment that a cell means, without a zone if it tells none, or a date for a bare day; or None.
 
-    Return None for what is no moment from 1970 to 2999.
+    It has to be from 1970 to 2999.
     """
     text = fold(text.strip())
+    number = text.replace(",", ".") if re.fullmatch(r"\d+([.,]\d+)?", text) else ""
+    length = len(number.partition(".")[0])
     try:
-        is_number = re.fullmatch(r"\d+([.,]\d+)?", text)
-        found = _parse_number(text.replace(",", ".")) if is_number else _parse_words(text, day_first)
+        if not number:
+            found = _parse_words(text, day_first)
+        elif length == 8:
+            found = datetime.strptime(number, "%Y%m%d").date()
+        elif length == 5:  # a spreadsheet's day
+            found = datetime(1899, 12, 30) + timedelta(seconds=round(float(number) * 86_400))
+            found = found.date() if number.isdigit() else found
+        else:  # seconds since 1970, nine digits or more; more than eleven are milliseconds
+            seconds = int(float(number)) // (1000 if length > 11 else 1)
+            found = datetime.fromtimestamp(seconds, timezone.utc) if 9 <= length <= 13 else date.min
     except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
         return None
     return found if 1970 <= found.year < 3000 else None
-
-
-def _parse_number(text: str) -> date:
-    """Return the moment of digits: a date, a spreadsheet's day, or seconds since 1970. Raises ValueError and others."""
-    length = len(text.partition(".")[0])
-    if length == 8:
-        return datetime.strptime(text, "%Y%m%d").date()
-    if length == 5:
-        moment = datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400))
-        return moment.date() if text.isdigit() else moment
-    if 9 <= length <= 13:  # more than 11 are milliseconds
-        return datetime.fromtimestamp(int(float(text)) // (1000 if length > 11 else 1), timezone.utc)
-    raise ValueError(text)
 
 
 def _parse_words(text: str, day_first: bool) -> date:
@@ -3608,31 +3578,23 @@ def _parse_words(text: str, day_first: bool) -> date:
     return datetime.combine(day, time_of_day(hour, int(clock["minute"]), int(clock["second"] or 0), tzinfo=zone))
 
 
-# Import: people
-
-
 class ImportedPerson(NamedTuple):
-    """A person in a file, whose account exists, or is made if it `is_needed`: for more than unfinished work orders.
-
-    An account that exists `is_certain` to be the person's, or has to be asked about.
-    """
+    """A person in a file, and whose account that is."""
 
     name: str
     email: str
-    is_needed: bool
+    is_needed: bool  # for more than unfinished work orders, so that an account is made if there is none
     username: str = ""
     has_account: bool = False
-    is_certain: bool = False
+    is_certain: bool = False  # that the account is the person's; nobody is asked
 
 
 def _match_people(imported: Import) -> None:
-    """Find out who the people in the file are.
-
-    It is certain who has an email, who was answered before, and whose account without a password has a name; accounts
-    that have a name otherwise, or the username that it becomes, are asked about.
-    """
+    """Find out whose accounts the people in the file have, and make usernames for the others."""
     emails: Dict[str, str] = {}  # by username, of all who have or get an account
-    certain: Dict[str, str] = {}  # usernames by key or name
+    # Usernames by the key or name of a person: certain by an email, an earlier answer or the name of an account without
+    # a password; likely, and asked about, by another name or the username that the name becomes.
+    certain: Dict[str, str] = {}
     likely: Dict[str, str] = {}
     for account in imported.session.connection.execute("SELECT * FROM users ORDER BY id DESC"):
         username, name = account["username"], (account["name"] or "").casefold()
@@ -3655,9 +3617,8 @@ def _match_people(imported: Import) -> None:
         emails[username] = emails.get(username) or person.email
         if not found:
             certain.setdefault(lower, username)
-        imported.people[key] = person._replace(
-            username=username, has_account=username in existing, is_certain=not found or username in sure
-        )
+        has_account, is_certain = username in existing, not found or username in sure
+        imported.people[key] = person._replace(username=username, has_account=has_account, is_certain=is_certain)
     for key, person in imported.people.items():
         imported.people[key] = person._replace(email=emails[person.username])
 
@@ -3680,10 +3641,7 @@ def unknown_people(imported: Import) -> List[Tuple[str, ImportedPerson]]:
 
 
 def rename_person(imported: Import, key: str, text: str) -> str:
-    """Give a person the username of an account that exists, a free one, or, for `new`, one made from the name.
-
-    Return it. Raises InvalidInputError.
-    """
+    """Give a person that username, or for `new` one made from the name, and return it. Raises InvalidInputError."""
     person, taken = imported.people[key], {other.username for other in imported.people.values()}
     username = _free_username(imported, person.name, taken, Counter()) if text.lower() == "new" else text.lower()
     sql = "SELECT 1 FROM users WHERE username = ?"
@@ -3719,12 +3677,10 @@ class _RowParser:
         self.findings: List[Tuple[str, str]] = []
 
     def parse(self, cells: List[str], fault: str) -> Dict[str, object]:
-        """Return columns of temp.import_rows, or nothing if the row is wrong.
-
-        One of another length is wrong, but for blank cells at its end. Cells have no space around them.
-        """
+        """Return columns of temp.import_rows, or nothing if the row is wrong; blank cells at its end are not."""
         imported, width = self._imported, len(self._imported.header)
-        cells = [_without_guard(cell).strip() if imported.is_own else cell.strip() for cell in cells]
+        if imported.is_own:
+            cells = [_GUARD.sub("", cell) for cell in cells]
         if not fault and (len(cells) < width or any(cells[width:])):
             fault = f"it has {len(cells):,} cells instead of {width:,}"
         if fault:
@@ -3759,12 +3715,13 @@ class _RowParser:
         self.findings.append((kind, example[:80]))
 
     def _first(self, target: str) -> str:
-        return self._texts[target][0] if target in self._texts else ""
+        return self._texts.get(target, [""])[0]
 
     def _meaning(self, column: str, default: object) -> object:
-        if not self._first(column):
+        text = " ".join(self._first(column).lower().split())
+        if not text:
             return default
-        word = f"{column} {' '.join(self._first(column).lower().split())}"[:80]
+        word = f"{column} {text}"[:80]
         if len(self._imported.words) < COUNTED_WORDS or word in self._imported.words:
             self._imported.words[word] += 1
         return word_meaning(self._imported, word) or guess_word(word) or default
@@ -3848,9 +3805,8 @@ class _RowParser:
         key = email or name.casefold()
         if not key or key in NOBODY_WORDS:
             return None
-        person = self._imported.people.setdefault(key, ImportedPerson(name or email, email, is_needed))
-        if is_needed and not person.is_needed:
-            self._imported.people[key] = person._replace(is_needed=True)
+        person = self._imported.people.get(key, ImportedPerson(name or email, email, is_needed))
+        self._imported.people[key] = person._replace(is_needed=person.is_needed or is_needed)
         return key
 
 
@@ -3895,10 +3851,7 @@ _MATCH_ROWS = (
 
 
 def stage(imported: Import, progress: Callable[[int], None]) -> None:
-    """Read the rows into the temporary database, and find which work orders and people are here already.
-
-    The first date that tells says whether the day comes first. Raises UnreadableFileError, PermissionDeniedError.
-    """
+    """Read the rows, and find out which are here already. Raises UnreadableFileError, PermissionDeniedError."""
     connection = imported.session.connection
     users.authorize(imported.session, Action.IMPORT)
     for table in _STAGING:
@@ -3935,21 +3888,18 @@ def describe_import(imported: Import) -> List[str]:
     """Return what an import of the staged rows would do, and count them. Raises UnreadableFileError for none."""
     totals = ", ".join(f"total({condition})" for condition in _REMARKS)
     connection = imported.session.connection
-    rows, first, last, imported.here, imported.here_without_id, imported.wrong, *counts = connection.execute(
-        f"""
+    sql = f"""
         SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)),
             (SELECT count(DISTINCT number) FROM temp.import_findings WHERE kind LIKE 'wrong: %'), {totals}
         FROM temp.import_rows
-        """,
-        {"is_own": imported.is_own},
-    ).fetchone()
+    """
+    counted = connection.execute(sql, {"is_own": imported.is_own}).fetchone()
+    rows, first, last, imported.here, imported.here_without_id, imported.wrong, *counts = counted
     imported.new = rows - imported.here
-    findings = connection.execute(
-        "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
-    )
+    sql = "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
     found = [
         f"{quantity(count, 'row')}, {kind} (first row {number:,}, line {line:,}{example and f': {example}'})."
-        for count, kind, number, line, example in findings
+        for count, kind, number, line, example in connection.execute(sql)
     ]
     if not rows:
         raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
@@ -3971,14 +3921,14 @@ def describe_import(imported: Import) -> List[str]:
 def _write_report(connection: Connection) -> Path:
     """Write all that was found to a file in exports/, and return its path."""
     target = database.new_path(connection, "export", "-import.txt")
+    rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid")
+    texts = (
+        f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}" for number, line, kind, example in rows
+    )
     try:
         with database.partial_files(target) as (partial,):
             with partial.open("w", encoding="utf-8") as file:
-                for number, line, kind, example in connection.execute(
-                    "SELECT * FROM temp.import_findings ORDER BY number, rowid"
-                ):
-                    text = f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}"
-                    file.write(f"{database.printable(text)}\n")
+                file.writelines(f"{database.printable(text)}\n" for text in texts)
             return database.publish_numbered(partial, target)
     except OSError as error:
         raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
@@ -4102,46 +4052,36 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
     database.refresh_derived(connection, work_order_id)
 
 
-# A field, or nothing for a comment; its value here and in the row; and whether what stands was written here, and stays.
-_Difference = Tuple[Optional[Field[Any]], object, object, bool]
+_COMMENT: Field[str] = Field("comment", Action.COMMENT, lambda _, text: parse_text(text))
 
 
-def _differences(imported: Import, row: sqlite3.Row) -> List[_Difference]:
-    """Return in what a row differs from its work order; an empty cell in nothing, nor what is deleted.
+def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any], Any, Any, bool]]:
+    """Yield the fields in which a row differs from its work order, their values here and there, and whether this stays.
 
-    What stands was written here if its last change is no import's, or, for our own export, later than the row.
+    Empty cells and what is deleted do not differ. A value stays if its last change is no import's, or, for our own
+    export, later than the row.
     """
     here = _find_by_id(imported.session.connection, row["here"])
     if not here or here.deleted_at:
-        return []
+        return
     sql = "SELECT field, changed_at, note, is_imported FROM work_order_history WHERE work_order_id = ? ORDER BY id"
     history = imported.session.connection.execute(sql, (here.id,)).fetchall()
     last = {entry["field"]: entry for entry in history}
-    told: Dict[str, Any] = {
-        **dict(row),
-        **_usernames(imported, row),
-        "priority": Priority(row["priority"]),
-        "status": Status(row["status"]),
-        "due_at": moment(row["due_at"]),
-    }
+    parsed = {"priority": Priority(row["priority"]), "status": Status(row["status"]), "due_at": moment(row["due_at"])}
+    told: Dict[str, Any] = {**dict(row), **_usernames(imported, row), **parsed}
     resolved_at, updated_at = moment(row["resolved_at"]), row["updated_at"][:16]
-    differences: List[_Difference] = []
-    for field in FIELDS.values():
-        old, new, entry = field.read(here), told.get(field.column), last.get(field.name)
-        is_same = _to_minute(new) == _to_minute(old)
-        if new is old is Status.RESOLVED and resolved_at:
-            is_same = _to_minute(resolved_at) == _to_minute(here.resolved_at)
-        if new and field.column in row["given"].split() and not is_same:
-            is_left = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
-            differences.append((field, old, new, bool(is_left)))
+    for field in (field for field in FIELDS.values() if field.column in row["given"].split()):
+        old, new, entry = field.read(here), told[field.column], last.get(field.name)
+        compared = (here.resolved_at, resolved_at) if new is old is Status.RESOLVED and resolved_at else (old, new)
+        before, after = (each.replace(second=0) if isinstance(each, datetime) else each for each in compared)
+        if new and before != after:
+            stays = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
+            yield field, old, new, bool(stays)
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
     comments = [*(Counter(json.loads(row["comments"])) - known).elements()]
     room = MAXIMUM_NOTE_CHARACTERS - sum(max(len(entry["note"]), NOTE_OVERHEAD) for entry in history if entry["note"])
-    return differences + [(None, "", text, False) for text in _fitting(comments, room)]
-
-
-def _to_minute(value: object) -> object:
-    return value.replace(second=0) if isinstance(value, datetime) else value
+    for text in _fitting(comments, room):
+        yield _COMMENT, "", text, False
 
 
 def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
@@ -4150,9 +4090,9 @@ def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[
     here = "SELECT * FROM temp.import_rows WHERE here IS NOT NULL ORDER BY created_at, number"
     for number, row in enumerate(imported.session.connection.execute(here), 1):
         progress(number)
-        for field, old, new, is_left in _differences(imported, row):
-            shown = [database.printable(field.show(value) if field else str(value))[:40] for value in (old, new)]
-            kind = f"{field.name if field else 'comment'}, {'written here and left alone' if is_left else 'to update'}"
+        for field, old, new, stays in _differences(imported, row):
+            shown = [database.printable(field.show(value))[:40] for value in (old, new)]
+            kind = f"{field.name}, {'written here and left alone' if stays else 'to update'}"
             count, first = found.get(kind, (0, f"#{row['here']}: {' -> '.join(shown)}"))
             found[kind] = count + 1, first
     return [f"{kind}: {count:,} (first {first})." for kind, (count, first) in found.items()] or ["Nothing differs."]
@@ -4160,16 +4100,16 @@ def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[
 
 def _update_imported(imported: Import, admin: User, row: sqlite3.Row) -> bool:
     """Write what differs, inside the caller's transaction; return whether anything does."""
-    connection, differences = imported.session.connection, _differences(imported, row)
-    written = [difference for difference in differences if not difference[-1]]
+    connection = imported.session.connection
+    written = [(field, old, new) for field, old, new, stays in _differences(imported, row) if not stays]
     current = _find_by_id(connection, row["here"])
     if not written or not current:
         return False
     record = partial(users.record_change, connection, current.id, admin.id, is_imported=True)
     columns: Dict[str, object] = {"updated_at": max(now(), utc_text(current.updated_at))}
-    for field, old, new, _ in written:
-        if not field:
-            record(row["updated_at"], "comment", note=str(new))
+    for field, old, new in written:
+        if field is _COMMENT:
+            record(row["updated_at"], field.name, note=new)
             continue
         at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
         record(at, field.name, old_value=field.as_text(old), new_value=field.as_text(new))
