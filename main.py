@@ -1785,8 +1785,7 @@ def ask_number(label: str, most: int) -> Optional[int]:
             raise InvalidInputError(f"Answer with a number from 1 to {most:,}, or none.")
         return None
 
-    nothing: Default[Optional[int]] = Default(None, NONE)
-    return ask_value(label, parse, nothing)
+    return ask_value(label, parse, Default[Optional[int]](None, NONE))
 
 
 def ask_about_cells(imported: Import) -> None:

@@ -3158,11 +3158,11 @@ _STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
 def export(
     session: Session, query: Query, with_history: bool, progress: Callable[[int], None]
 ) -> Tuple[List[Path], int]:
-    """Write the work orders that the query finds, in its order, to a new CSV file in exports/.
+    """Write what the query finds, in its order, to a new CSV file in exports/; return the files and how many those are.
 
-    With history, a second file has all changes of these work orders. Return the files and the number of work orders.
-    Everything is read from one moment, in a copy of the database, so that others can save meanwhile. `progress` gets
-    the number of those written; if it raises, there is no new file. Raises PermissionDeniedError, OutputError.
+    With history, a second file has all their changes. Everything is read from one moment, in a copy of the database, so
+    that others can save meanwhile. `progress` gets the number of those written; if it raises, there is no new file.
+    Raises PermissionDeniedError, OutputError.
     """
     users.authorize(session, Action.EXPORT)
     target = database.new_path(session.connection, "export", ".csv")
@@ -3265,7 +3265,7 @@ class Import:
             what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
             raise UnreadableFileError(f"{self.name} has {what}.")
         self.first_row = header = rows[0]
-        self.is_certain = has_header is not None or known > 1
+        self.is_certain = known > 1
         if has_header is None:
             has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
         self.has_header = has_header
@@ -4000,15 +4000,31 @@ def _store(imported: Import, admin: User, row: sqlite3.Row) -> str:
     find = "SELECT 1 FROM work_orders WHERE source = ? AND source_key = ?"
     if not row["here"] and connection.execute(find, (source, row["source_key"])).fetchone():
         return "left"  # another import has created it meanwhile
-    for person in (imported.people.get(row[name] or "") for name in ("requester", "assignee")):
+    for person in (imported.people.get(row[name]) for name in ("requester", "assignee")):
         taken = person and connection.execute("SELECT 1 FROM users WHERE username = ?", (person.username,)).fetchone()
         if person and person.is_needed and not taken:
             name = person.name[: users.LONGEST_NAME].strip()
             users.insert_caller(connection, admin, name, person.email, person.username)
-    if row["here"]:
-        return "updated" if _update_imported(imported, admin, row) else "left"
-    _create_imported(imported, admin, row)
-    return "created"
+    if not row["here"]:
+        _create_imported(imported, admin, row)
+        return "created"
+    written = [(field, old, new) for field, old, new, stays in _differences(imported, row) if not stays]
+    current = _find_by_id(connection, row["here"])
+    if not written or not current:
+        return "left"
+    record = partial(users.record_change, connection, current.id, admin.id, is_imported=True)
+    columns: Dict[str, object] = {"updated_at": max(now(), utc_text(current.updated_at))}
+    for field, old, new in written:
+        if field is _COMMENT:
+            record(row["updated_at"], field.name, note=new)
+            continue
+        at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
+        record(at, field.name, old_value=field.as_text(old), new_value=field.as_text(new))
+        for entry in _dependent_changes(connection, current, field, new, at, columns):
+            record(at, **entry._asdict())
+    database.update(connection, "work_orders", current.id, columns)
+    database.refresh_derived(connection, current.id)
+    return "updated"
 
 
 def _usernames(imported: Import, row: sqlite3.Row) -> Dict[str, Optional[str]]:
@@ -4096,28 +4112,6 @@ def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[
             count, first = found.get(kind, (0, f"#{row['here']}: {' -> '.join(shown)}"))
             found[kind] = count + 1, first
     return [f"{kind}: {count:,} (first {first})." for kind, (count, first) in found.items()] or ["Nothing differs."]
-
-
-def _update_imported(imported: Import, admin: User, row: sqlite3.Row) -> bool:
-    """Write what differs, inside the caller's transaction; return whether anything does."""
-    connection = imported.session.connection
-    written = [(field, old, new) for field, old, new, stays in _differences(imported, row) if not stays]
-    current = _find_by_id(connection, row["here"])
-    if not written or not current:
-        return False
-    record = partial(users.record_change, connection, current.id, admin.id, is_imported=True)
-    columns: Dict[str, object] = {"updated_at": max(now(), utc_text(current.updated_at))}
-    for field, old, new in written:
-        if field is _COMMENT:
-            record(row["updated_at"], field.name, note=new)
-            continue
-        at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
-        record(at, field.name, old_value=field.as_text(old), new_value=field.as_text(new))
-        for entry in _dependent_changes(connection, current, field, new, at, columns):
-            record(at, **entry._asdict())
-    database.update(connection, "work_orders", current.id, columns)
-    database.refresh_derived(connection, current.id)
-    return True
 
 
 # Words
