@@ -3243,8 +3243,7 @@ class ImportAnswers(NamedTuple):
 class Import:
     """An open file, what it tells about itself, what was answered about it, and what becomes of its rows.
 
-    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed. `is_own` says
-    whether the file is our own export, `is_certain` whether it is clear what the first row is.
+    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed.
     """
 
     def __init__(self, session: Session, name: str, content: BinaryIO) -> None:
@@ -3265,7 +3264,7 @@ class Import:
             what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
             raise UnreadableFileError(f"{self.name} has {what}.")
         self.first_row = header = rows[0]
-        self.is_certain = known > 1
+        self.is_certain = known > 1  # that the first row is the header
         if has_header is None:
             has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
         self.has_header = has_header
@@ -3274,7 +3273,7 @@ class Import:
         values = [[cell for cell in cells if cell] for _, *cells in islice(table, len(header))]
         self.examples = [column[0] if column else "" for column in values]
         names = [name.lower() for name in self.header]
-        self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}
+        self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}  # our export
         sql = "SELECT answers FROM import_answers WHERE header_hash = ?"
         row = self.session.connection.execute(sql, (_hash(self.header),)).fetchone()
         self.is_remembered = bool(row)
@@ -3532,10 +3531,7 @@ def _day_first(text: str) -> Optional[bool]:
 
 
 def _parse_moment(text: str, day_first: bool) -> Optional[date]:
-    """Return the moment that a cell means, without a zone if it tells none, or a date for a bare day; or None.
-
-    It has to be from 1970 to 2999.
-    """
+    """Return the moment that a cell means, without a zone where it tells none, a date for a bare day, or else None."""
     text = fold(text.strip())
     number = text.replace(",", ".") if re.fullmatch(r"\d+([.,]\d+)?", text) else ""
     length = len(number.partition(".")[0])
@@ -3907,14 +3903,13 @@ def describe_import(imported: Import) -> List[str]:
         f"{word.partition(' ')[2]} = {word_meaning(imported, word) or guess_word(word)}" for word in imported.words
     ]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
-    report = [f"All that was found, row by row, is in {_write_report(connection)}."] if found else []
     return [
         f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
         f"Dates in digits have the {order} first; times without a zone are {zone}.",
         f"Words: {', '.join(words) or 'none'}.",
         *(f"{quantity(int(count), 'row')}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
         *found,
-        *report,
+        *([f"All that was found, row by row, is in {_write_report(connection)}."] if found else []),
     ]
 
 
