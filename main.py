@@ -1744,10 +1744,7 @@ def read(imported: Import) -> None:
 
 
 def ask_about_columns(imported: Import) -> None:
-    """Ask whether the letters and the header are right, and show what each column becomes.
-
-    The first column stands for all that have its name and become the same, as trackers have for comments.
-    """
+    """Ask whether the letters and the header are right, and what each column becomes."""
     if imported.sample and not ask_yes_or_no(f"Are all letters right in {brief(imported.sample)}?", default=True):
         raise InvalidInputError(f"Save {imported.name} as CSV UTF-8.")
     if not imported.is_certain:
@@ -1763,6 +1760,7 @@ def ask_about_columns(imported: Import) -> None:
             Column[int]("Example", imported.examples.__getitem__, can_shrink=True, width=20),
             Column[int]("Becomes", meanings.__getitem__),
         )
+        # One line for all columns of the same name and meaning, as trackers have for comments.
         places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
         print_groups(Table(headings, sorted(places.values())).lines())
         place = ask_number("Change which column", len(header))

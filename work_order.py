@@ -3673,7 +3673,7 @@ class _RowParser:
         self.findings: List[Tuple[str, str]] = []
 
     def parse(self, cells: List[str], fault: str) -> Dict[str, object]:
-        """Return columns of temp.import_rows, or nothing if the row is wrong; blank cells at its end are not."""
+        """Return columns of temp.import_rows, or nothing if the row is wrong; blank cells beyond the header are ignored."""
         imported, width = self._imported, len(self._imported.header)
         if imported.is_own:
             cells = [_GUARD.sub("", cell) for cell in cells]
@@ -4081,11 +4081,11 @@ def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any
     parsed = {"priority": Priority(row["priority"]), "status": Status(row["status"]), "due_at": moment(row["due_at"])}
     told: Dict[str, Any] = {**dict(row), **_usernames(imported, row), **parsed}
     resolved_at, updated_at = moment(row["resolved_at"]), row["updated_at"][:16]
-    for field in (field for field in FIELDS.values() if field.column in row["given"].split()):
-        old, new, entry = field.read(here), told[field.column], last.get(field.name)
+    for field in FIELDS.values():
+        old, new, entry = field.read(here), told.get(field.column), last.get(field.name)
         compared = (here.resolved_at, resolved_at) if new is old is Status.RESOLVED and resolved_at else (old, new)
         before, after = (each.replace(second=0) if isinstance(each, datetime) else each for each in compared)
-        if new and before != after:
+        if new and before != after and field.column in row["given"].split():
             stays = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
             yield field, old, new, bool(stays)
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
