@@ -3673,7 +3673,7 @@ class _RowParser:
         self.findings: List[Tuple[str, str]] = []
 
     def parse(self, cells: List[str], fault: str) -> Dict[str, object]:
-        """Return columns of temp.import_rows, or nothing if the row is wrong; blank cells beyond the header are ignored."""
+        """Return columns of temp.import_rows, or nothing if the row is wrong; blank cells too many are no fault."""
         imported, width = self._imported, len(self._imported.header)
         if imported.is_own:
             cells = [_GUARD.sub("", cell) for cell in cells]
