@@ -1697,9 +1697,8 @@ def export(session: Session, query: Query) -> None:
     """Write what a query finds to a CSV file and, if wanted, its history to a second one."""
     with_history = ask_yes_or_no("History too?")
     with stoppable("Work orders exported") as progress:
-        exported = work_order.export(session, query, with_history, progress)
-    paths = " and ".join(str(path) for path in exported.paths)
-    say(f"{quantity(exported.total)} exported to {paths}.")
+        paths, count = work_order.export(session, query, with_history, progress)
+    say(f"{quantity(count)} exported to {' and '.join(map(str, paths))}.")
 
 
 # Importing
@@ -1722,8 +1721,20 @@ def import_file(session: Session) -> None:
         ask_about_people(imported)
         say(*work_order.describe_import(imported))
         repeat = ask_about_rows(imported)
-        if repeat:
-            store(imported, repeat)
+        if not repeat:
+            say("All of it is here already. Nothing was imported.")
+            return
+        print("Backing up ...", flush=True)
+        try:
+            with stoppable("Rows imported") as progress:
+                backup = work_order.import_rows(imported, repeat, progress)
+        except Cancelled:
+            count = imported.created + imported.updated
+            say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
+            return
+        updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
+        created = quantity(imported.created)
+        say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
 def read(imported: Import) -> None:
@@ -1733,38 +1744,33 @@ def read(imported: Import) -> None:
 
 
 def ask_about_columns(imported: Import) -> None:
-    """Ask whether the letters and the header are right, and show what each column becomes."""
+    """Ask whether the letters and the header are right, and what each column becomes."""
     if imported.sample and not ask_yes_or_no(f"Are all letters right in {brief(imported.sample)}?", default=True):
         raise InvalidInputError(f"Save {imported.name} as CSV UTF-8.")
     if not imported.is_certain:
         first = brief(", ".join(imported.first_row))
-        has_header = ask_yes_or_no(f"Does the first row name the columns ({first})?", imported.has_header)
-        imported.begin(has_header)
-    choices = [*((name, name) for name in work_order.COLUMN_NAMES), ("", LEFT_OUT)]
+        imported.begin(ask_yes_or_no(f"Does the first row name the columns ({first})?", imported.has_header))
+    header, choices = imported.header, [*((name, name) for name in work_order.COLUMN_NAMES), ("", LEFT_OUT)]
     while True:
-        print_columns(imported)
-        place = ask_number("Change which column", len(imported.header))
+        targets = imported.answers.columns
+        order = {True: ", day first", False: ", month first", None: ""}[imported.answers.day_first]
+        meanings = [f"{target or LEFT_OUT}{order * target.endswith('_at')}" for target in targets]
+        headings = (
+            Column[int]("Column", lambda place: f"{place + 1}. {header[place]}", can_shrink=True, width=20),
+            Column[int]("Example", imported.examples.__getitem__, can_shrink=True, width=20),
+            Column[int]("Becomes", meanings.__getitem__),
+        )
+        # One line for all columns of the same name and meaning, as trackers have for comments.
+        places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
+        print_groups(Table(headings, sorted(places.values())).lines())
+        place = ask_number("Change which column", len(header))
         if place is None:
             return
-        target = imported.answers.columns[place]
-        target = ask_choice(f"{imported.header[place]} becomes", choices, Default(target, target or LEFT_OUT))
+        default = Default(targets[place], targets[place] or LEFT_OUT)
         try:
-            work_order.set_column(imported, place, target)
+            work_order.set_column(imported, place, ask_choice(f"{header[place]} becomes", choices, default))
         except InvalidInputError as error:
             print_error(error)
-
-
-def print_columns(imported: Import) -> None:
-    """Print the columns of the file; the first stands for all of the same name, as trackers have for comments."""
-    header, targets = imported.header, imported.answers.columns
-    order = {True: ", day first", False: ", month first", None: ""}[imported.answers.day_first]
-    headings = (
-        Column[int]("Column", lambda place: f"{place + 1}. {header[place]}", can_shrink=True, width=20),
-        Column[int]("Example", lambda place: imported.examples[place], can_shrink=True, width=20),
-        Column[int]("Becomes", lambda place: f"{targets[place] or LEFT_OUT}{order * targets[place].endswith('_at')}"),
-    )
-    places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
-    print_groups(Table(headings, sorted(places.values())).lines())
 
 
 def ask_number(label: str, most: int) -> Optional[int]:
@@ -1777,8 +1783,7 @@ def ask_number(label: str, most: int) -> Optional[int]:
             raise InvalidInputError(f"Answer with a number from 1 to {most:,}, or none.")
         return None
 
-    nothing: Default[Optional[int]] = Default(None, NONE)
-    return ask_value(label, parse, nothing)
+    return ask_value(label, parse, Default[Optional[int]](None, NONE))
 
 
 def ask_about_cells(imported: Import) -> None:
@@ -1804,8 +1809,7 @@ def ask_about_cells(imported: Import) -> None:
 
 def ask_about_people(imported: Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
-    while work_order.unknown_people(imported):
-        people = work_order.unknown_people(imported)
+    while people := work_order.unknown_people(imported):
         joined = sum(person.has_account for _, person in people)
         shown = people[: joined + SHOWN_PEOPLE]
         say(
@@ -1823,12 +1827,11 @@ def ask_about_people(imported: Import) -> None:
 
 def ask_about_rows(imported: Import) -> str:
     """Ask what to do with rows that are here already or wrong; return nothing if all are here and to be skipped."""
-    repeat, count = work_order.SKIP, imported.new
+    repeat, count, updates = work_order.SKIP, imported.new, ""
     if imported.here:
-        choices = [work_order.SKIP, work_order.UPDATE, *([work_order.ADD] if imported.here_without_id else [])]
+        choices = [work_order.SKIP, work_order.UPDATE, *[work_order.ADD] * bool(imported.here_without_id)]
         label = f"What to do with {quantity(imported.here)} that are here already"
         repeat = ask_choice(label, by_name(choices), Default(repeat))
-    updates = ""
     if repeat == work_order.UPDATE:
         updates = ", and update those that differ"
         with stoppable("Rows compared") as progress:
@@ -1837,28 +1840,11 @@ def ask_about_rows(imported: Import) -> str:
     elif repeat == work_order.ADD:
         count += imported.here_without_id
     elif not count:
-        say("All of it is here already. Nothing was imported.")
         return ""
-    if imported.wrong and not ask_yes_or_no(f"Leave out the {imported.wrong:,} wrong?", default=True):
-        raise Cancelled
-    if not ask_yes_or_no(f"Import {quantity(count)}{updates}?", default=True):
+    leave_out = [f"Leave out the {imported.wrong:,} wrong?"] * bool(imported.wrong)
+    if not all(ask_yes_or_no(each, default=True) for each in (*leave_out, f"Import {quantity(count)}{updates}?")):
         raise Cancelled
     return repeat
-
-
-def store(imported: Import, repeat: str) -> None:
-    """Import what was staged, until Ctrl-C, and say what was done."""
-    print("Backing up ...", flush=True)
-    try:
-        with stoppable("Rows imported") as progress:
-            backup = work_order.import_rows(imported, repeat, progress)
-    except Cancelled:
-        count = imported.created + imported.updated
-        say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
-        return
-    updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
-    created = quantity(imported.created)
-    say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
 # My work

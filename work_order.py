@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
 from enum import IntEnum
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import accumulate, islice
 from pathlib import Path
 from typing import (
@@ -3148,53 +3148,36 @@ HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_valu
 
 ROWS_AT_ONCE = 1_000  # rows that are read or written at once
 
-# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), and what looks like
-# such a text after guarding.
+# What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), or what looks like
+# such a text after guarding; and the guard.
 _FORMULA = re.compile("'*[=+@\t\r-]")
+_GUARD = re.compile("^'(?='*[=+@\t\r-])")
 _STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
 
 
-def guarded(text: str) -> str:
-    """Return the text, after an apostrophe if a spreadsheet would run it as a formula or if it looks guarded."""
-    return f"'{text}" if _FORMULA.match(text) else text
+def export(
+    session: Session, query: Query, with_history: bool, progress: Callable[[int], None]
+) -> Tuple[List[Path], int]:
+    """Write what the query finds, in its order, to a new CSV file in exports/; return the files and how many those are.
 
-
-def unguarded(text: str) -> str:
-    """Return the text that was guarded."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
-
-
-class Exported(NamedTuple):
-    """The files that were made, and how many work orders they have."""
-
-    paths: List[Path]
-    total: int
-
-
-def export(session: Session, query: Query, with_history: bool, progress: Callable[[int], None]) -> Exported:
-    """Write the work orders that the query finds, in its order, to a new CSV file in exports/; return what was made.
-
-    With history, a second file has all changes of these work orders. Everything is read from one moment, in a copy of
-    the database, so that others can save meanwhile. `progress` gets the number of those written; if it raises, there
-    is no new file. Raises PermissionDeniedError, OutputError.
+    With history, a second file has all their changes. Everything is read from one moment, in a copy of the database, so
+    that others can save meanwhile. `progress` gets the number of those written; if it raises, there is no new file.
+    Raises PermissionDeniedError, OutputError.
     """
     users.authorize(session, Action.EXPORT)
     target = database.new_path(session.connection, "export", ".csv")
     with (
         _kept_together(f"{target}", "No export was made.") as paths,
         database.copied(session.connection) as copy,
-        database.partial_files(*(target, _beside(target))[: 1 + with_history]) as partials,
+        database.partial_files(*[target] * (1 + with_history)) as partials,
     ):
         count = _write_csv(Session(copy, session.user_id, session.password_version), query, partials, progress)
         with users.writing(session, Action.EXPORT) as user:
             for partial in partials:
-                paths.append(database.publish_numbered(partial, _beside(paths[0]) if paths else target))
+                paths.append(database.publish_numbered(partial, target))
+                target = paths[0].with_name(f"{paths[0].stem}-history.csv")
             users.audit(session.connection, user.id, "exported", f"{paths[0].name}: {quantity(count)}")
-    return Exported(paths, count)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f"{target.stem}-history.csv")
+    return paths, count
 
 
 def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Callable[[int], None]) -> int:
@@ -3202,21 +3185,18 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
     import csv
 
     count, last = 0, None
+    select = f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id"
     with ExitStack() as files:
-        opened = [files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths]
+        opened = (files.enter_context(path.open("w", encoding="utf-8-sig", newline="")) for path in paths)
         writers = [csv.writer(file) for file in opened]
         for writer, header in zip(writers, (COLUMNS, HISTORY_COLUMNS)):
             writer.writerow(header)
         while True:
             rows = find(session, query, last, ROWS_AT_ONCE).work_orders
-            writers[0].writerows([row.id, *(_cell(getattr(row, column)) for column in COLUMNS[1:])] for row in rows)
+            writers[0].writerows([_cell(getattr(row, column)) for column in COLUMNS] for row in rows)
             for row, writer in itertools.product(rows, writers[1:]):
-                history = session.connection.execute(
-                    f"{_SELECT_HISTORY} WHERE work_order_id = ? ORDER BY history.id", (row.id,)
-                )
-                writer.writerows(
-                    [row.id, *(_cell(entry[column]) for column in HISTORY_COLUMNS[1:])] for entry in history
-                )
+                history = session.connection.execute(select, (row.id,))
+                writer.writerows([_cell(entry[column]) for column in HISTORY_COLUMNS] for entry in history)
             count += len(rows)
             progress(count)
             if len(rows) < ROWS_AT_ONCE:
@@ -3225,10 +3205,12 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
 
 
 def _cell(value: object) -> str:
-    """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one."""
+    """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one; no text is a formula."""
     text = utc_text(value) if isinstance(value, datetime) else "" if value is None else str(value)
     stored = _STORED_MOMENT.fullmatch(text)
-    return f"{stored[1]} {stored[2]}" if stored else guarded(text)
+    if stored:
+        return f"{stored[1]} {stored[2]}"
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 # Import: the file
@@ -3247,65 +3229,53 @@ class UnreadableFileError(ApplicationError):
 
 
 class ImportAnswers(NamedTuple):
-    """What was answered about a file; remembered for files with the same header.
+    """What was answered about a file; remembered for files with the same header."""
 
-    `columns` says what each becomes: a name in COLUMN_NAMES, or nothing if it is left out. `source` is the system that
-    the file comes from, `empty_word` means an empty cell as EMPTY_CELLS do, `words` has the meanings of words, `zone`
-    is that of times without one, and `people` has usernames by the keys of Import.people.
-    """
-
-    columns: Sequence[str] = ()
-    source: str = ""
-    empty_word: str = ""
-    words: Mapping[str, str] = {}
+    columns: Sequence[str] = ()  # what each becomes: a name in COLUMN_NAMES, or nothing if it is left out
+    source: str = ""  # the system that the file comes from
+    empty_word: str = ""  # besides EMPTY_CELLS
+    words: Mapping[str, str] = {}  # what the keys of Import.words mean
     day_first: Optional[bool] = None
-    zone: str = "local"
-    people: Mapping[str, str] = {}
+    zone: str = "local"  # of times without one
+    people: Mapping[str, str] = {}  # usernames by the keys of Import.people
 
 
 class Import:
     """An open file, what it tells about itself, what was answered about it, and what becomes of its rows.
 
-    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed. `is_own` says
-    whether the file is our own export, `is_certain` whether it is clear what the first row is. A word in `words`, with
-    the number of rows that have it, is the name of its column and its text: `status in review`.
+    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed.
     """
 
     def __init__(self, session: Session, name: str, content: BinaryIO) -> None:
         self.session, self.name, self.content = session, name, content
         self.encoding, self.sample, self.content_hash = _examine(name, content)
-        self.words: Counter[str] = Counter()
-        self.numeric_days: Dict[
-            Optional[bool], str
-        ] = {}  # a date by whether the day comes first, if that is to be seen
+        self.words: Counter[str] = Counter()  # rows by the column and text of a word: `status in review`
+        self.numeric_days: Dict[Optional[bool], str] = {}  # a date by whether its day comes first, if that is seen
+        self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
+        self.categories: Dict[str, str] = {}  # as they are spelt, by their casefolded names
         self.wrong = self.new = self.here = self.here_without_id = 0  # rows
         self.created = self.updated = 0  # work orders
         self.begin()
 
     def begin(self, has_header: Optional[bool] = None) -> None:
-        """Guess the delimiter, whether there is a header, and what each column becomes, or remember what was answered.
-
-        Raises UnreadableFileError.
-        """
-        self.delimiter, rows = _guess_delimiter(self)
+        """Guess the delimiter, header and columns, or remember what was answered. Raises UnreadableFileError."""
+        self.delimiter, rows, known = _guess_delimiter(self)
         if not rows or len(rows[0]) > MOST_COLUMNS:
             what = f"more than {MOST_COLUMNS:,} columns" if rows else "no rows"
             raise UnreadableFileError(f"{self.name} has {what}.")
-        header, known = [unguarded(cell).strip() for cell in rows[0]], _count_usual(rows[0])
-        self.is_certain = has_header is not None or known > 1
+        self.first_row = header = rows[0]
+        self.is_certain = known > 1  # that the first row is the header
         if has_header is None:
             has_header = known > 0 or (all(header) and not re.search(r"\d", "".join(header)))
-        self.has_header, self.first_row = has_header, rows[0]
-        self.examples = [
-            next((row[place] for row in rows[has_header:] if row[place:] and row[place].strip()), "")
-            for place in range(len(header))
-        ]
+        self.has_header = has_header
         self.header = header if has_header else [f"Column {number}" for number in range(1, len(header) + 1)]
+        table = itertools.zip_longest(header, *rows[has_header:], fillvalue="")
+        values = [[cell for cell in cells if cell] for _, *cells in islice(table, len(header))]
+        self.examples = [column[0] if column else "" for column in values]
         names = [name.lower() for name in self.header]
-        self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}
-        row = self.session.connection.execute(
-            "SELECT answers FROM import_answers WHERE header_hash = ?", (_hash(self.header),)
-        ).fetchone()
+        self.is_own = {"id", "requester", "created_at"} <= {*names} <= {*COLUMNS, ""}  # our export
+        sql = "SELECT answers FROM import_answers WHERE header_hash = ?"
+        row = self.session.connection.execute(sql, (_hash(self.header),)).fetchone()
         self.is_remembered = bool(row)
         if row:
             with sound("What was answered at an earlier import"):
@@ -3313,11 +3283,10 @@ class Import:
         elif self.is_own:
             self.answers = ImportAnswers([name if name in COLUMN_NAMES else "" for name in names], zone="UTC")
         else:
-            columns = _guess_columns(self.header, rows[has_header:])
-            dates = (cell for row in rows for name, cell in zip(columns, row) if name.endswith("_at"))
+            columns = _guess_columns(self.header, values)
+            dates = (cell for name, column in zip(columns, values) if name.endswith("_at") for cell in column)
             day_first = next((order for order in map(_day_first, dates) if order is not None), None)
             self.answers = ImportAnswers(columns, day_first=day_first)
-        self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
 
     def answer(self, **answers: Any) -> None:
         """Take these answers."""
@@ -3325,10 +3294,7 @@ class Import:
 
 
 def list_imports(session: Session) -> List[str]:
-    """Return the names of the regular files in imports/, the newest first.
-
-    Raises PermissionDeniedError to all but admins, UnreadableFileError where there is none.
-    """
+    """Return the names of the files in imports/, newest first. Raises PermissionDeniedError, UnreadableFileError."""
     users.authorize(session, Action.IMPORT)
     folder = session.connection.path.with_name("imports")
     try:
@@ -3343,10 +3309,7 @@ def list_imports(session: Session) -> List[str]:
 
 @contextmanager
 def open_import(session: Session, name: str) -> Iterator[Import]:
-    """Open the file of that name in imports/, and yield it.
-
-    Raises PermissionDeniedError to all but admins, UnreadableFileError.
-    """
+    """Open the file of that name in imports/, and yield it. Raises PermissionDeniedError, UnreadableFileError."""
     import stat
 
     users.authorize(session, Action.IMPORT)
@@ -3393,17 +3356,8 @@ def _examine(name: str, content: BinaryIO) -> Tuple[str, str, str]:
     raise UnreadableFileError(f"{name} is neither in UTF-8 nor in Windows-1252; save it as CSV UTF-8.")
 
 
-class _FileRow(NamedTuple):
-    """A row of a file: its number (the header's is 1), the line on which it begins, and its cells or what is wrong."""
-
-    number: int
-    line: int
-    cells: List[str]
-    fault: str = ""
-
-
-def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
-    """Yield the rows of the CSV file (RFC 4180) that are not blank, one at a time. Raises UnreadableFileError."""
+def _read_rows(imported: Import, delimiter: str) -> Iterator[Tuple[int, int, List[str], str]]:
+    """Yield the number, line, cells and fault of each row (RFC 4180) that is not blank. Raises UnreadableFileError."""
     import csv
     import io
 
@@ -3425,74 +3379,56 @@ def _read_rows(imported: Import, delimiter: str) -> Iterator[_FileRow]:
         for number in itertools.count(1):
             line, length = reader.line_num + 1, 0
             try:
-                cells = next(reader)
+                cells = [cell.strip() for cell in next(reader)]
                 names_delimiter = number == 1 and _DELIMITER_LINE.fullmatch(delimiter.join(cells))
-                if any(map(str.strip, cells)) and not names_delimiter:
-                    yield _FileRow(number, line, cells)
+                if any(cells) and not names_delimiter:
+                    yield number, line, cells, ""
             except StopIteration:
                 return
             except csv.Error as error:
                 if "expected after" not in str(error):
                     what = f"has more than {LONGEST_ROW:,} characters, or a quote in it never closes"
                     raise UnreadableFileError(f"The row on line {line:,} {what}.") from error
-                yield _FileRow(number, line, [], "something follows the quote that closes a cell")
+                yield number, line, [], "something follows the quote that closes a cell"
     finally:
         text.detach()
 
 
-def _data_rows(imported: Import, progress: Callable[[int], None]) -> Iterator[_FileRow]:
-    """Yield the rows below the header, their cells without space around them and empty where they mean that.
-
-    A row of another length is wrong, but for blank cells at its end.
-    """
-    width, empty = len(imported.header), {*EMPTY_CELLS, imported.answers.empty_word.lower()}
-    for count, row in enumerate(islice(_read_rows(imported, imported.delimiter), imported.has_header, None)):
-        if count % ROWS_AT_ONCE == 0:
-            progress(count)
-        cells = [unguarded(cell).strip() if imported.is_own else cell.strip() for cell in row.cells]
-        fault = row.fault
-        if not fault and (len(cells) < width or any(cells[width:])):
-            fault = f"it has {len(cells):,} cells instead of {width:,}"
-        cells = ["" if cell.lower() in empty else cell for cell in cells[:width]]
-        yield row._replace(cells=[] if fault else cells, fault=fault)
+# Import: columns, words, times and people
 
 
-# Import: columns, words and times
-
-
-def _guess_delimiter(imported: Import) -> Tuple[str, List[List[str]]]:
-    """Return the delimiter and the first rows: the one that the file names, or that finds most names and even rows."""
+def _guess_delimiter(imported: Import) -> Tuple[str, List[List[str]], int]:
+    """Return the delimiter that the file names or that fits best, the first rows, and how many names are usual."""
     imported.content.seek(0)
     named = _DELIMITER_LINE.match(imported.content.read(40).decode(imported.encoding, "ignore"))
-    found, fault = [((0, 0.0), "", [[""]][:0])], None
+    usual = {name for table in COLUMN_NAMES.values() for name in _names(table)}
+    best: Tuple[Tuple[int, float], str, List[List[str]]] = (0, 0.0), "", []
+    fault = None
     for delimiter in named[1] if named else ",;\t|":
         try:
-            rows = [row.cells for row in islice(_read_rows(imported, delimiter), EXAMINED_ROWS) if not row.fault]
+            read = islice(_read_rows(imported, delimiter), EXAMINED_ROWS)
+            rows = [cells for _, _, cells, wrong in read if not wrong]
         except UnreadableFileError as error:
             fault = error
             continue
-        ((width, count),) = Counter(map(len, rows)).most_common(1) or [(0, 0)]
-        score = _count_usual(rows[0]) if rows else 0, count / len(rows) * width if width > 1 else 0
-        found.append((score, delimiter, rows))
-    score, delimiter, rows = max(found, key=lambda each: each[0])
+        if rows:
+            ((width, count),) = Counter(map(len, rows)).most_common(1)
+            known = sum(_matching(name) in usual for name in rows[0])
+            score = known, count / len(rows) * width if width > 1 else 0
+            best = max(best, (score, delimiter, rows), key=lambda each: each[0])
+    score, delimiter, rows = best
     if fault and max(score) <= 1:  # with another delimiter there is one column, and so no fault
         raise fault
-    return delimiter, rows
-
-
-def _count_usual(header: Sequence[str]) -> int:
-    usual = {name for table in COLUMN_NAMES.values() for name in _names(table)}
-    return sum(_matching(name) in usual for name in header)
+    return delimiter, rows, score[0]
 
 
 def _hash(cells: Sequence[str]) -> str:
     return hashlib.sha256("\0".join(cells).encode()).hexdigest()[:32]
 
 
-def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
+def _guess_columns(header: Sequence[str], values: Sequence[Sequence[str]]) -> List[str]:
     """Return what each column becomes, by its name and its first values."""
     forms = [{_matching(name), _matching(re.sub(r"\(.*?\)", "", name))} for name in header]
-    values = [[row[place].strip() for row in rows if row[place:] and row[place].strip()] for place in range(len(forms))]
     columns = [""] * len(header)
     for target, table in COLUMN_NAMES.items():
         places = [
@@ -3512,20 +3448,8 @@ def _guess_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> List
 def _can_become(target: str, values: Sequence[str]) -> bool:
     """Return whether the first values of a column are of the target's kind: half of them times, or few words."""
     if target.endswith("_at"):
-        return sum(any(_try_moment(value, order) for order in (True, False)) for value in values) * 2 >= len(values)
+        return sum(any(_parse_moment(value, order) for order in (True, False)) for value in values) * 2 >= len(values)
     return target not in ("status", "priority") or len({*values}) <= 20
-
-
-def _guess_source(imported: Import) -> str:
-    """Return the system that most IDs came from, or else the file's name without what is no letter."""
-    row = imported.session.connection.execute(
-        """
-        SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
-        GROUP BY source ORDER BY count(*) DESC LIMIT 1
-        """
-    ).fetchone()
-    words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
-    return row["source"] if row else "-".join(words)[:MAXIMUM_CATEGORY] or "import"
 
 
 def parse_source(text: str) -> str:
@@ -3537,10 +3461,7 @@ def parse_source(text: str) -> str:
 
 
 def set_column(imported: Import, place: int, target: str) -> None:
-    """Say what a column becomes; no other one becomes the same, unless it is in MANY_COLUMNS.
-
-    Raises InvalidInputError where nothing would become the title or the description.
-    """
+    """Let a column become the target, and no other one, except for MANY_COLUMNS. Raises InvalidInputError."""
     is_one = target not in MANY_COLUMNS
     columns = ["" if is_one and each == target else each for each in imported.answers.columns]
     columns[place] = target
@@ -3549,18 +3470,13 @@ def set_column(imported: Import, place: int, target: str) -> None:
     imported.answer(columns=columns)
 
 
-@cache
-def _vocabulary(column: str) -> Dict[str, object]:
-    """Return what the usual words for a status or a priority mean, and our own."""
-    words: Sequence[object] = tuple(Status if column == "status" else Priority)
-    usual = {name: word for word in words for name in _names(USUAL_WORDS[word])}
-    return {**usual, **{_matching(str(word)): word for word in words}}
-
-
+@lru_cache(COUNTED_WORDS)
 def _usual_meaning(column: str, text: str) -> Optional[object]:
     """Return what a word means, maybe after a number (`3 - Moderate`); a bare number means nothing."""
-    word = re.sub(r"^\(?p?\d+\)?\s*[-–.:)]*\s*(?=[^\W\d_])", "", text, flags=re.IGNORECASE)
-    return _vocabulary(column).get(_matching(word))
+    name = _matching(re.sub(r"^\(?p?\d+\)?\s*[-–.:)]*\s*(?=[^\W\d_])", "", text, flags=re.IGNORECASE))
+    words: Sequence[object] = tuple(Status if column == "status" else Priority)
+    own = [word for word in words if _matching(str(word)) == name]
+    return next(iter(own + [word for word in words if name in _names(USUAL_WORDS[word])]), None)
 
 
 def word_meaning(imported: Import, word: str) -> Optional[object]:
@@ -3614,14 +3530,29 @@ def _day_first(text: str) -> Optional[bool]:
     return day[2] == "." or int(day[1]) > 12
 
 
-def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
-    """Return the moment that a cell means, without a zone where it tells none, and whether it is a bare day.
-
-    Raises ValueError, OverflowError.
-    """
+def _parse_moment(text: str, day_first: bool) -> Optional[date]:
+    """Return the moment that a cell means, without a zone where it tells none, a date for a bare day, or else None."""
     text = fold(text.strip())
-    if re.fullmatch(r"\d+([.,]\d+)?", text):
-        return _parse_number(text.replace(",", "."))
+    number = text.replace(",", ".") if re.fullmatch(r"\d+([.,]\d+)?", text) else ""
+    length = len(number.partition(".")[0])
+    try:
+        if not number:
+            found = _parse_words(text, day_first)
+        elif length == 8:
+            found = datetime.strptime(number, "%Y%m%d").date()
+        elif length == 5:  # a spreadsheet's day
+            found = datetime(1899, 12, 30) + timedelta(seconds=round(float(number) * 86_400))
+            found = found.date() if number.isdigit() else found
+        else:  # seconds since 1970, nine digits or more; more than eleven are milliseconds
+            seconds = int(float(number)) // (1000 if length > 11 else 1)
+            found = datetime.fromtimestamp(seconds, timezone.utc) if 9 <= length <= 13 else date.min
+    except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
+        return None
+    return found if 1970 <= found.year < 3000 else None
+
+
+def _parse_words(text: str, day_first: bool) -> date:
+    """Return the moment that is written as a day, maybe with a time. Raises ValueError."""
     clock = _CLOCK.search(text)
     rest = f"{text[: clock.start()]} {text[clock.end() :]}" if clock else text
     words = [word for word in re.findall(r"\d+|[^\W\d_]+", rest) if word[:3] not in WORDS_IN_DATES]
@@ -3630,70 +3561,38 @@ def _parse_moment(text: str, day_first: bool) -> Tuple[datetime, bool]:
     if len(numbers) + len(months) != 3 or len(months) > 1:
         raise ValueError(text)
     if len(numbers[0]) == 4:
-        year, *others, day = numbers
+        year, *others, day_of_month = numbers
     else:
         *others, year = numbers
-        day = others.pop(0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1)
+        day_of_month = others.pop(0 if months or day_first or re.match(r"\s*\d+\.", rest) else 1)
     century = (1900 if int(year) >= 70 else 2000) if len(year) == 2 else 0
-    midnight = datetime(century + int(year), int((months or others)[0]), int(day))
+    day = date(century + int(year), int((months or others)[0]), int(day_of_month))
     if not clock:
-        return midnight, True
+        return day
     hour = int(clock["hour"]) % 12 + 12 * (clock["half"] == "p") if clock["half"] else int(clock["hour"])
     zone = _zone(clock["zone"]) if clock["zone"] else None
-    time = time_of_day(hour, int(clock["minute"]), int(clock["second"] or 0), tzinfo=zone)
-    return datetime.combine(midnight, time), False
-
-
-def _parse_number(text: str) -> Tuple[datetime, bool]:
-    """Return the moment of a date's digits, a spreadsheet's day, or seconds since 1970, as _parse_moment does."""
-    length = len(text.partition(".")[0])
-    if length == 8:
-        return datetime.strptime(text, "%Y%m%d"), True
-    if length == 5:
-        return datetime(1899, 12, 30) + timedelta(seconds=round(float(text) * 86_400)), text.isdigit()
-    if 9 <= length <= 13:  # more than 11 are milliseconds
-        seconds = int(float(text)) // (1000 if length > 11 else 1)
-        return datetime.fromtimestamp(seconds, timezone.utc), False
-    raise ValueError(text)
-
-
-def _try_moment(text: str, day_first: bool) -> Optional[Tuple[datetime, bool]]:
-    """Return what _parse_moment does, or None for what is no moment from 1970 to 2999."""
-    try:
-        found = _parse_moment(text, day_first)
-    except (ValueError, OverflowError, OSError):  # Windows knows no local time before 1970
-        return None
-    return found if 1970 <= found[0].year < 3000 else None
-
-
-# Import: people
+    return datetime.combine(day, time_of_day(hour, int(clock["minute"]), int(clock["second"] or 0), tzinfo=zone))
 
 
 class ImportedPerson(NamedTuple):
-    """A person in a file, whose account exists, or is made if it `is_needed`: for more than unfinished work orders.
-
-    An account that exists `is_certain` to be the person's, or has to be asked about.
-    """
+    """A person in a file, and whose account that is."""
 
     name: str
     email: str
-    is_needed: bool
+    is_needed: bool  # for more than unfinished work orders, so that an account is made if there is none
     username: str = ""
     has_account: bool = False
-    is_certain: bool = False
+    is_certain: bool = False  # that the account is the person's; nobody is asked
 
 
 def _match_people(imported: Import) -> None:
-    """Find out who the people in the file are.
-
-    It is certain who has an email, who was answered before, and whose account without a password has a name; accounts
-    that have a name otherwise, or the username that it becomes, are asked about.
-    """
+    """Find out whose accounts the people in the file have, and make usernames for the others."""
     emails: Dict[str, str] = {}  # by username, of all who have or get an account
-    certain: Dict[str, str] = {}  # usernames by key or name
+    # Usernames by the key or name of a person: certain by an email, an earlier answer or the name of an account without
+    # a password; likely, and asked about, by another name or the username that the name becomes.
+    certain: Dict[str, str] = {}
     likely: Dict[str, str] = {}
-    accounts = imported.session.connection.execute("SELECT * FROM users ORDER BY id DESC").fetchall()
-    for account in accounts:
+    for account in imported.session.connection.execute("SELECT * FROM users ORDER BY id DESC"):
         username, name = account["username"], (account["name"] or "").casefold()
         emails[username] = (account["email"] or "").lower()
         likely.update({name: username, username: username})
@@ -3703,7 +3602,7 @@ def _match_people(imported: Import) -> None:
         if imported.is_own:
             certain[username] = username
     certain.update({key: name for key, name in imported.answers.people.items() if name in emails})
-    numbers = Counter[str]()
+    existing, numbers = {*emails}, Counter[str]()
     for key, person in imported.people.items():
         lower = person.name.casefold()
         made = re.sub(r"[^a-z0-9_-]+", ".", fold(re.sub(r"(.+?), *(.+)", r"\2 \1", lower))).strip(".")
@@ -3714,11 +3613,10 @@ def _match_people(imported: Import) -> None:
         emails[username] = emails.get(username) or person.email
         if not found:
             certain.setdefault(lower, username)
-        imported.people[key] = person._replace(username=username, is_certain=not found or username in sure)
-    existing = {account["username"] for account in accounts}
+        has_account, is_certain = username in existing, not found or username in sure
+        imported.people[key] = person._replace(username=username, has_account=has_account, is_certain=is_certain)
     for key, person in imported.people.items():
-        has_account = person.username in existing
-        imported.people[key] = person._replace(email=emails[person.username], has_account=has_account)
+        imported.people[key] = person._replace(email=emails[person.username])
 
 
 def _free_username(imported: Import, name: str, taken: Container[str], numbers: Counter[str]) -> str:
@@ -3739,10 +3637,7 @@ def unknown_people(imported: Import) -> List[Tuple[str, ImportedPerson]]:
 
 
 def rename_person(imported: Import, key: str, text: str) -> str:
-    """Give a person the username of an account that exists, a free one, or, for `new`, one made from the name.
-
-    Return it. Raises InvalidInputError.
-    """
+    """Give a person that username, or for `new` one made from the name, and return it. Raises InvalidInputError."""
     person, taken = imported.people[key], {other.username for other in imported.people.values()}
     username = _free_username(imported, person.name, taken, Counter()) if text.lower() == "new" else text.lower()
     sql = "SELECT 1 FROM users WHERE username = ?"
@@ -3769,25 +3664,28 @@ _STAGING = {
 }
 
 
-class _Parser:
-    """Turns the cells of a row into what will be stored, and collects what is wrong with it or does not fit."""
+class _RowParser:
+    """Turns the cells of a row into what will be stored; `findings` has what is wrong or does not fit, and examples."""
 
     def __init__(self, imported: Import) -> None:
-        self._imported, self._now, self._zone = imported, now(), _zone(imported.answers.zone)
-        imported.people, imported.words, imported.numeric_days, imported.wrong = {}, Counter(), {}, 0
-        self._categories = {name.casefold(): name for name in categories(imported.session)}
-        self._texts: Dict[str, List[str]] = {}  # the filled cells of each kind of column
+        self._imported = imported
+        self._texts: DefaultDict[str, List[str]] = defaultdict(list)  # the filled cells by what they become
         self.findings: List[Tuple[str, str]] = []
-        self._is_wrong = False
 
-    def parse(self, row: _FileRow) -> Dict[str, object]:
-        """Return the columns of temp.import_rows, or nothing if the row is wrong; `findings` has what was found."""
-        imported, self._texts, self.findings, self._is_wrong = self._imported, defaultdict(list), [], False
-        if row.fault:
-            self._find(row.fault, is_wrong=True)
+    def parse(self, cells: List[str], fault: str) -> Dict[str, object]:
+        """Return columns of temp.import_rows, or nothing if the row is wrong; blank cells too many are no fault."""
+        imported, width = self._imported, len(self._imported.header)
+        if imported.is_own:
+            cells = [_GUARD.sub("", cell) for cell in cells]
+        if not fault and (len(cells) < width or any(cells[width:])):
+            fault = f"it has {len(cells):,} cells instead of {width:,}"
+        if fault:
+            self._find(f"wrong: {fault}")
             return {}
+        empty_cells = (*EMPTY_CELLS, imported.answers.empty_word.lower())
+        cells = ["" if cell.lower() in empty_cells else cell for cell in cells[:width]]
         has_names = imported.answers.columns.count("description") > 1
-        for name, target, cell in zip(imported.header, imported.answers.columns, row.cells):
+        for name, target, cell in zip(imported.header, imported.answers.columns, cells):
             if target and cell:
                 label = f"{name}: " if has_names and target == "description" else ""
                 self._texts[target].append(label + users.plain_text(cell))
@@ -3797,10 +3695,8 @@ class _Parser:
         times = self._times(is_finished)
         own_key = f"{source_id} {str(times['created_at'])[:16]}"
         values = {
-            "number": row.number,
-            "line": row.line,
             "source_id": source_id,
-            "source_key": own_key if imported.is_own else source_id or _hash(row.cells),
+            "source_key": own_key if imported.is_own else source_id or _hash(cells),
             "status": status,
             "priority": self._meaning("priority", Priority.MEDIUM),
             **times,
@@ -3809,19 +3705,19 @@ class _Parser:
             "assignee": self._person("assignee", is_needed=is_finished),
             "given": " ".join(self._texts),
         }
-        return {} if self._is_wrong else values
+        return {} if any(kind.startswith("wrong: ") for kind, _ in self.findings) else values
 
-    def _find(self, kind: str, example: str = "", is_wrong: bool = False) -> None:
-        self.findings.append((f"wrong: {kind}" if is_wrong else kind, example[:80]))
-        self._is_wrong |= is_wrong
+    def _find(self, kind: str, example: str = "") -> None:
+        self.findings.append((kind, example[:80]))
 
     def _first(self, target: str) -> str:
-        return self._texts[target][0] if target in self._texts else ""
+        return self._texts.get(target, [""])[0]
 
     def _meaning(self, column: str, default: object) -> object:
-        if not self._first(column):
+        text = " ".join(self._first(column).lower().split())
+        if not text:
             return default
-        word = f"{column} {' '.join(self._first(column).lower().split())}"[:80]
+        word = f"{column} {text}"[:80]
         if len(self._imported.words) < COUNTED_WORDS or word in self._imported.words:
             self._imported.words[word] += 1
         return word_meaning(self._imported, word) or guess_word(word) or default
@@ -3839,8 +3735,9 @@ class _Parser:
             self._find(f"of a category of more than {MAXIMUM_CATEGORY} characters the end is kept", category)
             self._texts["description"].append(f"Category: {category}")
             category = re.split(r" ?(?:>|::|/|\\|») ?", category)[-1][:MAXIMUM_CATEGORY].strip()
+        known = self._imported.categories
         try:
-            category = category and self._categories.setdefault(category.casefold(), parse_new_category(category))
+            category = category and known.setdefault(category.casefold(), parse_new_category(category))
         except InvalidInputError:
             self._find("what cannot be a category is left out", category)
             category = ""
@@ -3854,12 +3751,8 @@ class _Parser:
         if comments != pieces:
             self._find(f"comments beyond {MAXIMUM_NOTE_CHARACTERS:,} characters are cut", pieces[-1])
         title = title[:MAXIMUM_TITLE].strip()
-        return {
-            "title": title,
-            "description": description,
-            "category": category or None,
-            "comments": json.dumps(comments),
-        }
+        described = {"title": title, "description": description, "category": category or None}
+        return {**described, "comments": json.dumps(comments)}
 
     def _times(self, is_finished: bool) -> Dict[str, object]:
         """Return when it was created, changed and resolved, and when it is due."""
@@ -3868,14 +3761,14 @@ class _Parser:
             self._find("the time of resolution of what is unfinished is ignored", resolved)
             resolved = None
         for at, name in ((created, "creation"), (resolved, "resolution")):
-            if at and at > self._now:
-                self._find(f"its {name} is in the future", at, is_wrong=True)
-        created = created or min(filter(None, (updated, resolved, self._now)))
+            if at and at > now():
+                self._find(f"wrong: its {name} is in the future", at)
+        created = created or min(filter(None, (updated, resolved, now())))
         if resolved and resolved < created:
             if _local(resolved)[:10] != _local(created)[:10]:
-                self._find("its creation is later than its resolution", created, is_wrong=True)
+                self._find("wrong: its creation is later than its resolution", created)
             resolved = created  # a bare day is sometime on that day
-        updated = max(min(updated or resolved or created, self._now), created)
+        updated = max(min(updated or resolved or created, now()), created)
         return {"created_at": created, "updated_at": updated, "resolved_at": resolved, "due_at": due}
 
     def _moment(self, target: str) -> Optional[str]:
@@ -3885,14 +3778,13 @@ class _Parser:
             return None
         if _NUMERIC_DAY.match(text):
             self._imported.numeric_days.setdefault(_day_first(text), text)
-        found = _try_moment(text, self._imported.answers.day_first is not False)
+        found = _parse_moment(text, self._imported.answers.day_first is not False)
         if not found:
-            self._find(f"{target} is no date from 1970 to 2999", text, is_wrong=True)
+            self._find(f"wrong: {target} is no date from 1970 to 2999", text)
             return None
-        moment, is_day = found
-        if is_day and target == "due_at":
-            moment = datetime.combine(moment, _END_OF_DAY)
-        return utc_text(moment if is_day or moment.tzinfo else moment.replace(tzinfo=self._zone))
+        if not isinstance(found, datetime):
+            return utc_text(datetime.combine(found, _END_OF_DAY if target == "due_at" else time_of_day()))
+        return utc_text(found if found.tzinfo else found.replace(tzinfo=_zone(self._imported.answers.zone)))
 
     def _person(self, target: str, is_needed: bool) -> Optional[str]:
         """Return the key of a person in Import.people, or None for nobody."""
@@ -3909,9 +3801,8 @@ class _Parser:
         key = email or name.casefold()
         if not key or key in NOBODY_WORDS:
             return None
-        person = self._imported.people.setdefault(key, ImportedPerson(name or email, email, is_needed))
-        if is_needed and not person.is_needed:
-            self._imported.people[key] = person._replace(is_needed=True)
+        person = self._imported.people.get(key, ImportedPerson(name or email, email, is_needed))
+        self._imported.people[key] = person._replace(is_needed=person.is_needed or is_needed)
         return key
 
 
@@ -3921,22 +3812,27 @@ def _fitting(comments: Sequence[str], room: int) -> List[str]:
     return [text[: room - start] for text, start in zip(comments, ends) if room - start >= NOTE_OVERHEAD]
 
 
+_MOST_FREQUENT_SOURCE = """
+    SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
+    GROUP BY source ORDER BY count(*) DESC LIMIT 1
+"""
 # Of rows with the same ID the latest counts; rows without one that are equal are numbered. A row of our own export is
 # also the work order that has its ID and minute of creation.
-_EARLIER_STATE = "an earlier state of a work order, with the same ID, is left out"
 _MATCH_ROWS = (
     """
-    UPDATE temp.import_rows SET place = ranked.place FROM (
+    UPDATE temp.import_rows
+    SET place = ranked.place, source_key = source_key || iif(source_id = '', ' ' || ranked.place, '')
+    FROM (
         SELECT number AS row, row_number() OVER (PARTITION BY source_key ORDER BY updated_at DESC, number DESC) AS place
         FROM temp.import_rows
     ) AS ranked WHERE number = row
     """,
     """
     INSERT INTO temp.import_findings
-    SELECT number, line, :earlier_state, source_id FROM temp.import_rows WHERE source_id <> '' AND place > 1
+    SELECT number, line, 'an earlier state of a work order, with the same ID, is left out', source_id
+    FROM temp.import_rows WHERE source_id <> '' AND place > 1
     """,
     "DELETE FROM temp.import_rows WHERE source_id <> '' AND place > 1",
-    "UPDATE temp.import_rows SET source_key = source_key || ' ' || place WHERE source_id = ''",
     """
     UPDATE temp.import_rows SET here = coalesce(
         (SELECT id FROM main.work_orders WHERE source = :source AND source_key = import_rows.source_key),
@@ -3951,24 +3847,24 @@ _MATCH_ROWS = (
 
 
 def stage(imported: Import, progress: Callable[[int], None]) -> None:
-    """Read the rows into the temporary database, and find which work orders and people are here already.
-
-    The first date that tells says whether the day comes first. Raises UnreadableFileError, PermissionDeniedError.
-    """
+    """Read the rows, and find out which are here already. Raises UnreadableFileError, PermissionDeniedError."""
     connection = imported.session.connection
     users.authorize(imported.session, Action.IMPORT)
     for table in _STAGING:
         connection.execute(f"DELETE FROM temp.{table}")
-    parser, rows = _Parser(imported), _data_rows(imported, progress)
-    for some in iter(lambda: list(islice(rows, ROWS_AT_ONCE)), []):
+    imported.words, imported.numeric_days, imported.people = Counter(), {}, {}
+    imported.categories = {name.casefold(): name for name in categories(imported.session)}
+    rows = islice(_read_rows(imported, imported.delimiter), imported.has_header, None)
+    for done, batch in enumerate(iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])):
+        progress(done * ROWS_AT_ONCE)
         with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
-            for row in some:
-                values = parser.parse(row)
-                imported.wrong += not values
-                found = [(row.number, row.line, *finding) for finding in parser.findings]
+            for number, line, cells, fault in batch:
+                parser = _RowParser(imported)
+                values = parser.parse(cells, fault)
+                found = [(number, line, *finding) for finding in parser.findings]
                 connection.executemany("INSERT INTO temp.import_findings VALUES (?, ?, ?, ?)", found)
                 if values:
-                    database.insert(connection, "temp.import_rows", values)
+                    database.insert(connection, "temp.import_rows", {"number": number, "line": line, **values})
     known = [is_first for is_first in imported.numeric_days if is_first is not None]
     was_day_first = imported.answers.day_first is not False
     imported.answer(day_first=known[0] if known else imported.answers.day_first)
@@ -3976,29 +3872,30 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
         stage(imported, progress)
         return
     _match_people(imported)
-    imported.answer(source=imported.answers.source or _guess_source(imported))
+    if not imported.answers.source:
+        most = connection.execute(_MOST_FREQUENT_SOURCE).fetchone()
+        words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
+        imported.answer(source=most["source"] if most else "-".join(words)[:MAXIMUM_CATEGORY] or "import")
     for statement in _MATCH_ROWS:
-        values = {"earlier_state": _EARLIER_STATE, "source": imported.answers.source, "is_own": imported.is_own}
-        connection.execute(statement, values)
+        connection.execute(statement, {"source": imported.answers.source, "is_own": imported.is_own})
 
 
 def describe_import(imported: Import) -> List[str]:
     """Return what an import of the staged rows would do, and count them. Raises UnreadableFileError for none."""
     totals = ", ".join(f"total({condition})" for condition in _REMARKS)
-    rows, first, last, imported.here, imported.here_without_id, *counts = imported.session.connection.execute(
-        f"""
-        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)), {totals}
+    connection = imported.session.connection
+    sql = f"""
+        SELECT count(*), min(created_at), max(created_at), count(here), count(iif(source_id = '', here, NULL)),
+            (SELECT count(DISTINCT number) FROM temp.import_findings WHERE kind LIKE 'wrong: %'), {totals}
         FROM temp.import_rows
-        """,
-        {"is_own": imported.is_own},
-    ).fetchone()
+    """
+    counted = connection.execute(sql, {"is_own": imported.is_own}).fetchone()
+    rows, first, last, imported.here, imported.here_without_id, imported.wrong, *counts = counted
     imported.new = rows - imported.here
-    findings = imported.session.connection.execute(
-        "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
-    )
+    sql = "SELECT count(*), kind, min(number), line, example FROM temp.import_findings GROUP BY kind ORDER BY 1 DESC"
     found = [
         f"{quantity(count, 'row')}, {kind} (first row {number:,}, line {line:,}{example and f': {example}'})."
-        for count, kind, number, line, example in findings
+        for count, kind, number, line, example in connection.execute(sql)
     ]
     if not rows:
         raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
@@ -4006,29 +3903,28 @@ def describe_import(imported: Import) -> List[str]:
         f"{word.partition(' ')[2]} = {word_meaning(imported, word) or guess_word(word)}" for word in imported.words
     ]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
-    report = _write_report(imported.session.connection)
     return [
         f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
         f"Dates in digits have the {order} first; times without a zone are {zone}.",
         f"Words: {', '.join(words) or 'none'}.",
         *(f"{quantity(int(count), 'row')}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
         *found,
-        *([f"All that was found, row by row, is in {report}."] if report else []),
+        *([f"All that was found, row by row, is in {_write_report(connection)}."] if found else []),
     ]
 
 
-def _write_report(connection: Connection) -> Optional[Path]:
-    """Write all that was found to a file in exports/, and return its path; None if there is nothing to say."""
+def _write_report(connection: Connection) -> Path:
+    """Write all that was found to a file in exports/, and return its path."""
     target = database.new_path(connection, "export", "-import.txt")
+    rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid")
+    texts = (
+        f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}" for number, line, kind, example in rows
+    )
     try:
         with database.partial_files(target) as (partial,):
             with partial.open("w", encoding="utf-8") as file:
-                for number, line, kind, example in connection.execute(
-                    "SELECT * FROM temp.import_findings ORDER BY number, rowid"
-                ):
-                    text = f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}"
-                    file.write(f"{database.printable(text)}\n")
-            return database.publish_numbered(partial, target) if partial.stat().st_size else None
+                file.writelines(f"{database.printable(text)}\n" for text in texts)
+            return database.publish_numbered(partial, target)
     except OSError as error:
         raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
 
@@ -4055,7 +3951,8 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
     if repeat == ADD:  # the same file again adds nothing more
         sql = "UPDATE temp.import_rows SET source_key = source_key || ?, here = NULL WHERE source_id = '' AND here"
         connection.execute(sql, (f" {imported.content_hash[:16]}",))
-    condition = "1" if repeat == UPDATE else "here IS NULL"
+    if repeat != UPDATE:
+        connection.execute("DELETE FROM temp.import_rows WHERE here IS NOT NULL")
 
     def audit(event: str) -> None:
         what = f"{imported.created:,} created, {imported.updated:,} updated, {backup.name} made before"
@@ -4064,21 +3961,24 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
 
     try:
         with users.writing(imported.session, Action.IMPORT):
-            _remember(imported)
+            joined = {key: person.username for key, person in unknown_people(imported) if person.has_account}
+            imported.answer(people={**imported.answers.people, **joined})
+            answers = (_hash(imported.header), json.dumps(imported.answers._asdict()), now())
+            connection.execute("INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)", answers)
             audit("import begun")
-        last: Optional[sqlite3.Row] = None
         while True:
             outcomes = Counter[str]()
             with users.writing(imported.session, Action.IMPORT) as admin:
                 end = time.monotonic() + BATCH_SECONDS
-                for row in _staged(connection, condition, last):
+                for row in connection.execute("SELECT * FROM temp.import_rows ORDER BY created_at, number"):
                     outcomes[_store(imported, admin, row)] += 1
-                    last = row
                     if time.monotonic() >= end:
                         break
                 if not outcomes:
                     audit("imported")
                     return backup
+                stored = "DELETE FROM temp.import_rows WHERE (created_at, number) <= (?, ?)"
+                connection.execute(stored, (row["created_at"], row["number"]))
             imported.created += outcomes["created"]
             imported.updated += outcomes["updated"]
             progress(imported.created + imported.updated)
@@ -4089,41 +3989,37 @@ def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) 
         raise
 
 
-def _remember(imported: Import) -> None:
-    """Store the answers for files with the same header, with whose accounts people were said to have."""
-    joined = {key: person.username for key, person in unknown_people(imported) if person.has_account}
-    imported.answer(people={**imported.answers.people, **joined})
-    imported.session.connection.execute(
-        "INSERT OR REPLACE INTO import_answers VALUES (?, ?, ?)",
-        (_hash(imported.header), json.dumps(imported.answers._asdict()), now()),
-    )
-
-
-def _staged(connection: Connection, condition: str, last: Optional[sqlite3.Row] = None) -> Iterator[sqlite3.Row]:
-    """Yield the staged rows for which the condition holds, in the order of their creation, after the last one."""
-    return connection.execute(
-        f"""
-        SELECT * FROM temp.import_rows WHERE {condition} AND (created_at, number) > (?, ?) ORDER BY created_at, number
-        """,
-        (last["created_at"], last["number"]) if last else ("", 0),
-    )
-
-
 def _store(imported: Import, admin: User, row: sqlite3.Row) -> str:
     """Create or update the work order of a row, and return what was done: created, updated, or left."""
     connection, source = imported.session.connection, imported.answers.source
     find = "SELECT 1 FROM work_orders WHERE source = ? AND source_key = ?"
     if not row["here"] and connection.execute(find, (source, row["source_key"])).fetchone():
         return "left"  # another import has created it meanwhile
-    for person in (imported.people.get(row[name] or "") for name in ("requester", "assignee")):
+    for person in (imported.people.get(row[name]) for name in ("requester", "assignee")):
         taken = person and connection.execute("SELECT 1 FROM users WHERE username = ?", (person.username,)).fetchone()
         if person and person.is_needed and not taken:
             name = person.name[: users.LONGEST_NAME].strip()
             users.insert_caller(connection, admin, name, person.email, person.username)
-    if row["here"]:
-        return "updated" if _update_imported(imported, admin, row) else "left"
-    _create_imported(imported, admin, row)
-    return "created"
+    if not row["here"]:
+        _create_imported(imported, admin, row)
+        return "created"
+    written = [(field, old, new) for field, old, new, stays in _differences(imported, row) if not stays]
+    current = _find_by_id(connection, row["here"])
+    if not written or not current:
+        return "left"
+    record = partial(users.record_change, connection, current.id, admin.id, is_imported=True)
+    columns: Dict[str, object] = {"updated_at": max(now(), utc_text(current.updated_at))}
+    for field, old, new in written:
+        if field is _COMMENT:
+            record(row["updated_at"], field.name, note=new)
+            continue
+        at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
+        record(at, field.name, old_value=field.as_text(old), new_value=field.as_text(new))
+        for entry in _dependent_changes(connection, current, field, new, at, columns):
+            record(at, **entry._asdict())
+    database.update(connection, "work_orders", current.id, columns)
+    database.refresh_derived(connection, current.id)
+    return "updated"
 
 
 def _usernames(imported: Import, row: sqlite3.Row) -> Dict[str, Optional[str]]:
@@ -4140,25 +4036,15 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
     """Insert the work order of a row with its history, inside the caller's transaction."""
     connection, source, source_id = imported.session.connection, imported.answers.source, row["source_id"]
     people = _usernames(imported, row)
-    is_resolved = row["status"] == Status.RESOLVED
-    names = (
-        "title",
-        "description",
-        "priority",
-        "category",
-        "status",
-        "created_at",
-        "updated_at",
-        "due_at",
-        "source_key",
-    )
+    names = ("title", "description", "priority", "category", "status", "created_at", "updated_at", "due_at")
     columns = {
         **{name: row[name] for name in names},
         "requester_id": users.find(connection, people["requester"] or admin.username).id,
         "assignee_id": users.find(connection, people["assignee"]).id if people["assignee"] else None,
         "due_by": DueBy.HAND,
-        "resolved_at": row["resolved_at"] if is_resolved else None,
+        "resolved_at": row["resolved_at"] if row["status"] == Status.RESOLVED else None,
         "source": source,
+        "source_key": row["source_key"],
         "source_id": source_id or None,
     }
     work_order_id = database.insert(connection, "work_orders", columns)
@@ -4177,81 +4063,50 @@ def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
     database.refresh_derived(connection, work_order_id)
 
 
-# A field, or nothing for a comment; its value here and in the row; and whether what stands was written here, and stays.
-_Difference = Tuple[Optional[Field[Any]], object, object, bool]
+_COMMENT: Field[str] = Field("comment", Action.COMMENT, lambda _, text: parse_text(text))
 
 
-def _differences(imported: Import, row: sqlite3.Row) -> List[_Difference]:
-    """Return in what a row differs from its work order; an empty cell in nothing, nor what is deleted.
+def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any], Any, Any, bool]]:
+    """Yield the fields in which a row differs from its work order, their values here and there, and whether this stays.
 
-    What stands was written here if its last change is no import's, or, for our own export, later than the row.
+    Empty cells and what is deleted do not differ. A value stays if its last change is no import's, or, for our own
+    export, later than the row.
     """
     here = _find_by_id(imported.session.connection, row["here"])
     if not here or here.deleted_at:
-        return []
+        return
     sql = "SELECT field, changed_at, note, is_imported FROM work_order_history WHERE work_order_id = ? ORDER BY id"
     history = imported.session.connection.execute(sql, (here.id,)).fetchall()
     last = {entry["field"]: entry for entry in history}
-    told: Dict[str, Any] = {
-        **dict(row),
-        **_usernames(imported, row),
-        "priority": Priority(row["priority"]),
-        "status": Status(row["status"]),
-        "due_at": moment(row["due_at"]),
-    }
+    parsed = {"priority": Priority(row["priority"]), "status": Status(row["status"]), "due_at": moment(row["due_at"])}
+    told: Dict[str, Any] = {**dict(row), **_usernames(imported, row), **parsed}
     resolved_at, updated_at = moment(row["resolved_at"]), row["updated_at"][:16]
-    differences: List[_Difference] = []
     for field in FIELDS.values():
         old, new, entry = field.read(here), told.get(field.column), last.get(field.name)
-        is_same = _to_minute(new) == _to_minute(old)
-        if new is old is Status.RESOLVED and resolved_at:
-            is_same = _to_minute(resolved_at) == _to_minute(here.resolved_at)
-        if new and field.column in row["given"].split() and not is_same:
-            is_left = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
-            differences.append((field, old, new, bool(is_left)))
+        compared = (here.resolved_at, resolved_at) if new is old is Status.RESOLVED and resolved_at else (old, new)
+        before, after = (each.replace(second=0) if isinstance(each, datetime) else each for each in compared)
+        if new and before != after and field.column in row["given"].split():
+            stays = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
+            yield field, old, new, bool(stays)
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
     comments = [*(Counter(json.loads(row["comments"])) - known).elements()]
     room = MAXIMUM_NOTE_CHARACTERS - sum(max(len(entry["note"]), NOTE_OVERHEAD) for entry in history if entry["note"])
-    return differences + [(None, "", text, False) for text in _fitting(comments, room)]
-
-
-def _to_minute(value: object) -> object:
-    return value.replace(second=0) if isinstance(value, datetime) else value
+    for text in _fitting(comments, room):
+        yield _COMMENT, "", text, False
 
 
 def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
     """Return what an update would change, and what it would leave, by field, each with the first old and new value."""
     found: Dict[str, Tuple[int, str]] = {}
-    for number, row in enumerate(_staged(imported.session.connection, "here IS NOT NULL"), 1):
+    here = "SELECT * FROM temp.import_rows WHERE here IS NOT NULL ORDER BY created_at, number"
+    for number, row in enumerate(imported.session.connection.execute(here), 1):
         progress(number)
-        for field, old, new, is_left in _differences(imported, row):
-            shown = [database.printable(field.show(value) if field else str(value))[:40] for value in (old, new)]
-            kind = f"{field.name if field else 'comment'}, {'written here and left alone' if is_left else 'to update'}"
+        for field, old, new, stays in _differences(imported, row):
+            shown = [database.printable(field.show(value))[:40] for value in (old, new)]
+            kind = f"{field.name}, {'written here and left alone' if stays else 'to update'}"
             count, first = found.get(kind, (0, f"#{row['here']}: {' -> '.join(shown)}"))
             found[kind] = count + 1, first
     return [f"{kind}: {count:,} (first {first})." for kind, (count, first) in found.items()] or ["Nothing differs."]
-
-
-def _update_imported(imported: Import, admin: User, row: sqlite3.Row) -> bool:
-    """Write what differs, inside the caller's transaction; return whether anything does."""
-    connection, differences = imported.session.connection, _differences(imported, row)
-    written = [difference for difference in differences if not difference[-1]]
-    current = _find_by_id(connection, row["here"])
-    if not written or not current:
-        return False
-    record = partial(users.record_change, connection, current.id, admin.id, is_imported=True)
-    columns: Dict[str, object] = {"updated_at": max(now(), utc_text(current.updated_at))}
-    for field, old, new, _ in written:
-        if not field:
-            record(row["updated_at"], "comment", note=str(new))
-            continue
-        at = row["resolved_at"] if field is STATUS and row["resolved_at"] else now()
-        record(at, field.name, old_value=field.as_text(old), new_value=field.as_text(new))
-        for entry in _dependent_changes(connection, current, field, new, at, columns):
-            record(at, **entry._asdict())
-    database.update(connection, "work_orders", current.id, columns)
-    database.refresh_derived(connection, current.id)
-    return True
 
 
 # Words

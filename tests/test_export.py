@@ -33,7 +33,7 @@ class ExportTest(DatabaseTestCase):
         with_history: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> List[Path]:
-        return work_order.export(session, query, with_history, progress).paths
+        return work_order.export(session, query, with_history, progress)[0]
 
     def files(self) -> List[Path]:
         """Return all files of exports, and those beside the database that would have been left behind."""

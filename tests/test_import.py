@@ -412,7 +412,7 @@ with work_order.open_import(Session(database.connect(database.default_path()), 1
 
 class OwnExportTest(ImportTestCase):
     def exported(self) -> str:
-        (path,) = work_order.export(self.anna, Query(sort=Sort.OLDEST), False, nothing).paths
+        (path,), _ = work_order.export(self.anna, Query(sort=Sort.OLDEST), False, nothing)
         return path.read_bytes().decode()
 
     def test_it_brings_nothing_new_here_and_gives_the_same_export_in_an_empty_database(self) -> None:
