@@ -487,7 +487,7 @@ class ConversationTest(ImportTestCase):
     def test_it_asks_what_the_file_does_not_tell(self) -> None:
         self.put("Büro,Weird,1,3/4/2020 8:00,Jörg\n,,,never,Zoë\n".encode("windows-1252"), "märz 7.csv")
         columns = (6, 5, "(left out)", 1, "title", 2, "status", 3, "priority", 4, "created_at", 5, "requester", "")
-        cells = ("", "", "hold", "crit", "month", "Mars/Base", "+02:00")
+        cells = ("Old Desk", "", "hold", "crit", "month", "Mars/Base", "+02:00")
         self.prompts("", "no", "Import work orders", "", "", "", *columns, *cells, 1, "wang", *[""] * 3)
         for text in (
             "Are all letters right in Büro,Weird,1,3/4/2020 8:00,Jörg? [yes]: \nError: Save märz 7.csv as CSV UTF-8.",
@@ -501,5 +501,5 @@ class ConversationTest(ImportTestCase):
             "1 work order imported from märz 7.csv",
         ):
             self.assertIn(text, self.output)
-        row = ("Büro", "On Hold", 4, "2020-03-04T06:00:00+00:00", "wang")
-        self.assertEqual(self.stored("title", "status", "priority", "created_at", "requester"), [row])
+        row = ("old desk", "Büro", "On Hold", 4, "2020-03-04T06:00:00+00:00", "wang")
+        self.assertEqual(self.stored("source", "title", "status", "priority", "created_at", "requester"), [row])
