@@ -2402,7 +2402,7 @@ def _regular_day(template: Template, earliest: date) -> date:
         number += 1
 
 
-# Reports
+# Reports. But for the summary, these functions raise PermissionDeniedError to users.
 
 
 class Cell(NamedTuple):
@@ -2447,23 +2447,23 @@ class Report(NamedTuple):
     oldest: Sequence[WorkOrder] = ()
 
 
-def _count_cell(number: int, filter: Filter) -> Cell:
-    return Cell(f"{number:,}", Query(filter), number)
+def _count_cell(number: int, filter: Optional[Filter] = None) -> Cell:
+    return Cell(f"{number:,}", Query(filter) if filter else None, number)
 
 
 def _time_cell(seconds: Optional[float]) -> Cell:
     return Cell("-" if seconds is None else duration(seconds))
 
 
-def _share_cell(part: int, whole: int) -> Cell:
-    """Return the share in whole percent, rounded half up."""
-    return Cell(f"{(200 * part + whole) // (2 * whole)}%" if whole else "-")
+def _median_cell(seconds: Sequence[int]) -> Cell:
+    from statistics import median
+
+    return _time_cell(median(seconds) if seconds else None)
 
 
-def _median(values: Iterable[int]) -> Optional[float]:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
+def _share_cell(flags: Sequence[int]) -> Cell:
+    """Return the share of those that are 1, not 0, in whole percent, rounded half up."""
+    return Cell(f"{(200 * sum(flags) + len(flags)) // (2 * len(flags))}%" if flags else "-")
 
 
 def summary(session: Session) -> Report:
@@ -2476,12 +2476,11 @@ def summary(session: Session) -> Report:
             "SELECT status, count(*) FROM work_orders WHERE requester_id = ? AND deleted_at IS NULL GROUP BY status",
             (user.id,),
         ).fetchall()
-    by_both, own = {(status, priority): count for status, priority, count in counts}, dict(map(tuple, requested))
+    by_both, own = Counter({(status, priority): count for status, priority, count in counts}), Counter(dict(requested))
     rows = []
     for status in Status:
-        numbers = [by_both.get((status.value, priority.value), 0) for priority in Priority]
-        cells = (*numbers, sum(numbers), own.get(status.value, 0))
-        rows.append(Row(str(status), [Cell(f"{number:,}", value=number) for number in cells]))
+        numbers = [by_both[status.value, priority.value] for priority in Priority]
+        rows.append(Row(str(status), list(map(_count_cell, (*numbers, sum(numbers), own[status.value])))))
     title = f"Summary of all work orders: {sum(by_both.values()):,}, {sum(own.values()):,} requested by you"
     columns = (*map(ReportColumn, map(str, Priority)), ReportColumn("Total", rank=2, is_bar=True))
     return Report(title, "Status", (*columns, ReportColumn("Yours", rank=1)), rows)
@@ -2518,32 +2517,25 @@ _RESOLUTION_COLUMNS = (
 
 
 def resolution_times(session: Session, period: Period, grouping: Grouping) -> Report:
-    """Return how long it took to resolve work orders, by group and, in the last row, all together.
-
-    Raises PermissionDeniedError to users.
-    """
+    """Return how long it took to resolve work orders, by group and, in the last row, all together."""
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(session.connection, period, grouping)
-        reopened = _count_reopened(session.connection, period, grouping)
+        reopened = _read_reopened(session.connection, period, grouping)
     groups: Sequence[object] = [*reversed(Priority)]
     if grouping is not Grouping.PRIORITY:
         groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
+    for by_group in (resolved, reopened):
+        by_group[ALL] = [each for group in groups for each in by_group[group]]
     counted = Filter(counted=ReportScope(Count.RESOLVED, *period.bounds))
     rows = []
-    for group in groups:
-        narrowed: Dict[str, Any] = {grouping.value: group}
-        counts = reopened.get(group, (0, 0))
-        rows.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], *counts))
-    everything = [row for group in resolved.values() for row in group]
-    totals = [sum(counts[number] for counts in reopened.values()) for number in (0, 1)]
-    rows.append(_resolution_row(ALL, counted, everything, *totals))
+    for group in (*groups, ALL):
+        narrowed: Dict[str, Any] = {} if group == ALL else {grouping.value: group}
+        rows.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], reopened[group]))
     title = f"Resolution times by {grouping}, {describe_period(period)}"
     return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, rows)
 
 
-def _read_resolved(
-    connection: Connection, period: Period, grouping: Grouping
-) -> DefaultDict[object, List[sqlite3.Row]]:
+def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
     """Return by group how long it took to resolve and to respond to what was resolved in the period and still is."""
     rows = connection.execute(
         f"""
@@ -2553,9 +2545,9 @@ def _read_resolved(
             strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
         FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[Count.RESOLVED]}
         """,
-        dict(zip(("begin", "end"), period.bounds)),
+        _bounds_of("", period),
     )
-    resolved: DefaultDict[object, List[sqlite3.Row]] = defaultdict(list)
+    resolved: DefaultDict[Any, List[Any]] = defaultdict(list)
     for row in rows:
         if row["seconds"] is None:
             raise DamageError(f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup.")
@@ -2563,27 +2555,30 @@ def _read_resolved(
     return resolved
 
 
-def _count_reopened(connection: Connection, period: Period, grouping: Grouping) -> Dict[object, Tuple[int, int]]:
-    """Return by group how many work orders were reopened after a change to Resolved in the period, and of how many."""
+def _read_reopened(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
+    """Return by group whether each work order that was changed to Resolved in the period was reopened after that."""
     rows = connection.execute(
         f"""
-        SELECT {_GROUPS[grouping]}, sum(EXISTS (
+        SELECT {_GROUPS[grouping]}, EXISTS (
                 SELECT 1 FROM work_order_history
                 WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
-            )), count(*)
+            )
         FROM (
             SELECT work_order_id, min(id) AS first_id FROM work_order_history
             WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
             GROUP BY work_order_id
         ) JOIN work_orders ON work_orders.id = work_order_id
-        WHERE deleted_at IS NULL AND status <> 'Cancelled' GROUP BY 1
+        WHERE deleted_at IS NULL AND status <> 'Cancelled'
         """,
-        dict(zip(("begin", "end"), period.bounds)),
+        _bounds_of("", period),
     )
-    return {name: (reopened, changed) for name, reopened, changed in rows}
+    reopened: DefaultDict[Any, List[Any]] = defaultdict(list)
+    for name, was_reopened in rows:
+        reopened[name].append(was_reopened)
+    return reopened
 
 
-def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: int, changed: int) -> Row:
+def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: Sequence[int]) -> Row:
     seconds, on_time, responses, in_target = (
         sorted(row[column] for row in resolved if row[column] is not None)
         for column in ("seconds", "is_on_time", "response", "is_in_target")
@@ -2591,19 +2586,18 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
     count, spent = len(seconds), sum(row["spent_minutes"] for row in resolved)
     cells = (
         _count_cell(count, filter),
-        _time_cell(_median(seconds)),
+        _median_cell(seconds),
         _time_cell(sum(seconds) / count if count else None),
         _time_cell(seconds[-(-count * 9 // 10) - 1] if count else None),  # the nearest rank
-        _share_cell(sum(on_time), len(on_time)),
-        _share_cell(reopened, changed),
-        _time_cell(_median(responses)),
-        _share_cell(sum(in_target), len(in_target)),
+        _share_cell(on_time),
+        _share_cell(reopened),
+        _median_cell(responses),
+        _share_cell(in_target),
         *(Cell(describe_minutes(minutes) if count else "-") for minutes in (spent, spent // max(1, count))),
     )
     return Row(name, cells)
 
 
-_BAND_DAYS = (1, 7, 30, 90)
 _BACKLOG_COLUMNS = (
     ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
     *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
@@ -2612,7 +2606,7 @@ _BACKLOG_COLUMNS = (
 
 
 def backlog(session: Session) -> Report:
-    """Return what is unfinished now, by priority and age, and the oldest ten. Raises PermissionDeniedError to users."""
+    """Return what is unfinished now, by priority and age, and the oldest ten."""
     present = datetime.fromisoformat(now())
     with users.reading(session, Action.REPORTS):
         unfinished = session.connection.execute(
@@ -2626,7 +2620,7 @@ def backlog(session: Session) -> Report:
             """
         ).fetchall()
     # A creation in the future, by a clock that was ahead, is in the youngest band.
-    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in _BAND_DAYS), ""]
+    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in (1, 7, 30, 90)), ""]
     bands = [ReportScope(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
     rows = []
     for priority in (*reversed(Priority), None):
@@ -2653,10 +2647,7 @@ _FLOW_NOTE = "A week runs from Monday to Sunday, cut to the period; each column 
 
 
 def weekly_flow(session: Session, period: Period) -> Report:
-    """Return what was created, resolved and reopened in each week, and what was unfinished at its end.
-
-    Raises PermissionDeniedError to users.
-    """
+    """Return what was created, resolved and reopened in each week, and what was unfinished at its end."""
     rows, present, connection = [], now(), session.connection
     with users.reading(session, Action.REPORTS):
         weeks = _weeks(connection, period)
@@ -2736,12 +2727,11 @@ _WORKLOAD_COLUMNS = (
 def workload(session: Session, period: Period) -> Report:
     """Return what each assignee has and has resolved, those with the most first; the last row is nobody's.
 
-    They are all who can be assignees now, and anybody else who has something that counts. Raises PermissionDeniedError
-    to users.
+    They are all who can be assignees now, and anybody else who has something that counts.
     """
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
-        spent = _spent_by_person(session.connection, *period.bounds)
+        spent = spent_minutes(session.connection, *period.bounds)
         counts = session.connection.execute(
             f"""
             SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
@@ -2749,11 +2739,8 @@ def workload(session: Session, period: Period) -> Report:
             """,
             [now()],
         ).fetchall()
-        assignees = session.connection.execute(
-            "SELECT username FROM users WHERE is_active = 1 AND role <> 'user'"
-        ).fetchall()
-    people = (*assignees, *resolved.items(), *spent.items())
-    unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in people}}
+        assignees = [person.username for person in users.list_people(session, People.ASSIGNEES)]
+    unfinished: Dict[str, Sequence[int]] = dict.fromkeys((NOBODY, *assignees, *resolved, *spent), (0, 0, 0))
     unfinished.update({name: numbers for name, *numbers in counts})
     rows = []
     for name, numbers in sorted(unfinished.items(), key=lambda item: (item[0] == NOBODY, -item[1][0], item[0])):
@@ -2764,17 +2751,13 @@ def workload(session: Session, period: Period) -> Report:
             Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds)),
         )
         seconds = [row["seconds"] for row in resolved[name]]
-        times = (_time_cell(_median(seconds)), Cell(describe_minutes(spent.get(name, 0))))
+        times = (_median_cell(seconds), Cell(describe_minutes(spent[name])))
         rows.append(Row(name, (*map(_count_cell, (*numbers, len(seconds)), filters), *times)))
     return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
 
 
-def spent_minutes(connection: Connection, begin: str, end: str) -> int:
-    """Return the minutes of work noted from `begin` until before `end`, but for deleted work orders."""
-    return sum(_spent_by_person(connection, begin, end).values())
-
-
-def _spent_by_person(connection: Connection, begin: str, end: str) -> Dict[str, int]:
+def spent_minutes(connection: Connection, begin: str, end: str) -> Mapping[str, int]:
+    """Return the minutes of work noted from `begin` until before `end`, by who noted them, but for deleted work orders."""
     rows = connection.execute(
         """
         SELECT username, sum(minutes) FROM work_order_history
@@ -2783,7 +2766,7 @@ def _spent_by_person(connection: Connection, begin: str, end: str) -> Dict[str, 
         """,
         (begin, end),
     )
-    return dict(map(tuple, rows))
+    return Counter(dict(map(tuple, rows)))
 
 
 # Pages
@@ -2900,8 +2883,8 @@ def _month_numbers(connection: Connection, month: Period, before: Period) -> Rep
         [_counted_cell(connection, ReportScope(count, *period)) for period in periods] for count in counts.values()
     ]
     ends = [end if end <= now() else NEVER for _, end in reversed(periods)]
-    unfinished = [Cell(f"{count:,}", value=count) for count in reversed(_count_unfinished(connection, ends))]
-    spent = [Cell(describe_minutes(spent_minutes(connection, *period))) for period in periods]
+    unfinished = list(map(_count_cell, reversed(_count_unfinished(connection, ends))))
+    spent = [Cell(describe_minutes(sum(spent_minutes(connection, *period).values()))) for period in periods]
     rows = list(map(Row, (*counts, "Unfinished at the end, or now", "Time spent"), (*cells, unfinished, spent)))
     columns = [ReportColumn(period.name, is_bar=True) for period in (month, before)]
     note = " ".join(("Each row counts a work order once a month.", *(column.meaning for column in _FLOW_COLUMNS[1:3])))
