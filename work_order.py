@@ -2434,10 +2434,7 @@ class ReportColumn(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A table: the heading of its rows' names, its columns and rows, and a note on all of its numbers.
-
-    `oldest` are the oldest work orders of a backlog.
-    """
+    """A table: the heading of its rows' names, its columns and rows, a note on its numbers, and a backlog's oldest."""
 
     title: str
     name_column: str
@@ -2614,9 +2611,8 @@ def backlog(session: Session) -> Report:
         ).fetchall()
         oldest = session.connection.execute(
             f"""
-            {_SELECT} WHERE work_orders.id IN (
-                SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
-            ) ORDER BY work_orders.created_at, work_orders.id
+            {_SELECT} WHERE work_orders.deleted_at IS NULL AND work_orders.urgency < 4
+            ORDER BY work_orders.created_at, work_orders.id LIMIT 10
             """
         ).fetchall()
     # A creation in the future, by a clock that was ahead, is in the youngest band.
@@ -2647,10 +2643,21 @@ _FLOW_NOTE = "A week runs from Monday to Sunday, cut to the period; each column 
 
 
 def weekly_flow(session: Session, period: Period) -> Report:
-    """Return what was created, resolved and reopened in each week, and what was unfinished at its end."""
-    rows, present, connection = [], now(), session.connection
+    """Return what was created, resolved and reopened in each week, and what was unfinished at its end.
+
+    A period without a beginning begins with the first creation.
+    """
+    rows, weeks, present, connection = [], [], now(), session.connection
     with users.reading(session, Action.REPORTS):
-        weeks = _weeks(connection, period)
+        (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
+        with sound("The first work order"):
+            start = period.begin or moment(first) or period.end
+        monday = start.astimezone().date() - timedelta(days=start.astimezone().weekday())
+        while start < period.end:
+            monday += timedelta(days=7)
+            next_start = min(_midnight(monday), period.end)
+            weeks.append((utc_text(start), utc_text(next_start)))
+            start = next_start
         ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
         for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
             counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
@@ -2659,23 +2666,6 @@ def weekly_flow(session: Session, period: Period) -> Report:
             cells.append(_count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end))
             rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
     return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
-
-
-def _weeks(connection: Connection, period: Period) -> List[Tuple[str, str]]:
-    """Return the beginning and the end of each week, as stored; they begin on local Mondays but for the first.
-
-    A period without a beginning begins with the first creation.
-    """
-    (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
-    with sound("The first work order"):
-        begin, weeks = period.begin or moment(first) or period.end, []
-    monday = begin.astimezone().date() - timedelta(days=begin.astimezone().weekday())
-    while begin < period.end:
-        monday += timedelta(days=7)
-        end = min(_midnight(monday), period.end)
-        weeks.append((utc_text(begin), utc_text(end)))
-        begin = end
-    return weeks
 
 
 def _counted_cell(connection: Connection, counted: ReportScope) -> Cell:
@@ -2757,7 +2747,7 @@ def workload(session: Session, period: Period) -> Report:
 
 
 def spent_minutes(connection: Connection, begin: str, end: str) -> Mapping[str, int]:
-    """Return the minutes of work noted from `begin` until before `end`, by who noted them, but for deleted work orders."""
+    """Return the minutes of work noted from `begin` until before `end`, by username, but for deleted work orders."""
     rows = connection.execute(
         """
         SELECT username, sum(minutes) FROM work_order_history
@@ -2820,20 +2810,6 @@ def save_work_order(session: Session, work_order_id: int) -> Path:
     with users.reading(session, Action.EXPORT):
         details, entries = get(session, work_order_id), history(session, work_order_id)
     row = details.work_order
-    fields = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in _texts_of(row).items())
-    lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
-    sections = (
-        ("Description", _paragraphs(filter(None, [row.description]))),
-        ("Links", _paragraphs(map(str, details.links))),
-        ("Done", "".join(f'<p class="line">{line}</p>\n' for line in lines)),
-        ("History, newest first", _paragraphs(map(describe_entry, entries))),
-    )
-    body = f"<dl>\n{''.join(fields)}</dl>\n{''.join(_section(name, text, 2) for name, text in sections if text)}"
-    return _save_page(session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
-
-
-def _texts_of(row: WorkOrder) -> Dict[str, str]:
-    """Return the texts of what a work order has besides its title and description, by label."""
     fields = [field for field in FIELDS.values() if field not in (TITLE, DESCRIPTION) and field.read(row) is not None]
     texts = {field.label: field.show(field.read(row)) for field in fields}
     texts[REQUESTER.label] = describe_person(row.requester, row.requester_name)
@@ -2843,7 +2819,16 @@ def _texts_of(row: WorkOrder) -> Dict[str, str]:
     texts.update({name: local_time(at) for name, at in times.items() if at})
     texts["Time spent"] = describe_minutes(row.spent_minutes) if row.spent_minutes else ""
     texts["From"] = f"{row.source or ''} {row.source_id or ''}".strip()
-    return {name: text for name, text in texts.items() if text}
+    facts = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in texts.items() if text)
+    lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
+    sections = (
+        ("Description", _paragraphs(filter(None, [row.description]))),
+        ("Links", _paragraphs(map(str, details.links))),
+        ("Done", "".join(f'<p class="line">{line}</p>\n' for line in lines)),
+        ("History, newest first", _paragraphs(map(describe_entry, entries))),
+    )
+    body = f"<dl>\n{''.join(facts)}</dl>\n{''.join(_section(name, text, 2) for name, text in sections if text)}"
+    return _save_page(session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
 
 
 def parse_month(text: str) -> Period:
@@ -2861,9 +2846,16 @@ def monthly_report(session: Session, month: Period) -> Path:
     begin = _add_months(first, -1)
     before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(first))
     with users.reading(session, Action.REPORTS):
-        times = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
-        flow = weekly_flow(session, Period(f"{before.name} to {month.name}", before.begin, month.end))
-        of_month = (_month_numbers(session.connection, month, before), _compared(*times), flow)
+        times, earlier = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
+        both = [
+            Row(row.name, [Cell(f"{cell.text}\n({old.text})") for cell, old in zip(row.cells, old_row.cells)])
+            for row, old_row in zip(times.rows, earlier.rows)
+        ]
+        of_month = (
+            _month_numbers(session.connection, month, before),
+            times._replace(rows=both, note=f"In parentheses: {describe_period(before)}."),
+            weekly_flow(session, Period(f"{before.name} to {month.name}", before.begin, month.end)),
+        )
         of_now = (backlog(session), workload(session, month))
         overdue = find(session, Query(OVERDUE, Sort.DUE), None, OVERDUE_ON_PAGE)
     limit = f", the first {OVERDUE_ON_PAGE}" if overdue.total > OVERDUE_ON_PAGE else ""
@@ -2889,15 +2881,6 @@ def _month_numbers(connection: Connection, month: Period, before: Period) -> Rep
     columns = [ReportColumn(period.name, is_bar=True) for period in (month, before)]
     note = " ".join(("Each row counts a work order once a month.", *(column.meaning for column in _FLOW_COLUMNS[1:3])))
     return Report(f"{month.name} beside {before.name}", "Work orders", columns, rows, note)
-
-
-def _compared(report: Report, before: Report) -> Report:
-    """Return the report with the numbers of another period, whose rows are the same, in parentheses."""
-    rows = [
-        Row(row.name, [Cell(f"{cell.text}\n({other.text})") for cell, other in zip(row.cells, earlier.cells)])
-        for row, earlier in zip(report.rows, before.rows)
-    ]
-    return report._replace(rows=rows, note=f"In parentheses: {before.title.partition(', ')[2]}.")
 
 
 def _escaped(text: str) -> str:
@@ -2964,11 +2947,24 @@ def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[st
 
 
 def _save_page(session: Session, name: str, title: str, body: str) -> Path:
-    """Save a page with this HTML and its audit row."""
+    """Save a page with this HTML, which loads nothing and runs nothing, and its audit row."""
     with _kept_together("The page", "None was saved.") as paths, users.writing(session, Action.EXPORT) as user:
+        saved = (
+            f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {user.username}' if user.username else ''}."
+        )
+        page = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>{_STYLE}</style></head>
+<body><main>
+<h1>{_escaped(title)}</h1>
+<p class="note">{saved}</p>
+{body}</main></body></html>
+"""
         target = database.new_path(session.connection, "export", f"-{name}.html")
         with database.partial_files(target) as (unfinished,):
-            unfinished.write_text(_page(title, user, body), encoding="utf-8")
+            unfinished.write_text(page, encoding="utf-8")
             paths.append(database.publish_numbered(unfinished, target))
         users.audit(session.connection, user.id, "page saved", f"{paths[0].name}: {title}")
     return paths[0]
@@ -2989,21 +2985,6 @@ def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
         if isinstance(error, OSError):
             raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}") from error
         raise
-
-
-def _page(title: str, by: User, body: str) -> str:
-    """Return a page that loads nothing and runs nothing."""
-    saved = f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {by.username}' if by.username else ''}."
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>{_STYLE}</style></head>
-<body><main>
-<h1>{_escaped(title)}</h1>
-<p class="note">{saved}</p>
-{body}</main></body></html>
-"""
 
 
 # Words and names of other systems
@@ -4250,11 +4231,7 @@ def local_time(moment: datetime) -> str:
 def duration(seconds: float) -> str:
     """Return a length of time in its two largest units: 12m, 5h 12m, 3d 4h."""
     minutes = int(seconds) // 60
-    if minutes < 60:
-        return f"{minutes}m"
-    if minutes < 24 * 60:
-        return f"{minutes // 60}h {minutes % 60}m"
-    return f"{minutes // 1440}d {minutes % 1440 // 60}h"
+    return describe_minutes(minutes) if minutes < 1440 else f"{minutes // 1440}d {minutes % 1440 // 60}h"
 
 
 def describe_minutes(minutes: int) -> str:
