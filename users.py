@@ -19,19 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Callable,
-    Iterator,
-    List,
-    NamedTuple,
-    NoReturn,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-    cast,
-)
+from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
 
 import database
 from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction, utc_text
@@ -272,10 +260,7 @@ def may(user: User, action: Action) -> bool:
 
 
 def authorize(session: Session, action: Action) -> User:
-    """Return the session's account if it may take the action. Call this inside the transaction that does the work.
-
-    Raises SessionEndedError, PermissionDeniedError.
-    """
+    """Return the session's account if it may take the action. Raises SessionEndedError, PermissionDeniedError."""
     user = current_user(session)
     if user.must_change_password and action is not Action.OWN_ACCOUNT:
         raise PermissionDeniedError("Change your one-time password first.")
@@ -286,20 +271,14 @@ def authorize(session: Session, action: Action) -> User:
 
 @contextmanager
 def reading(session: Session, action: Action) -> Iterator[User]:
-    """Read everything inside from one moment, for the session's account, if it may take the action.
-
-    Raises SessionEndedError, PermissionDeniedError.
-    """
+    """Read everything inside from one moment, if the session may take the action. Raises as authorize does."""
     with snapshot(session.connection):
         yield authorize(session, action)
 
 
 @contextmanager
 def writing(session: Session, action: Action) -> Iterator[User]:
-    """Commit everything written inside when the block ends, for the session's account, if it may take the action.
-
-    Raises SessionEndedError, PermissionDeniedError, and what database.transaction raises.
-    """
+    """Commit everything written inside, if the session may take the action. Raises as authorize and transaction do."""
     with transaction(session.connection):
         yield authorize(session, action)
 
@@ -322,7 +301,7 @@ def _user(row: sqlite3.Row) -> User:
             if not isinstance(row[name], (str, type(None))):
                 raise ValueError(f"the {name} is {row[name]!r}")
         flags = {name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")}
-        values = {"role": Role(row["role"]), "created_at": cast(datetime, moment(row["created_at"])), **flags}
+        values = {"role": Role(row["role"]), "created_at": moment(row["created_at"]), **flags}
         return User(**{**dict(row), **values, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
 
 
@@ -358,14 +337,29 @@ def find(connection: Connection, username: str, people: People = People.EVERYBOD
 def parse_person(session: Session, text: str, people: People) -> str:
     """Return the username of the person whom a username, a name, the beginning of one, or `me` means.
 
-    Those who see only their own work orders get any username back, so that they don't learn which accounts there are.
-    Raises PermissionDeniedError, InvalidInputError, UnknownPersonError if nobody is meant.
+    Where several have that name, it means one of `people`. Those who see only their own work orders get any username
+    back, so that they don't learn which accounts there are. Raises PermissionDeniedError, InvalidInputError,
+    UnknownPersonError if nobody is meant.
     """
-    user = authorize(session, people.needed)
-    if text.lower() != ME and scope(user, Action.VIEW) is not Scope.ALL:
+    user, username, name = authorize(session, people.needed), text.lower(), fold(text)
+    if username == ME:
+        return find(session.connection, user.username, people).username
+    if scope(user, Action.VIEW) is not Scope.ALL:
         return parse_username(text)
-    username = user.username if text.lower() == ME else _find_username(session.connection, text, people)
-    return find(session.connection, username, people).username
+    sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
+    rows = session.connection.execute(sql).fetchall()
+    names = {str(row["username"]): fold(row["name"] or "") for row in rows}
+    fit = [str(row["username"]) for row in rows if row["is_fit"]]
+    found = (
+        [username] * (username in names)
+        or [each for each in fit if names[each] == name]
+        or [each for each in names if names[each] == name]
+        or [each for each in fit if each.startswith(username) or names[each].startswith(name)]
+        or [text]
+    )
+    if len(found) > 1:
+        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_joined(found)}. Answer with a username.")
+    return find(session.connection, found[0], people).username
 
 
 def list_people(session: Session, people: People, limit: int = -1) -> List[Person]:
@@ -379,21 +373,6 @@ def list_people(session: Session, people: People, limit: int = -1) -> List[Perso
             {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
         ).fetchall()
     return [Person(row["username"], row["name"]) for row in rows]
-
-
-def _find_username(connection: Connection, text: str, people: People) -> str:
-    """Return the username that the text means, or the text; where several have that name, it means one of `people`."""
-    sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
-    rows, username, name = connection.execute(sql).fetchall(), text.lower(), fold(text)
-    if any(row["username"] == username for row in rows):
-        return username
-    named = [row for row in rows if fold(row["name"] or "") == name]
-    begins = [row for row in rows if row["username"].startswith(username) or fold(row["name"] or "").startswith(name)]
-    fit_named, fit_begins = ([row for row in some if row["is_fit"]] for some in (named, begins))
-    found = [str(row["username"]) for row in fit_named or named or fit_begins] or [text]
-    if len(found) > 1:
-        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_joined(found)}. Answer with a username.")
-    return found[0]
 
 
 # Registration and login
@@ -418,7 +397,7 @@ def parse_new_username(connection: Connection, text: str) -> str:
 
 def needs_approval(connection: Connection, role: Role) -> bool:
     """Return whether an account of this role can only be registered with an admin's name and password."""
-    return role is not Role.USER and _count_admins(connection) > 0
+    return role is not Role.USER and _has_admin(connection)
 
 
 def register(
@@ -435,7 +414,7 @@ def register(
         is_needed, asked_for = needs_approval(connection, role), f"{username} as {role}"
         is_admin = approver and approver.role is Role.ADMIN and not approver.must_change_password
         if not is_needed or (approver and is_admin and find(connection, approver.username) == approver):
-            user = _insert(connection, username, password_hash, role)
+            user = _insert(connection, username, role, password_hash)
             audit(connection, user.id, "registered", asked_for, user.id)
             if is_needed and approver:
                 _clear_failures(connection, approver.username, _client())
@@ -469,25 +448,19 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
 
 
-def _count_admins(connection: Connection, other_than: int = 0) -> int:
-    """Return how many active admins with a password there are besides the account `other_than`."""
+def _has_admin(connection: Connection, other_than: int = 0) -> bool:
+    """Return whether there is an active admin with a password besides the account `other_than`."""
     condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
-    (admins,) = connection.execute(f"SELECT count(*) FROM users WHERE {condition}", (other_than,)).fetchone()
-    return int(admins)
+    return connection.execute(f"SELECT 1 FROM users WHERE {condition}", (other_than,)).fetchone() is not None
 
 
-def _insert(
-    connection: Connection, username: str, password_hash: Optional[str], role: Role, must_change_password: bool = False
-) -> User:
+def _insert(connection: Connection, username: str, role: Role, password_hash: Optional[str], **others: object) -> User:
+    """Create an account, inside an open transaction; `others` are further columns. Raises InvalidInputError."""
     username = parse_new_username(connection, username)
     _clear_failures(connection, username)
-    connection.execute(
-        """
-        INSERT INTO users (username, password_hash, role, created_at, must_change_password, seen_history_id)
-        VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM work_order_history))
-        """,
-        (username, password_hash, role, now(), must_change_password),
-    )
+    (latest,) = connection.execute("SELECT coalesce(max(id), 0) FROM work_order_history").fetchone()
+    values = {"username": username, "password_hash": password_hash, "role": role, "created_at": now(), **others}
+    database.insert(connection, "users", {**values, "seen_history_id": latest})
     return find(connection, username)
 
 
@@ -530,11 +503,10 @@ def insert_caller(
     connection: Connection, by: User, name: str, email: Optional[str], username: Optional[str] = None
 ) -> User:
     """Create an account as add_caller does, inside an open transaction; the username must be free."""
-    fit_name, fit_email = parse_person_name(name), parse_email(email or NONE)
-    user = _insert(connection, username or username_from_name(connection, name), None, Role.USER)
-    connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (fit_name, fit_email, user.id))
+    others = {"name": parse_person_name(name), "email": parse_email(email or NONE)}
+    user = _insert(connection, username or username_from_name(connection, name), Role.USER, None, **others)
     audit(connection, by.id, "user added", f"{user.username} without a password", user.id)
-    return user._replace(name=fit_name, email=fit_email)
+    return user
 
 
 # One's own account
@@ -623,7 +595,7 @@ def add_user(session: Session, username: str, role: Role) -> str:
     """Create an account for somebody else and return its one-time password. Raises InvalidInputError."""
     one_time_password, password_hash = _one_time_password()
     with writing(session, Action.MANAGE_USERS) as admin:
-        user = _insert(session.connection, username, password_hash, role, must_change_password=True)
+        user = _insert(session.connection, username, role, password_hash, must_change_password=True)
         audit(session.connection, admin.id, "user added", f"{user.username} as {role}", user.id)
     return one_time_password
 
@@ -699,7 +671,7 @@ def deactivate(session: Session, username: str) -> User:
 
 
 def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
-    if user.role is Role.ADMIN and user.is_active and _count_admins(connection, other_than=user.id) == 0:
+    if user.role is Role.ADMIN and user.is_active and not _has_admin(connection, other_than=user.id):
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
@@ -737,10 +709,7 @@ def audit(
 def record_change(
     connection: Connection, work_order_id: int, user_id: int, at: str, field: str, **others: object
 ) -> int:
-    """Add a row to the work order's history, inside the transaction that changes it, and return the row's ID.
-
-    `others` are further columns: old_value, new_value, note, minutes, is_imported.
-    """
+    """Add a row to the history, inside the transaction of the change, and return its ID; `others` are more columns."""
     values = {"work_order_id": work_order_id, "user_id": user_id, "changed_at": at, "field": field, **others}
     return database.insert(connection, "work_order_history", values)
 
@@ -872,8 +841,8 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
     """Return the settings, with a stand-in for the password, and in words where messages go and how many wait."""
     with reading(session, Action.MAIL):
         settings = _without_password(_mail_settings(session.connection))
-        waiting, failed = count_outbox(session.connection)
-    return settings, f"{describe_mail_settings(settings)}; {describe_outbox(waiting, failed)}"
+        _, state = outbox_state(session.connection)
+    return settings, f"{describe_mail_settings(settings)}; {state}"
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
@@ -889,7 +858,9 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
             current = getattr(_without_password(old), name)
             if current not in (value, getattr(shown, name)):
                 words = "another" if name == "password" else current or NONE
-                by = _last_to_change_mail_settings(session.connection)
+                entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
+                last = f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1"
+                (by,) = session.connection.execute(last).fetchone() or ["another program"]
                 raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
         stored = MailSettings(**{**old._asdict(), **changes})
         if stored[:3] != old[:3] and "password" not in changes:
@@ -923,12 +894,6 @@ def _without_password(settings: MailSettings) -> MailSettings:
     """Return the settings with a stand-in for the password: nobody can type it, and it differs where passwords do."""
     password = settings.password
     return settings._replace(password=f"\0{hashlib.sha256(password.encode()).hexdigest()}" if password else None)
-
-
-def _last_to_change_mail_settings(connection: Connection) -> str:
-    entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
-    row = connection.execute(f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1").fetchone()
-    return row["username"] if row else "another program"
 
 
 # Mail: the outbox
@@ -984,18 +949,11 @@ def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -
         return [Message(**{**dict(row), **both}) for row, both in zip(rows, moments)]
 
 
-def count_outbox(connection: Connection) -> Tuple[int, int]:
-    """Return how many messages wait, and how many have failed for good."""
-    row = connection.execute("SELECT count(next_attempt_at), count(*) - count(next_attempt_at) FROM outbox").fetchone()
-    return row[0], row[1]
-
-
-def describe_outbox(waiting: int, failed: int) -> str:
-    return f"{waiting:,} message{' waits' if waiting == 1 else 's wait'}, {failed:,} failed for good"
-
-
-def describe_sent(sent: int, waiting: int, failed: int) -> str:
-    return f"{quantity(sent, 'message')} sent; {describe_outbox(waiting, failed)}."
+def outbox_state(connection: Connection) -> Tuple[int, str]:
+    """Return how many messages wait, and in words how many wait and how many have failed for good."""
+    total, waiting = connection.execute("SELECT count(*), count(next_attempt_at) FROM outbox").fetchone()
+    waits = f"{waiting:,} message{' waits' if waiting == 1 else 's wait'}"
+    return waiting, f"{waits}, {total - waiting:,} failed for good"
 
 
 def describe_attempt(message: Message) -> str:
@@ -1057,7 +1015,7 @@ def send_now(session: Session) -> str:
     sent = _wait_for(lambda: _send_from(session.connection.path))
     if sent is None:
         return "Sending continues in the background."
-    return describe_sent(sent, *count_outbox(session.connection))
+    return f"{quantity(sent, 'message')} sent; {outbox_state(session.connection)[1]}."
 
 
 def send_test_message(session: Session, to: str) -> str:
@@ -1493,23 +1451,20 @@ def main() -> List[str]:
     """Ask for a new password for the account that the command line names, set it, and say so."""
     with closing(database.connect(database.default_path())) as connection:
         user = find(connection, sys.argv[1])
-        password_hash = _hash(parse_password(_ask_password(), user.username))
+        if sys.stdin is None:
+            raise EOFError
+        if sys.stdin.isatty():
+            import getpass
+
+            password = getpass.getpass(f"{PASSWORD_RULE}\nNew password: ")
+            if getpass.getpass("Confirm password: ") != password:
+                raise InvalidInputError("The two passwords differ. Nothing was changed.")
+        else:
+            password = sys.stdin.readline().rstrip("\r\n")
+        password_hash = _hash(parse_password(password, user.username))
         with transaction(connection):
             _set_password(connection, user, password_hash, None, "password set from outside")
     return [f"Password of user {user.username} set.{'' if user.is_active else ' The account is deactivated.'}"]
-
-
-def _ask_password() -> str:
-    if sys.stdin is None:
-        raise EOFError
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    import getpass
-
-    password = getpass.getpass(f"{PASSWORD_RULE}\nNew password: ")
-    if getpass.getpass("Confirm password: ") != password:
-        raise InvalidInputError("The two passwords differ. Nothing was changed.")
-    return password
 
 
 if __name__ == "__main__":

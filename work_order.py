@@ -2949,9 +2949,7 @@ def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[st
 def _save_page(session: Session, name: str, title: str, body: str) -> Path:
     """Save a page with this HTML, which loads nothing and runs nothing, and its audit row."""
     with _kept_together("The page", "None was saved.") as paths, users.writing(session, Action.EXPORT) as user:
-        saved = (
-            f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {user.username}' if user.username else ''}."
-        )
+        by = f" by {user.username}" if user.username else ""
         page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -2959,7 +2957,7 @@ def _save_page(session: Session, name: str, title: str, body: str) -> Path:
 <style>{_STYLE}</style></head>
 <body><main>
 <h1>{_escaped(title)}</h1>
-<p class="note">{saved}</p>
+<p class="note">Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{by}.</p>
 {body}</main></body></html>
 """
         target = database.new_path(session.connection, "export", f"-{name}.html")
@@ -4388,8 +4386,8 @@ def main() -> List[str]:
     with closing(database.connect(database.default_path())) as connection:
         create_due(connection, database.BUSY_SECONDS)
         sent = users.send_waiting(connection)
-        waiting, failed = users.count_outbox(connection)
-    summary = users.describe_sent(sent, waiting, failed)
+        waiting, state = users.outbox_state(connection)
+    summary = f"{quantity(sent, 'message')} sent; {state}."
     if waiting:
         raise ApplicationError(summary)
     return [summary]
