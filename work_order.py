@@ -2605,30 +2605,22 @@ _BACKLOG_COLUMNS = (
 def backlog(session: Session) -> Report:
     """Return what is unfinished now, by priority and age, and the oldest ten."""
     present = datetime.fromisoformat(now())
+    # A creation in the future, by a clock that was ahead, is in the youngest band.
+    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in (1, 7, 30, 90)), ""]
+    bands = [ReportScope(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
+    rows = []
     with users.reading(session, Action.REPORTS):
-        unfinished = session.connection.execute(
-            "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
-        ).fetchall()
+        for priority in (*reversed(Priority), None):
+            total = Filter(status=UNFINISHED, priority=priority)
+            filters = (total, *(total._replace(counted=band) for band in bands), total._replace(assignee=NOBODY))
+            rows.append(Row(str(priority or ALL), [_counted_cell(session.connection, each) for each in filters]))
         oldest = session.connection.execute(
             f"""
             {_SELECT} WHERE work_orders.deleted_at IS NULL AND work_orders.urgency < 4
             ORDER BY work_orders.created_at, work_orders.id LIMIT 10
             """
         ).fetchall()
-    # A creation in the future, by a clock that was ahead, is in the youngest band.
-    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in (1, 7, 30, 90)), ""]
-    bands = [ReportScope(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
-    rows = []
-    for priority in (*reversed(Priority), None):
-        ours = [row for row in unfinished if priority in (row["priority"], None)]
-        total = Filter(status=UNFINISHED, priority=priority)
-        by_age = [sum(band.begin <= row["created_at"] < band.end for row in ours) for band in bands]
-        cells = (
-            _count_cell(len(ours), total)._replace(value=len(ours) if priority else 0),
-            *(_count_cell(count, total._replace(counted=band)) for count, band in zip(by_age, bands)),
-            _count_cell(sum(row["assignee_id"] is None for row in ours), total._replace(assignee=NOBODY)),
-        )
-        rows.append(Row(str(priority) if priority else ALL, cells))
+    rows[-1] = Row(ALL, [cell._replace(value=0) for cell in rows[-1].cells])  # whose bar would dwarf the others
     title = f"Backlog: what is unfinished now, {local_time(present)}"
     return Report(title, "Priority", _BACKLOG_COLUMNS, rows, oldest=[_work_order(row) for row in oldest])
 
@@ -2661,18 +2653,17 @@ def weekly_flow(session: Session, period: Period) -> Report:
         ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
         for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
             counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
-            cells = [_counted_cell(connection, ReportScope(count, begin, end)) for count in counts]
+            cells = [_counted_cell(connection, Filter(counted=ReportScope(each, begin, end))) for each in counts]
             at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
             cells.append(_count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end))
             rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
     return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
 
 
-def _counted_cell(connection: Connection, counted: ReportScope) -> Cell:
-    (number,) = connection.execute(
-        f"SELECT count(*) FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[counted.what]}", counted._asdict()
-    ).fetchone()
-    return _count_cell(number, Filter(counted=counted))
+def _counted_cell(connection: Connection, filter: Filter) -> Cell:
+    condition, values = _condition(filter, None)
+    (number,) = connection.execute(f"SELECT count(*) FROM work_orders WHERE {condition}", values).fetchone()
+    return _count_cell(number, filter)
 
 
 def _count_unfinished(connection: Connection, moments: Sequence[str]) -> List[int]:
@@ -2872,7 +2863,8 @@ def _month_numbers(connection: Connection, month: Period, before: Period) -> Rep
     counts = {"Created": Count.CREATED, "Resolved": Count.CHANGED_TO_RESOLVED, "Reopened": Count.REOPENED}
     periods = (month.bounds, before.bounds)
     cells = [
-        [_counted_cell(connection, ReportScope(count, *period)) for period in periods] for count in counts.values()
+        [_counted_cell(connection, Filter(counted=ReportScope(count, *period))) for period in periods]
+        for count in counts.values()
     ]
     ends = [end if end <= now() else NEVER for _, end in reversed(periods)]
     unfinished = list(map(_count_cell, reversed(_count_unfinished(connection, ends))))
