@@ -2710,30 +2710,28 @@ def workload(session: Session, period: Period) -> Report:
 
     They are all who can be assignees now, and anybody else who has something that counts.
     """
+    rows, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
-        resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
-        spent = spent_minutes(session.connection, *period.bounds)
-        counts = session.connection.execute(
-            f"""
-            SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
-            FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
-            """,
-            [now()],
+        resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
+        spent = spent_minutes(connection, *period.bounds)
+        assignees = connection.execute(
+            """
+            SELECT username FROM users WHERE is_active = 1 AND role <> 'user'
+                OR id IN (SELECT assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4)
+            """
         ).fetchall()
-        assignees = [person.username for person in users.list_people(session, People.ASSIGNEES)]
-    unfinished: Dict[str, Sequence[int]] = dict.fromkeys((NOBODY, *assignees, *resolved, *spent), (0, 0, 0))
-    unfinished.update({name: numbers for name, *numbers in counts})
-    rows = []
-    for name, numbers in sorted(unfinished.items(), key=lambda item: (item[0] == NOBODY, -item[1][0], item[0])):
-        filters = (
-            assigned_to(name),
-            Filter(assignee=name, due=Due.OVERDUE),
-            Filter(assignee=name, status=Status.ON_HOLD),
-            Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds)),
-        )
-        seconds = [row["seconds"] for row in resolved[name]]
-        times = (_median_cell(seconds), Cell(describe_minutes(spent[name])))
-        rows.append(Row(name, (*map(_count_cell, (*numbers, len(seconds)), filters), *times)))
+        for name in {NOBODY, *(row["username"] for row in assignees), *resolved, *spent}:
+            seconds = [row["seconds"] for row in resolved[name]]
+            cells = (
+                _counted_cell(connection, assigned_to(name)),
+                _counted_cell(connection, Filter(assignee=name, due=Due.OVERDUE)),
+                _counted_cell(connection, Filter(assignee=name, status=Status.ON_HOLD)),
+                _count_cell(len(seconds), Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds))),
+                _median_cell(seconds),
+                Cell(describe_minutes(spent[name])),
+            )
+            rows.append(Row(name, cells))
+    rows.sort(key=lambda row: (row.name == NOBODY, -row.cells[0].value, row.name))
     return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
 
 
