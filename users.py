@@ -335,16 +335,14 @@ def find(connection: Connection, username: str, people: People = People.EVERYBOD
 
 
 def parse_person(session: Session, text: str, people: People) -> str:
-    """Return the username of the person whom a username, a name, the beginning of one, or `me` means.
+    """Return the username that a username, a name, the beginning of one, or `me` means: if possible, one of `people`.
 
-    Where several have that name, it means one of `people`. Those who see only their own work orders get any username
-    back, so that they don't learn which accounts there are. Raises PermissionDeniedError, InvalidInputError,
-    UnknownPersonError if nobody is meant.
+    Raises PermissionDeniedError, InvalidInputError, UnknownPersonError.
     """
     user, username, name = authorize(session, people.needed), text.lower(), fold(text)
     if username == ME:
         return find(session.connection, user.username, people).username
-    if scope(user, Action.VIEW) is not Scope.ALL:
+    if scope(user, Action.VIEW) is not Scope.ALL:  # nor learns which accounts there are
         return parse_username(text)
     sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
     rows = session.connection.execute(sql).fetchall()
@@ -403,10 +401,7 @@ def needs_approval(connection: Connection, role: Role) -> bool:
 def register(
     connection: Connection, username: str, password: str, role: Role, approval: Optional[Tuple[str, str]] = None
 ) -> User:
-    """Create an account and return it; `approval` is an admin's username and password, where needs_approval says so.
-
-    Raises InvalidInputError for the username or password, AuthenticationError for a missing or wrong approval.
-    """
+    """Create an account; `approval` is an admin's name and password. Raises InvalidInputError, AuthenticationError."""
     username = parse_new_username(connection, username)
     password_hash = _hash(parse_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
@@ -426,10 +421,9 @@ def register(
 
 
 def log_in(connection: Connection, username: str, password: str) -> Session:
-    """Return a new session; a hash with outdated parameters is replaced.
+    """Return a new session for a username and password; a hash with outdated parameters is replaced.
 
-    Raises AuthenticationError, with the same words and after the same work whether the username is unknown, the
-    account is deactivated, locked or without a password, or the password is wrong.
+    Raises AuthenticationError, in the same words and after the same work whatever is wrong with them.
     """
     user = _authenticated(connection, username, password)
     outdated = "SELECT 1 FROM users WHERE id = ? AND password_hash NOT LIKE ? || '%'"
@@ -701,7 +695,7 @@ def audit(
     connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
 ) -> None:
     """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
-    os_user, ssh_client = _os_user_and_ssh_client()
+    os_user, _, ssh_client = _client().rpartition(" ")
     values = {"recorded_at": now(), "user_id": user_id or None, "os_user": os_user, "ssh_client": ssh_client}
     database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": subject_id})
 
@@ -756,11 +750,7 @@ def audit_events(session: Session) -> List[str]:
 
 
 def _client() -> str:
-    return " ".join(_os_user_and_ssh_client())
-
-
-def _os_user_and_ssh_client() -> Tuple[str, str]:
-    """Return the account on this host, as the system has it, not the environment, and the SSH client's address."""
+    """Return the account on this host, as the system has it, not the environment, a space, and SSH's client."""
     try:
         import pwd
 
@@ -769,7 +759,8 @@ def _os_user_and_ssh_client() -> Tuple[str, str]:
         os_user = os.getlogin()
     except KeyError:
         os_user = str(os.getuid())
-    return os_user, ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1]
+    ssh_client, _, _ = os.environ.get("SSH_CLIENT", "").partition(" ")
+    return f"{os_user} {ascii(ssh_client)[1:-1]}"
 
 
 def back_up(session: Session) -> Path:
@@ -848,8 +839,8 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
     """Store the settings in which `new` differs from what was shown, and return all of them as they are then.
 
-    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError if somebody
-    else has changed one of these settings since it was shown, InvalidInputError for a host without a sender.
+    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError, and
+    InvalidInputError for a host without a sender.
     """
     changes = {name: value for name, was, value in zip(new._fields, shown, new) if value != was}
     with writing(session, Action.MAIL) as admin:

@@ -2517,19 +2517,36 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
     """Return how long it took to resolve work orders, by group and, in the last row, all together."""
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(session.connection, period, grouping)
-        reopened = _read_reopened(session.connection, period, grouping)
+        rows = session.connection.execute(
+            f"""
+            SELECT {_GROUPS[grouping]}, EXISTS (
+                    SELECT 1 FROM work_order_history
+                    WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
+                )
+            FROM (
+                SELECT work_order_id, min(id) AS first_id FROM work_order_history
+                WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
+                GROUP BY work_order_id
+            ) JOIN work_orders ON work_orders.id = work_order_id
+            WHERE deleted_at IS NULL AND status <> 'Cancelled'
+            """,
+            _bounds_of("", period),
+        ).fetchall()
+    reopened: DefaultDict[Any, List[int]] = defaultdict(list)
+    for group, was_reopened in rows:
+        reopened[group].append(was_reopened)
     groups: Sequence[object] = [*reversed(Priority)]
     if grouping is not Grouping.PRIORITY:
         groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
     for by_group in (resolved, reopened):
         by_group[ALL] = [each for group in groups for each in by_group[group]]
     counted = Filter(counted=ReportScope(Count.RESOLVED, *period.bounds))
-    rows = []
+    table = []
     for group in (*groups, ALL):
         narrowed: Dict[str, Any] = {} if group == ALL else {grouping.value: group}
-        rows.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], reopened[group]))
+        table.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], reopened[group]))
     title = f"Resolution times by {grouping}, {describe_period(period)}"
-    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, rows)
+    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, table)
 
 
 def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
@@ -2550,29 +2567,6 @@ def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -
             raise DamageError(f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup.")
         resolved[row["name"]].append(row)
     return resolved
-
-
-def _read_reopened(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
-    """Return by group whether each work order that was changed to Resolved in the period was reopened after that."""
-    rows = connection.execute(
-        f"""
-        SELECT {_GROUPS[grouping]}, EXISTS (
-                SELECT 1 FROM work_order_history
-                WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
-            )
-        FROM (
-            SELECT work_order_id, min(id) AS first_id FROM work_order_history
-            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
-            GROUP BY work_order_id
-        ) JOIN work_orders ON work_orders.id = work_order_id
-        WHERE deleted_at IS NULL AND status <> 'Cancelled'
-        """,
-        _bounds_of("", period),
-    )
-    reopened: DefaultDict[Any, List[Any]] = defaultdict(list)
-    for name, was_reopened in rows:
-        reopened[name].append(was_reopened)
-    return reopened
 
 
 def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: Sequence[int]) -> Row:
@@ -2631,14 +2625,10 @@ _FLOW_COLUMNS = (
     ReportColumn("Reopened", "Reopened: from Resolved or Cancelled to an unfinished status.", rank=1),
     ReportColumn("Backlog", "Backlog: unfinished at the week's end, or now."),
 )
-_FLOW_NOTE = "A week runs from Monday to Sunday, cut to the period; each column counts a work order once a week."
 
 
 def weekly_flow(session: Session, period: Period) -> Report:
-    """Return what was created, resolved and reopened in each week, and what was unfinished at its end.
-
-    A period without a beginning begins with the first creation.
-    """
+    """Return what was created, resolved and reopened in each week, and what was unfinished at its end."""
     rows, weeks, present, connection = [], [], now(), session.connection
     with users.reading(session, Action.REPORTS):
         (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
@@ -2657,7 +2647,8 @@ def weekly_flow(session: Session, period: Period) -> Report:
             at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
             cells.append(_count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end))
             rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
-    return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
+    note = "A week runs from Monday to Sunday, cut to the period; each column counts a work order once a week."
+    return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, note)
 
 
 def _counted_cell(connection: Connection, filter: Filter) -> Cell:
@@ -2667,10 +2658,9 @@ def _counted_cell(connection: Connection, filter: Filter) -> Cell:
 
 
 def _count_unfinished(connection: Connection, moments: Sequence[str]) -> List[int]:
-    """Return how many work orders were unfinished at each of the moments, which are in order.
+    """Return what COUNTED says was unfinished, for all moments, which are in order, together.
 
-    It is what COUNTED says, for all moments together: from what is unfinished now, and what was finished or reopened
-    since the first moment.
+    It follows from what is unfinished now, and what was finished or reopened since the first moment.
     """
     changes = connection.execute(
         f"""
@@ -2706,10 +2696,7 @@ _WORKLOAD_COLUMNS = (
 
 
 def workload(session: Session, period: Period) -> Report:
-    """Return what each assignee has and has resolved, those with the most first; the last row is nobody's.
-
-    They are all who can be assignees now, and anybody else who has something that counts.
-    """
+    """Return what all assignees of now or then have and have resolved, those with the most first, nobody's last."""
     rows, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
@@ -4271,14 +4258,12 @@ def describe_my_work(work: MyWork) -> str:
     """Return in a line what waits for somebody; what is 0 is left out."""
     late = f", {number_of(work.assigned_overdue)} of them overdue" if work.assigned_overdue else ""
     overdue = f", {number_of(work.overdue)} overdue" if work.overdue else ""
+    holds_are = "hold is" if work.hold_over == 1 else "holds are"
     parts = (
         (work.assigns and work.assigned, f"{number_of(work.assigned)} assigned to you{late}"),
         (work.assigns and work.unassigned, f"{number_of(work.unassigned)} unassigned"),
         (not work.assigns and work.requested, f"{number_of(work.requested)} unfinished{overdue}"),
-        (
-            work.assigns and work.hold_over,
-            f"{number_of(work.hold_over)} hold{' is' if work.hold_over == 1 else 's are'} over",
-        ),
+        (work.assigns and work.hold_over, f"{number_of(work.hold_over)} {holds_are} over"),
         (work.changed, f"{number_of(work.changed)} changed by others"),
     )
     return "; ".join(words for count, words in parts if count) or "Nothing waits for you."
@@ -4325,10 +4310,7 @@ def describe_entry(entry: HistoryEntry) -> str:
 
 
 def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
-    """Return what a message says about a change; nothing that somebody typed begins a line of it.
-
-    It may be read elsewhere, so its time has its zone.
-    """
+    """Return what a message says about a change, with the zone of its time; nothing typed begins a line of it."""
     is_new = entry.field in ("created", "recurs", REQUESTER.name)
     change = _describe_change(entry._replace(note=work_order.description) if is_new else entry)
     text = f"{change}\n{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}"
@@ -4369,10 +4351,7 @@ def describe_handover(count: int, username: str, successor: Optional[str]) -> st
 
 
 def main() -> List[str]:
-    """Create what recurs and is due, send the waiting messages, and return what became of them.
-
-    Raises ApplicationError if some still wait.
-    """
+    """Create what recurs and is due, send what waits, and say what became of it. Raises ApplicationError if some waits."""
     with closing(database.connect(database.default_path())) as connection:
         create_due(connection, database.BUSY_SECONDS)
         sent = users.send_waiting(connection)
@@ -4383,19 +4362,19 @@ def main() -> List[str]:
     return [summary]
 
 
-def report(month: Period) -> List[str]:
-    """Save the monthly report as whoever may write the database file, and return its path."""
-    with closing(database.connect(database.default_path())) as connection:
-        return [str(monthly_report(users.host_session(connection), month))]
-
-
 def parse_command(arguments: Sequence[str]) -> Callable[[], List[str]]:
-    """Return what the command line asks for. Raises InvalidInputError."""
+    """Return the command: main, or what saves a monthly report and returns its path. Raises InvalidInputError."""
     if not arguments:
         return main
     if arguments[0] != "report" or len(arguments) > 2:
         raise InvalidInputError("There is no such command.")
-    return partial(report, parse_month(arguments[1] if len(arguments) > 1 else "last month"))
+    month = parse_month(arguments[1] if len(arguments) > 1 else "last month")
+
+    def report() -> List[str]:
+        with closing(database.connect(database.default_path())) as connection:
+            return [str(monthly_report(users.host_session(connection), month))]
+
+    return report
 
 
 if __name__ == "__main__":
