@@ -288,11 +288,7 @@ def deny(user: User, action: Action) -> NoReturn:
     raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
 
 
-_SELECT_USERS = """
-    SELECT id, username, name, role, email, is_active, created_at, must_change_password, password_version,
-        password_hash IS NOT NULL AS has_password, new_work_order_mail
-    FROM users
-"""
+_SELECT_USERS = "SELECT *, password_hash IS NOT NULL AS has_password FROM users"
 
 
 def _user(row: sqlite3.Row) -> User:
@@ -300,9 +296,10 @@ def _user(row: sqlite3.Row) -> User:
         for name in ("name", "email"):
             if not isinstance(row[name], (str, type(None))):
                 raise ValueError(f"the {name} is {row[name]!r}")
-        flags = {name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")}
-        values = {"role": Role(row["role"]), "created_at": moment(row["created_at"]), **flags}
-        return User(**{**dict(row), **values, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
+        stored = {name: row[name] for name in User._fields}
+        stored.update(role=Role(row["role"]), created_at=moment(row["created_at"]))
+        stored.update({name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")})
+        return User(**{**stored, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
 
 
 # People: which account a text means

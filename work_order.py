@@ -2629,26 +2629,31 @@ _FLOW_COLUMNS = (
 
 def weekly_flow(session: Session, period: Period) -> Report:
     """Return what was created, resolved and reopened in each week, and what was unfinished at its end."""
-    rows, weeks, present, connection = [], [], now(), session.connection
+    weeks, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
         (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
         with sound("The first work order"):
-            start = period.begin or moment(first) or period.end
-        monday = start.astimezone().date() - timedelta(days=start.astimezone().weekday())
-        while start < period.end:
+            begin = period.begin or moment(first) or period.end
+        monday = begin.astimezone().date() - timedelta(days=begin.astimezone().weekday())
+        while begin < period.end:
             monday += timedelta(days=7)
-            next_start = min(_midnight(monday), period.end)
-            weeks.append((utc_text(start), utc_text(next_start)))
-            start = next_start
-        ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
-        for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
-            counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
-            cells = [_counted_cell(connection, Filter(counted=ReportScope(each, begin, end))) for each in counts]
-            at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
-            cells.append(_count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end))
-            rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
+            weeks.append(Period(f"{begin.astimezone():%Y-%m-%d}", begin, min(_midnight(monday), period.end)))
+            begin = weeks[-1].end
+        rows = _flow(connection, weeks)
     note = "A week runs from Monday to Sunday, cut to the period; each column counts a work order once a week."
     return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, note)
+
+
+def _flow(connection: Connection, periods: Sequence[Period]) -> List[Row]:
+    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now."""
+    rows, present = [], now()
+    ends = [utc_text(period.end) if utc_text(period.end) <= present else NEVER for period in periods]
+    for period, end, unfinished in zip(periods, ends, _count_unfinished(connection, ends)):
+        counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
+        cells = [_counted_cell(connection, Filter(counted=ReportScope(each, *period.bounds))) for each in counts]
+        at_end = Filter(status=UNFINISHED) if end == NEVER else Filter(counted=ReportScope(Count.UNFINISHED, "", end))
+        rows.append(Row(period.name, (*cells, _count_cell(unfinished, at_end))))
+    return rows
 
 
 def _counted_cell(connection: Connection, filter: Filter) -> Cell:
@@ -2845,16 +2850,11 @@ def monthly_report(session: Session, month: Period) -> Path:
 
 
 def _month_numbers(connection: Connection, month: Period, before: Period) -> Report:
-    counts = {"Created": Count.CREATED, "Resolved": Count.CHANGED_TO_RESOLVED, "Reopened": Count.REOPENED}
-    periods = (month.bounds, before.bounds)
-    cells = [
-        [_counted_cell(connection, Filter(counted=ReportScope(count, *period))) for period in periods]
-        for count in counts.values()
-    ]
-    ends = [end if end <= now() else NEVER for _, end in reversed(periods)]
-    unfinished = list(map(_count_cell, reversed(_count_unfinished(connection, ends))))
-    spent = [Cell(describe_minutes(sum(spent_minutes(connection, *period).values()))) for period in periods]
-    rows = list(map(Row, (*counts, "Unfinished at the end, or now", "Time spent"), (*cells, unfinished, spent)))
+    names = ("Created", "Resolved", "Reopened", "Unfinished at the end, or now", "Time spent")
+    of_before, of_month = _flow(connection, (before, month))
+    minutes = [sum(spent_minutes(connection, *period.bounds).values()) for period in (month, before)]
+    spent = [Cell(describe_minutes(each)) for each in minutes]
+    rows = list(map(Row, names, (*zip(of_month.cells, of_before.cells), spent)))
     columns = [ReportColumn(period.name, is_bar=True) for period in (month, before)]
     note = " ".join(("Each row counts a work order once a month.", *(column.meaning for column in _FLOW_COLUMNS[1:3])))
     return Report(f"{month.name} beside {before.name}", "Work orders", columns, rows, note)
