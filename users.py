@@ -1072,40 +1072,29 @@ _MAIL_FAULTS = (OSError, ValueError, InvalidInputError)  # of smtplib and ssl, a
 
 
 def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional[email.message.Message]":
-    """Claim a message, if it still waits, and return what to send; remove it if nobody may get it any more."""
+    """Claim a message, if it still waits, and return it; remove it if its recipient gets no mail or may see no part."""
+    values = {"id": message_id, "due_only": due_only}
+    claim = f"next_attempt_at = {_in(CLAIM_SECONDS)}, reason = '{BEING_SENT}', created_at = min(created_at, {_in(0)})"
     with transaction(connection):
-        is_ours = connection.execute(
-            f"""
-            UPDATE outbox
-            SET next_attempt_at = {_in(CLAIM_SECONDS)}, reason = '{BEING_SENT}', created_at = min(created_at, {_in(0)})
-            WHERE id = :id AND {_IS_WAITING}
+        if not connection.execute(f"UPDATE outbox SET {claim} WHERE id = :id AND {_IS_WAITING}", values).rowcount:
+            return None
+        parts = connection.execute(
+            """
+            SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading,
+                message_id, work_order_id, outbox_parts.text, (
+                    SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active ORDER BY id LIMIT 1
+                ) AS admin
+            FROM mail_settings, outbox JOIN users ON users.id = user_id
+                JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
+            WHERE outbox.id = :id AND is_active = 1 AND email IS NOT NULL
+                AND deleted_at IS NULL AND (role <> 'user' OR requester_id = user_id)
+            ORDER BY outbox_parts.id
             """,
-            {"id": message_id, "due_only": due_only},
-        ).rowcount
-        message = _message(connection, message_id) if is_ours else None
-        if is_ours and message is None:
-            connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
-    return message
-
-
-def _message(connection: Connection, message_id: int) -> "Optional[email.message.Message]":
-    """Return a message as it is to be sent, or None if its recipient gets no mail or may see no part of it."""
-    parts = connection.execute(
-        """
-        SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading, message_id,
-            work_order_id, outbox_parts.text, (
-                SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active = 1 ORDER BY id LIMIT 1
-            ) AS admin
-        FROM mail_settings, outbox JOIN users ON users.id = user_id
-            JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
-        WHERE outbox.id = ? AND is_active = 1 AND email IS NOT NULL
-            AND deleted_at IS NULL AND (role <> 'user' OR requester_id = user_id)
-        ORDER BY outbox_parts.id
-        """,
-        (message_id,),
-    ).fetchall()
-    if not parts:
-        return None
+            values,
+        ).fetchall()
+        if not parts:
+            connection.execute("DELETE FROM outbox WHERE id = :id", values)
+            return None
     first = parts[0]
     own_way = "choose My account > Change email and answer none"
     way = own_way if first["has_password"] else f"ask an admin, such as {first['admin']}"
@@ -1309,9 +1298,8 @@ def _authenticated(connection: Connection, username: str, password: str) -> Opti
     password of a deactivated account cost as much as a wrong password, and count as one.
     """
     may_try = _record_failure(connection, username)
-    with snapshot(connection):
-        row = connection.execute("SELECT password_hash FROM users WHERE username = ?", (username.lower(),)).fetchone()
-        user = find(connection, username) if row and may_try else None
+    row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
+    user = _user(row) if row and may_try else None
     try:
         is_right = _matches(password, (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}")
     except ApplicationError:

@@ -45,33 +45,8 @@ from typing import (
 
 import database
 import users
-from database import (
-    NEVER,
-    ApplicationError,
-    Connection,
-    DamageError,
-    fold,
-    moment,
-    now,
-    quantity,
-    snapshot,
-    sound,
-    transaction,
-    utc_text,
-)
-from users import (
-    ANY,
-    NOBODY,
-    NONE,
-    Action,
-    ConflictError,
-    InvalidInputError,
-    People,
-    Scope,
-    Session,
-    User,
-    Word,
-)
+from database import NEVER, ApplicationError, Connection, fold, moment, now, quantity, sound, transaction, utc_text
+from users import ANY, NOBODY, NONE, Action, ConflictError, InvalidInputError, People, Scope, Session, User, Word
 
 UNFINISHED = "unfinished"
 COUNTED_AT_MOST = 1_000  # work orders, where each is looked at
@@ -2564,7 +2539,9 @@ def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -
     resolved: DefaultDict[Any, List[Any]] = defaultdict(list)
     for row in rows:
         if row["seconds"] is None:
-            raise DamageError(f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup.")
+            raise database.DamageError(
+                f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup."
+            )
         resolved[row["name"]].append(row)
     return resolved
 
@@ -2645,14 +2622,38 @@ def weekly_flow(session: Session, period: Period) -> Report:
 
 
 def _flow(connection: Connection, periods: Sequence[Period]) -> List[Row]:
-    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now."""
-    rows, present = [], now()
-    ends = [utc_text(period.end) if utc_text(period.end) <= present else NEVER for period in periods]
-    for period, end, unfinished in zip(periods, ends, _count_unfinished(connection, ends)):
+    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now.
+
+    For all ends, which are in order, what COUNTED says of each follows from what is unfinished now, and what was
+    finished or reopened since the first end.
+    """
+    ends = [utc_text(period.end) if utc_text(period.end) <= now() else NEVER for period in periods]
+    changes = connection.execute(
+        f"""
+        SELECT work_order_history.id, work_order_id, created_at, changed_at, {_IS_FINISHING} AS is_finishing
+        FROM work_order_history JOIN work_orders ON work_orders.id = work_order_id
+        WHERE field = 'status' AND changed_at >= ? AND ({_IS_FINISHING} OR {_IS_REOPENING}) AND deleted_at IS NULL
+        """,
+        ends[:1] or [NEVER],
+    ).fetchall()
+    unfinished = connection.execute("SELECT id, created_at FROM work_orders WHERE deleted_at IS NULL AND urgency < 4")
+    growth = [0] * (len(ends) + 1)
+    since: Dict[int, str] = {}  # by work order, the latest moment of its changes so far
+    for _, work_order_id, created_at, changed_at, is_finishing in sorted(map(tuple, changes)):
+        begin = since.get(work_order_id, created_at)
+        if changed_at > begin:  # otherwise the clock was set back
+            since[work_order_id] = changed_at
+            if is_finishing:
+                growth[bisect_right(ends, begin)] += 1
+                growth[bisect_right(ends, changed_at)] -= 1
+    for work_order_id, created_at in unfinished:
+        growth[bisect_right(ends, since.get(work_order_id, created_at))] += 1
+    rows = []
+    for period, end, number in zip(periods, ends, accumulate(growth)):
         counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
         cells = [_counted_cell(connection, Filter(counted=ReportScope(each, *period.bounds))) for each in counts]
         at_end = Filter(status=UNFINISHED) if end == NEVER else Filter(counted=ReportScope(Count.UNFINISHED, "", end))
-        rows.append(Row(period.name, (*cells, _count_cell(unfinished, at_end))))
+        rows.append(Row(period.name, (*cells, _count_cell(number, at_end))))
     return rows
 
 
@@ -2660,34 +2661,6 @@ def _counted_cell(connection: Connection, filter: Filter) -> Cell:
     condition, values = _condition(filter, None)
     (number,) = connection.execute(f"SELECT count(*) FROM work_orders WHERE {condition}", values).fetchone()
     return _count_cell(number, filter)
-
-
-def _count_unfinished(connection: Connection, moments: Sequence[str]) -> List[int]:
-    """Return what COUNTED says was unfinished, for all moments, which are in order, together.
-
-    It follows from what is unfinished now, and what was finished or reopened since the first moment.
-    """
-    changes = connection.execute(
-        f"""
-        SELECT work_order_history.id, work_order_id, created_at, changed_at, {_IS_FINISHING} AS is_finishing
-        FROM work_order_history JOIN work_orders ON work_orders.id = work_order_id
-        WHERE field = 'status' AND changed_at >= ? AND ({_IS_FINISHING} OR {_IS_REOPENING}) AND deleted_at IS NULL
-        """,
-        moments[:1] or [NEVER],
-    ).fetchall()
-    unfinished = connection.execute("SELECT id, created_at FROM work_orders WHERE deleted_at IS NULL AND urgency < 4")
-    growth = [0] * (len(moments) + 1)
-    since: Dict[int, str] = {}  # by work order, the latest moment of its changes so far
-    for _, work_order_id, created_at, changed_at, is_finishing in sorted(map(tuple, changes)):
-        begin = since.get(work_order_id, created_at)
-        if changed_at > begin:  # otherwise the clock was set back
-            since[work_order_id] = changed_at
-            if is_finishing:
-                growth[bisect_right(moments, begin)] += 1
-                growth[bisect_right(moments, changed_at)] -= 1
-    for work_order_id, created_at in unfinished:
-        growth[bisect_right(moments, since.get(work_order_id, created_at))] += 1
-    return list(accumulate(growth[:-1]))
 
 
 _WORKLOAD_COLUMNS = (
@@ -3900,7 +3873,7 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
         connection.execute(f"DELETE FROM temp.{table}")
     parser, rows = _Parser(imported), _data_rows(imported, progress)
     for some in iter(lambda: list(islice(rows, ROWS_AT_ONCE)), []):
-        with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
+        with database.snapshot(connection):  # of nothing but the temporary database, so that nobody waits
             for row in some:
                 values = parser.parse(row)
                 imported.wrong += not values
@@ -4351,7 +4324,7 @@ def describe_handover(count: int, username: str, successor: Optional[str]) -> st
 
 
 def main() -> List[str]:
-    """Create what recurs and is due, send what waits, and say what became of it. Raises ApplicationError if some waits."""
+    """Create what is due, send what waits, and say what became of it. Raises ApplicationError if some waits still."""
     with closing(database.connect(database.default_path())) as connection:
         create_due(connection, database.BUSY_SECONDS)
         sent = users.send_waiting(connection)
