@@ -566,9 +566,9 @@ def list_users(session: Session, after: Optional[ListedUser] = None, limit: int 
             """,
             (*key, limit),
         ).fetchall()
-        waits = [math.ceil(max(_waits(connection, row["username"]))) for row in rows]
         (count,) = connection.execute("SELECT count(*) FROM users").fetchone()
-    return [ListedUser(_user(row), min(wait, LONGEST_WAIT_SECONDS)) for row, wait in zip(rows, waits)], int(count)
+        waits = [min(math.ceil(max(_waits(connection, row["username"]))), LONGEST_WAIT_SECONDS) for row in rows]
+    return list(map(ListedUser, map(_user, rows), waits)), int(count)
 
 
 def describe_state(listed: ListedUser) -> str:
@@ -1118,13 +1118,10 @@ def _postpone(connection: Connection, message_id: int, fault: Exception, due_onl
     with transaction(connection):
         connection.execute(
             f"""
-            UPDATE outbox
-            SET attempts = attempts + 1,
-                reason = :reason,
-                next_attempt_at = CASE
-                    WHEN :is_final OR created_at <= {_in(-RETRIED_SECONDS)} AND attempts >= {RETRIED_AT_LEAST} THEN NULL
-                    ELSE {_in(pause)}
-                END
+            UPDATE outbox SET attempts = attempts + 1, reason = :reason, next_attempt_at = CASE
+                WHEN :is_final OR created_at <= {_in(-RETRIED_SECONDS)} AND attempts >= {RETRIED_AT_LEAST} THEN NULL
+                ELSE {_in(pause)}
+            END
             WHERE id = :id OR :with_others AND {_IS_WAITING}
             """,
             {**values, "with_others": with_others},

@@ -2396,10 +2396,9 @@ class Row(NamedTuple):
 
 
 class ReportColumn(NamedTuple):
-    """A column of a report: its heading, what its numbers mean, and when it is left out for lack of room.
+    """A column of a report: its heading, what its numbers mean, and whether bars, all on one scale, show them, too.
 
-    The column with the lowest rank goes first, and rank 0 never. The values of a column that `is_bar` are drawn beside
-    its numbers where there is room, all bars of a report on one scale.
+    Where room is lacking, the column with the lowest rank goes first, and rank 0 never.
     """
 
     heading: str
@@ -2440,20 +2439,17 @@ def _share_cell(flags: Sequence[int]) -> Cell:
 
 def summary(session: Session) -> Report:
     """Return how many work orders each status has by priority, whoever's they are, and how many are one's own."""
+    existing = "FROM work_orders WHERE deleted_at IS NULL"
+    by_both = f"SELECT status, priority, count(*) {existing} GROUP BY status, priority"
+    by_status = f"SELECT status, count(*) {existing} AND requester_id = ? GROUP BY status"
     with users.reading(session, Action.SUMMARY) as user:
-        counts = session.connection.execute(
-            "SELECT status, priority, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY status, priority"
-        ).fetchall()
-        requested = session.connection.execute(
-            "SELECT status, count(*) FROM work_orders WHERE requester_id = ? AND deleted_at IS NULL GROUP BY status",
-            (user.id,),
-        ).fetchall()
-    by_both, own = Counter({(status, priority): count for status, priority, count in counts}), Counter(dict(requested))
+        counts = Counter({(status, priority): n for status, priority, n in session.connection.execute(by_both)})
+        own = Counter(dict(map(tuple, session.connection.execute(by_status, (user.id,)))))
     rows = []
     for status in Status:
-        numbers = [by_both[status.value, priority.value] for priority in Priority]
+        numbers = [counts[status.value, priority.value] for priority in Priority]
         rows.append(Row(str(status), list(map(_count_cell, (*numbers, sum(numbers), own[status.value])))))
-    title = f"Summary of all work orders: {sum(by_both.values()):,}, {sum(own.values()):,} requested by you"
+    title = f"Summary of all work orders: {sum(counts.values()):,}, {sum(own.values()):,} requested by you"
     columns = (*map(ReportColumn, map(str, Priority)), ReportColumn("Total", rank=2, is_bar=True))
     return Report(title, "Status", (*columns, ReportColumn("Yours", rank=1)), rows)
 
