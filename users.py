@@ -99,16 +99,10 @@ def plain_text(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 
-def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] = str) -> T:
+def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, has_numbers: bool = True) -> T:
     """Return the choice with that number, name or unambiguous beginning of a name. Raises InvalidInputError."""
-    numbers = [str(number) for number in range(1, len(choices) + 1)]
-    if text in numbers:
-        return choices[numbers.index(text)]
-    return parse_name(choices, text, describe, f"a number from 1 to {len(choices)} or ")
-
-
-def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, accepted: str = "") -> T:
-    """Return the choice with that name or unambiguous beginning. Raises InvalidInputError, which lists the choices."""
+    if has_numbers and text in map(str, range(1, len(choices) + 1)):
+        return choices[int(text) - 1]
     names = [describe(choice) for choice in choices]
     lowered = [name.lower() for name in names]
     if text.lower() in lowered:
@@ -116,6 +110,7 @@ def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = s
     possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
     if len(possible) == 1:
         return choices[possible[0]]
+    accepted = f"a number from 1 to {len(choices)} or " if has_numbers else ""
     raise InvalidInputError(f"Answer with {accepted}one of: {_joined([names[n] for n in possible] or names)}.")
 
 
@@ -332,10 +327,7 @@ def find(connection: Connection, username: str, people: People = People.EVERYBOD
 
 
 def parse_person(session: Session, text: str, people: People) -> str:
-    """Return the username that a username, a name, the beginning of one, or `me` means: if possible, one of `people`.
-
-    Raises PermissionDeniedError, InvalidInputError, UnknownPersonError.
-    """
+    """Return the username that a username, name, beginning or `me` means. Raises as authorize, InvalidInputError."""
     user, username, name = authorize(session, people.needed), text.lower(), fold(text)
     if username == ME:
         return find(session.connection, user.username, people).username
@@ -418,10 +410,7 @@ def register(
 
 
 def log_in(connection: Connection, username: str, password: str) -> Session:
-    """Return a new session for a username and password; a hash with outdated parameters is replaced.
-
-    Raises AuthenticationError, in the same words and after the same work whatever is wrong with them.
-    """
+    """Return a new session. Raises AuthenticationError, in the same words and after the same work whatever is wrong."""
     user = _authenticated(connection, username, password)
     outdated = "SELECT 1 FROM users WHERE id = ? AND password_hash NOT LIKE ? || '%'"
     is_outdated = user and connection.execute(outdated, (user.id, f"${_parameters()}$")).fetchone()
@@ -742,8 +731,7 @@ def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
 
 def audit_events(session: Session) -> List[str]:
     with reading(session, Action.AUDIT):
-        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
-    return [row["event"] for row in rows]
+        return [event for (event,) in session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event")]
 
 
 def _client() -> str:
@@ -829,8 +817,7 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
     """Return the settings, with a stand-in for the password, and in words where messages go and how many wait."""
     with reading(session, Action.MAIL):
         settings = _without_password(_mail_settings(session.connection))
-        _, state = outbox_state(session.connection)
-    return settings, f"{describe_mail_settings(settings)}; {state}"
+        return settings, f"{describe_mail_settings(settings)}; {outbox_state(session.connection)[1]}"
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:

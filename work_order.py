@@ -702,7 +702,7 @@ def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
         first, last = map(date.fromisoformat, days.groups())
         return f"{first} to {last}", first, date.fromordinal(last.toordinal() + 1)
     try:
-        name = users.parse_name(PERIODS, f"last {words} days" if words.isdigit() else words)
+        name = users.parse_choice(PERIODS, f"last {words} days" if words.isdigit() else words, has_numbers=False)
     except InvalidInputError as error:
         raise ValueError(words) from error
     month, tomorrow = today.replace(day=1), date.fromordinal(today.toordinal() + 1)
@@ -2620,8 +2620,7 @@ def weekly_flow(session: Session, period: Period) -> Report:
 def _flow(connection: Connection, periods: Sequence[Period]) -> List[Row]:
     """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now.
 
-    For all ends, which are in order, what COUNTED says of each follows from what is unfinished now, and what was
-    finished or reopened since the first end.
+    What COUNTED says of all ends, which are in order, follows from what is unfinished now and changed since the first.
     """
     ends = [utc_text(period.end) if utc_text(period.end) <= now() else NEVER for period in periods]
     changes = connection.execute(
@@ -2796,10 +2795,10 @@ def monthly_report(session: Session, month: Period) -> Path:
     begin = _add_months(first, -1)
     before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(first))
     with users.reading(session, Action.REPORTS):
-        times, earlier = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
+        times, times_before = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
         both = [
             Row(row.name, [Cell(f"{cell.text}\n({old.text})") for cell, old in zip(row.cells, old_row.cells)])
-            for row, old_row in zip(times.rows, earlier.rows)
+            for row, old_row in zip(times.rows, times_before.rows)
         ]
         of_month = (
             _month_numbers(session.connection, month, before),
