@@ -292,9 +292,9 @@ def _user(row: sqlite3.Row) -> User:
             if not isinstance(row[name], (str, type(None))):
                 raise ValueError(f"the {name} is {row[name]!r}")
         stored = {name: row[name] for name in User._fields}
-        stored.update(role=Role(row["role"]), created_at=moment(row["created_at"]))
         stored.update({name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")})
-        return User(**{**stored, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
+        stored.update(role=Role(row["role"]), new_work_order_mail=MailWish(row["new_work_order_mail"]))
+        return User(**{**stored, "created_at": moment(row["created_at"])})
 
 
 # People: which account a text means
@@ -358,8 +358,8 @@ def list_people(session: Session, people: People, limit: int = -1) -> List[Perso
             ORDER BY password_hash IS NULL, username LIMIT :limit
             """,
             {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
-        ).fetchall()
-    return [Person(row["username"], row["name"]) for row in rows]
+        )
+        return [Person(*row) for row in rows]
 
 
 # Registration and login

@@ -2791,9 +2791,8 @@ def parse_month(text: str) -> Period:
 
 def monthly_report(session: Session, month: Period) -> Path:
     """Save a page about a month of parse_month beside the month before, and about what stands now, as save_report."""
-    first = date.fromisoformat(f"{month.name}-01")
-    begin = _add_months(first, -1)
-    before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(first))
+    begin = _add_months(date.fromisoformat(f"{month.name}-01"), -1)
+    before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(_add_months(begin, 1)))
     with users.reading(session, Action.REPORTS):
         times, times_before = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
         both = [
