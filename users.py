@@ -16,13 +16,13 @@ import string
 import sys
 import unicodedata
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
 
 import database
-from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction, utc_text
+from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction
 
 if TYPE_CHECKING:
     import email.message
@@ -44,7 +44,7 @@ _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000
 # Failures without a wait for each username: from one client, and from all clients together.
 FREE_FAILURES, FREE_FAILURES_ALL_CLIENTS = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
-FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
+FAILURES_COUNT_SECONDS, CLIENTS_COUNT_SECONDS = 24 * 60 * 60, 30 * 24 * 60 * 60
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 PASSWORD_RULE = (
     "A password has at least 12 characters, five of them different, is not a common one, and contains neither the "
@@ -479,9 +479,7 @@ def add_caller(session: Session, name: str, email: Optional[str]) -> str:
         return insert_caller(session.connection, by, name, email).username
 
 
-def insert_caller(
-    connection: Connection, by: User, name: str, email: Optional[str], username: Optional[str] = None
-) -> User:
+def insert_caller(connection: Connection, by: User, name: str, email: Optional[str], username: str = "") -> User:
     """Create an account as add_caller does, inside an open transaction; the username must be free."""
     others = {"name": parse_person_name(name), "email": parse_email(email or NONE)}
     user = _insert(connection, username or username_from_name(connection, name), Role.USER, None, **others)
@@ -1171,11 +1169,10 @@ def _transmit(server: "smtplib.SMTP", message: "email.message.Message") -> str:
     """Hand a message over and return the answer. SMTPDataError means that this recipient or message was refused."""
     from smtplib import SMTPDataError, SMTPResponseException
 
-    to = parse_address(message["To"])
     code, words = server.mail(message["From"])
     if code // 100 != 2:
         raise SMTPResponseException(code, words)
-    code, words = server.rcpt(to)
+    code, words = server.rcpt(parse_address(message["To"]))
     if code // 100 == 2:
         code, words = server.data(message.as_string())
     if code // 100 != 2:
@@ -1302,17 +1299,15 @@ def _record_failure(connection: Connection, username: str) -> bool:
     A client from which the account has logged in lately is locked only by its own failures, so that nobody else can
     keep the account's owner out.
     """
-    present = datetime.now(timezone.utc)
-    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": utc_text(present)}
-    values["oldest_failure"] = utc_text(present - FAILURES_COUNT_FOR)
-    values["oldest_client"] = utc_text(present - CLIENTS_COUNT_FOR)
+    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": now()}
     with transaction(connection):
-        connection.execute("DELETE FROM password_failures WHERE last_failed_at < :oldest_failure", values)
+        connection.execute(f"DELETE FROM password_failures WHERE last_failed_at < {_in(-FAILURES_COUNT_SECONDS)}")
         # If the clock was set back, the wait starts again, so that it ends.
         is_later = "name_hash = :name AND last_failed_at > :now"
         connection.execute(f"UPDATE password_failures SET last_failed_at = :now WHERE {is_later}", values)
-        known = "login_clients JOIN users ON users.id = user_id WHERE username = :username AND client = :client"
-        is_known = connection.execute(f"SELECT 1 FROM {known} AND last_login_at >= :oldest_client", values).fetchone()
+        known = "SELECT 1 FROM login_clients JOIN users ON users.id = user_id WHERE username = :username"
+        lately = f"client = :client AND last_login_at >= {_in(-CLIENTS_COUNT_SECONDS)}"
+        is_known = connection.execute(f"{known} AND {lately}", values).fetchone()
         here, elsewhere, _ = _waits(connection, username)
         may_try = here <= 0 and bool(is_known or elsewhere <= 0)
         if may_try:

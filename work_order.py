@@ -2736,8 +2736,7 @@ small, dt, .note { color: var(--muted); font-size: 0.875em } td, dd, .text { uni
     table, tbody, tr, th, .list td:nth-child(n), .numbers td { display: block; padding: 0; border: 0 }
     .list td:nth-child(4) { width: auto } thead, .list td:empty { display: none }
     tr { margin: 0.75em 0 } .numbers tr { display: flex; flex-wrap: wrap; gap: 0 1.25em }
-    td::before { content: attr(data-heading) ": "; color: var(--muted) } .numbers tbody th { flex-basis: 100% }
-}
+    td::before { content: attr(data-heading) ": "; color: var(--muted) } .numbers tbody th { flex-basis: 100% } }
 """
 
 
@@ -2914,10 +2913,7 @@ def _save_page(session: Session, name: str, title: str, body: str) -> Path:
 
 @contextmanager
 def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
-    """Give a list for the files that the block publishes; if the block raises, remove them, so that none stands alone.
-
-    An OSError becomes an OutputError that says that the subject cannot be written, why, and the outcome.
-    """
+    """Give a list for the files that the block publishes; if it raises, remove them. Raises OutputError for OSError."""
     paths: List[Path] = []
     try:
         yield paths
