@@ -327,11 +327,11 @@ def find(connection: Connection, username: str, people: People = People.EVERYBOD
 
 
 def parse_person(session: Session, text: str, people: People) -> str:
-    """Return the username that a username, name, beginning or `me` means. Raises as authorize, InvalidInputError."""
+    """Return the username that a username, a name, the beginning of one or `me` means. Raises InvalidInputError."""
     user, username, name = authorize(session, people.needed), text.lower(), fold(text)
     if username == ME:
         return find(session.connection, user.username, people).username
-    if scope(user, Action.VIEW) is not Scope.ALL:  # nor learns which accounts there are
+    if scope(user, Action.VIEW) is not Scope.ALL:  # so that they don't learn which accounts there are
         return parse_username(text)
     sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
     rows = session.connection.execute(sql).fetchall()
@@ -733,7 +733,7 @@ def audit_events(session: Session) -> List[str]:
 
 
 def _client() -> str:
-    """Return the account on this host, as the system has it, not the environment, a space, and SSH's client."""
+    """Return the account on this host, which the environment cannot change, and after a space the SSH client's address."""
     try:
         import pwd
 
