@@ -733,7 +733,7 @@ def audit_events(session: Session) -> List[str]:
 
 
 def _client() -> str:
-    """Return the account on this host, which the environment cannot change, and after a space the SSH client's address."""
+    """Return the account on this host, whatever the environment says, and after a space the SSH client's address."""
     try:
         import pwd
 
