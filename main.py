@@ -1669,7 +1669,7 @@ def ask_filter(session: Session, filter: Filter) -> Filter:
 
     def parse(text: str) -> object:
         try:
-            return users.parse_name(work_order.FILTER_NAMES, text)
+            return users.parse_choice(work_order.FILTER_NAMES, text, has_numbers=False)
         except InvalidInputError:
             return work_order.parse_filters(session, text, filter)
 
@@ -1994,11 +1994,11 @@ class ReportScreen(PagedScreen[work_order.Row]):
     @option(1, "Show work orders", when=lambda screen: screen.report.rows, saves=False)
     def show_work_orders(self) -> Next:
         """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
-        rows = [(row, row.name) for row in self.report.rows]
+        rows = self.report.rows
         if len(rows) <= ROWS_PER_PAGE:
-            row = ask_choice("Row", rows)
+            row = ask_choice("Row", [(row, row.name) for row in rows])
         else:  # the table shows them
-            row = ask_value("Row", lambda text: users.parse_name(rows, text, lambda choice: choice[1])[0])
+            row = ask_value("Row", lambda text: users.parse_choice(rows, text, lambda row: row.name, has_numbers=False))
         cells = zip(self.report.columns, row.cells)
         first, *others = [(cell.query, column.heading) for column, cell in cells if cell.query]
         query = ask_choice("Column", [first, *others], Default(*first)) if others else first[0]

@@ -16,25 +16,13 @@ import string
 import sys
 import unicodedata
 from contextlib import closing, contextmanager, suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Callable,
-    Iterator,
-    List,
-    NamedTuple,
-    NoReturn,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-    cast,
-)
+from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
 
 import database
-from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction, utc_text
+from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction
 
 if TYPE_CHECKING:
     import email.message
@@ -56,7 +44,7 @@ _MAXIMUM_LOG_N, _MAXIMUM_R, _MAXIMUM_P, _MAXIMUM_ITERATIONS = 18, 16, 16, 10_000
 # Failures without a wait for each username: from one client, and from all clients together.
 FREE_FAILURES, FREE_FAILURES_ALL_CLIENTS = 5, 50
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 30, 15 * 60
-FAILURES_COUNT_FOR, CLIENTS_COUNT_FOR = timedelta(days=1), timedelta(days=30)
+FAILURES_COUNT_SECONDS, CLIENTS_COUNT_SECONDS = 24 * 60 * 60, 30 * 24 * 60 * 60
 _LOCKED = "An account is locked for up to 15 minutes after five failed attempts."
 PASSWORD_RULE = (
     "A password has at least 12 characters, five of them different, is not a common one, and contains neither the "
@@ -111,16 +99,10 @@ def plain_text(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n").strip()
 
 
-def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] = str) -> T:
+def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, has_numbers: bool = True) -> T:
     """Return the choice with that number, name or unambiguous beginning of a name. Raises InvalidInputError."""
-    numbers = [str(number) for number in range(1, len(choices) + 1)]
-    if text in numbers:
-        return choices[numbers.index(text)]
-    return parse_name(choices, text, describe, f"a number from 1 to {len(choices)} or ")
-
-
-def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = str, accepted: str = "") -> T:
-    """Return the choice with that name or unambiguous beginning. Raises InvalidInputError, which lists the choices."""
+    if has_numbers and text in map(str, range(1, len(choices) + 1)):
+        return choices[int(text) - 1]
     names = [describe(choice) for choice in choices]
     lowered = [name.lower() for name in names]
     if text.lower() in lowered:
@@ -128,6 +110,7 @@ def parse_name(choices: Sequence[T], text: str, describe: Callable[[T], str] = s
     possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
     if len(possible) == 1:
         return choices[possible[0]]
+    accepted = f"a number from 1 to {len(choices)} or " if has_numbers else ""
     raise InvalidInputError(f"Answer with {accepted}one of: {_joined([names[n] for n in possible] or names)}.")
 
 
@@ -272,10 +255,7 @@ def may(user: User, action: Action) -> bool:
 
 
 def authorize(session: Session, action: Action) -> User:
-    """Return the session's account if it may take the action. Call this inside the transaction that does the work.
-
-    Raises SessionEndedError, PermissionDeniedError.
-    """
+    """Return the session's account if it may take the action. Raises SessionEndedError, PermissionDeniedError."""
     user = current_user(session)
     if user.must_change_password and action is not Action.OWN_ACCOUNT:
         raise PermissionDeniedError("Change your one-time password first.")
@@ -286,20 +266,14 @@ def authorize(session: Session, action: Action) -> User:
 
 @contextmanager
 def reading(session: Session, action: Action) -> Iterator[User]:
-    """Read everything inside from one moment, for the session's account, if it may take the action.
-
-    Raises SessionEndedError, PermissionDeniedError.
-    """
+    """Read everything inside from one moment, if the session may take the action. Raises as authorize does."""
     with snapshot(session.connection):
         yield authorize(session, action)
 
 
 @contextmanager
 def writing(session: Session, action: Action) -> Iterator[User]:
-    """Commit everything written inside when the block ends, for the session's account, if it may take the action.
-
-    Raises SessionEndedError, PermissionDeniedError, and what database.transaction raises.
-    """
+    """Commit everything written inside, if the session may take the action. Raises as authorize and transaction do."""
     with transaction(session.connection):
         yield authorize(session, action)
 
@@ -309,11 +283,7 @@ def deny(user: User, action: Action) -> NoReturn:
     raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
 
 
-_SELECT_USERS = """
-    SELECT id, username, name, role, email, is_active, created_at, must_change_password, password_version,
-        password_hash IS NOT NULL AS has_password, new_work_order_mail
-    FROM users
-"""
+_SELECT_USERS = "SELECT *, password_hash IS NOT NULL AS has_password FROM users"
 
 
 def _user(row: sqlite3.Row) -> User:
@@ -321,9 +291,10 @@ def _user(row: sqlite3.Row) -> User:
         for name in ("name", "email"):
             if not isinstance(row[name], (str, type(None))):
                 raise ValueError(f"the {name} is {row[name]!r}")
-        flags = {name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")}
-        values = {"role": Role(row["role"]), "created_at": cast(datetime, moment(row["created_at"])), **flags}
-        return User(**{**dict(row), **values, "new_work_order_mail": MailWish(row["new_work_order_mail"])})
+        stored = {name: row[name] for name in User._fields}
+        stored.update({name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")})
+        stored.update(role=Role(row["role"]), new_work_order_mail=MailWish(row["new_work_order_mail"]))
+        return User(**{**stored, "created_at": moment(row["created_at"])})
 
 
 # People: which account a text means
@@ -356,16 +327,26 @@ def find(connection: Connection, username: str, people: People = People.EVERYBOD
 
 
 def parse_person(session: Session, text: str, people: People) -> str:
-    """Return the username of the person whom a username, a name, the beginning of one, or `me` means.
-
-    Those who see only their own work orders get any username back, so that they don't learn which accounts there are.
-    Raises PermissionDeniedError, InvalidInputError, UnknownPersonError if nobody is meant.
-    """
-    user = authorize(session, people.needed)
-    if text.lower() != ME and scope(user, Action.VIEW) is not Scope.ALL:
+    """Return the username that a username, a name, the beginning of one or `me` means. Raises InvalidInputError."""
+    user, username, name = authorize(session, people.needed), text.lower(), fold(text)
+    if username == ME:
+        return find(session.connection, user.username, people).username
+    if scope(user, Action.VIEW) is not Scope.ALL:  # so that they don't learn which accounts there are
         return parse_username(text)
-    username = user.username if text.lower() == ME else _find_username(session.connection, text, people)
-    return find(session.connection, username, people).username
+    sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
+    rows = session.connection.execute(sql).fetchall()
+    names = {str(row["username"]): fold(row["name"] or "") for row in rows}
+    fit = [str(row["username"]) for row in rows if row["is_fit"]]
+    found = (
+        [username] * (username in names)
+        or [each for each in fit if names[each] == name]
+        or [each for each in names if names[each] == name]
+        or [each for each in fit if each.startswith(username) or names[each].startswith(name)]
+        or [text]
+    )
+    if len(found) > 1:
+        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_joined(found)}. Answer with a username.")
+    return find(session.connection, found[0], people).username
 
 
 def list_people(session: Session, people: People, limit: int = -1) -> List[Person]:
@@ -377,23 +358,8 @@ def list_people(session: Session, people: People, limit: int = -1) -> List[Perso
             ORDER BY password_hash IS NULL, username LIMIT :limit
             """,
             {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
-        ).fetchall()
-    return [Person(row["username"], row["name"]) for row in rows]
-
-
-def _find_username(connection: Connection, text: str, people: People) -> str:
-    """Return the username that the text means, or the text; where several have that name, it means one of `people`."""
-    sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
-    rows, username, name = connection.execute(sql).fetchall(), text.lower(), fold(text)
-    if any(row["username"] == username for row in rows):
-        return username
-    named = [row for row in rows if fold(row["name"] or "") == name]
-    begins = [row for row in rows if row["username"].startswith(username) or fold(row["name"] or "").startswith(name)]
-    fit_named, fit_begins = ([row for row in some if row["is_fit"]] for some in (named, begins))
-    found = [str(row["username"]) for row in fit_named or named or fit_begins] or [text]
-    if len(found) > 1:
-        raise InvalidInputError(f"{text[:LONGEST_NAME]} can be any of {_joined(found)}. Answer with a username.")
-    return found[0]
+        )
+        return [Person(*row) for row in rows]
 
 
 # Registration and login
@@ -418,16 +384,13 @@ def parse_new_username(connection: Connection, text: str) -> str:
 
 def needs_approval(connection: Connection, role: Role) -> bool:
     """Return whether an account of this role can only be registered with an admin's name and password."""
-    return role is not Role.USER and _count_admins(connection) > 0
+    return role is not Role.USER and _has_admin(connection)
 
 
 def register(
     connection: Connection, username: str, password: str, role: Role, approval: Optional[Tuple[str, str]] = None
 ) -> User:
-    """Create an account and return it; `approval` is an admin's username and password, where needs_approval says so.
-
-    Raises InvalidInputError for the username or password, AuthenticationError for a missing or wrong approval.
-    """
+    """Create an account; `approval` is an admin's name and password. Raises InvalidInputError, AuthenticationError."""
     username = parse_new_username(connection, username)
     password_hash = _hash(parse_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
@@ -435,7 +398,7 @@ def register(
         is_needed, asked_for = needs_approval(connection, role), f"{username} as {role}"
         is_admin = approver and approver.role is Role.ADMIN and not approver.must_change_password
         if not is_needed or (approver and is_admin and find(connection, approver.username) == approver):
-            user = _insert(connection, username, password_hash, role)
+            user = _insert(connection, username, role, password_hash)
             audit(connection, user.id, "registered", asked_for, user.id)
             if is_needed and approver:
                 _clear_failures(connection, approver.username, _client())
@@ -447,11 +410,7 @@ def register(
 
 
 def log_in(connection: Connection, username: str, password: str) -> Session:
-    """Return a new session; a hash with outdated parameters is replaced.
-
-    Raises AuthenticationError, with the same words and after the same work whether the username is unknown, the
-    account is deactivated, locked or without a password, or the password is wrong.
-    """
+    """Return a new session. Raises AuthenticationError, in the same words and after the same work whatever is wrong."""
     user = _authenticated(connection, username, password)
     outdated = "SELECT 1 FROM users WHERE id = ? AND password_hash NOT LIKE ? || '%'"
     is_outdated = user and connection.execute(outdated, (user.id, f"${_parameters()}$")).fetchone()
@@ -469,25 +428,19 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
 
 
-def _count_admins(connection: Connection, other_than: int = 0) -> int:
-    """Return how many active admins with a password there are besides the account `other_than`."""
+def _has_admin(connection: Connection, other_than: int = 0) -> bool:
+    """Return whether there is an active admin with a password besides the account `other_than`."""
     condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
-    (admins,) = connection.execute(f"SELECT count(*) FROM users WHERE {condition}", (other_than,)).fetchone()
-    return int(admins)
+    return connection.execute(f"SELECT 1 FROM users WHERE {condition}", (other_than,)).fetchone() is not None
 
 
-def _insert(
-    connection: Connection, username: str, password_hash: Optional[str], role: Role, must_change_password: bool = False
-) -> User:
+def _insert(connection: Connection, username: str, role: Role, password_hash: Optional[str], **others: object) -> User:
+    """Create an account, inside an open transaction; `others` are further columns. Raises InvalidInputError."""
     username = parse_new_username(connection, username)
     _clear_failures(connection, username)
-    connection.execute(
-        """
-        INSERT INTO users (username, password_hash, role, created_at, must_change_password, seen_history_id)
-        VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM work_order_history))
-        """,
-        (username, password_hash, role, now(), must_change_password),
-    )
+    (latest,) = connection.execute("SELECT coalesce(max(id), 0) FROM work_order_history").fetchone()
+    values = {"username": username, "password_hash": password_hash, "role": role, "created_at": now(), **others}
+    database.insert(connection, "users", {**values, "seen_history_id": latest})
     return find(connection, username)
 
 
@@ -526,15 +479,12 @@ def add_caller(session: Session, name: str, email: Optional[str]) -> str:
         return insert_caller(session.connection, by, name, email).username
 
 
-def insert_caller(
-    connection: Connection, by: User, name: str, email: Optional[str], username: Optional[str] = None
-) -> User:
+def insert_caller(connection: Connection, by: User, name: str, email: Optional[str], username: str = "") -> User:
     """Create an account as add_caller does, inside an open transaction; the username must be free."""
-    fit_name, fit_email = parse_person_name(name), parse_email(email or NONE)
-    user = _insert(connection, username or username_from_name(connection, name), None, Role.USER)
-    connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (fit_name, fit_email, user.id))
+    others = {"name": parse_person_name(name), "email": parse_email(email or NONE)}
+    user = _insert(connection, username or username_from_name(connection, name), Role.USER, None, **others)
     audit(connection, by.id, "user added", f"{user.username} without a password", user.id)
-    return user._replace(name=fit_name, email=fit_email)
+    return user
 
 
 # One's own account
@@ -603,9 +553,9 @@ def list_users(session: Session, after: Optional[ListedUser] = None, limit: int 
             """,
             (*key, limit),
         ).fetchall()
-        waits = [math.ceil(max(_waits(connection, row["username"]))) for row in rows]
         (count,) = connection.execute("SELECT count(*) FROM users").fetchone()
-    return [ListedUser(_user(row), min(wait, LONGEST_WAIT_SECONDS)) for row, wait in zip(rows, waits)], int(count)
+        waits = [min(math.ceil(max(_waits(connection, row["username"]))), LONGEST_WAIT_SECONDS) for row in rows]
+    return list(map(ListedUser, map(_user, rows), waits)), int(count)
 
 
 def describe_state(listed: ListedUser) -> str:
@@ -623,7 +573,7 @@ def add_user(session: Session, username: str, role: Role) -> str:
     """Create an account for somebody else and return its one-time password. Raises InvalidInputError."""
     one_time_password, password_hash = _one_time_password()
     with writing(session, Action.MANAGE_USERS) as admin:
-        user = _insert(session.connection, username, password_hash, role, must_change_password=True)
+        user = _insert(session.connection, username, role, password_hash, must_change_password=True)
         audit(session.connection, admin.id, "user added", f"{user.username} as {role}", user.id)
     return one_time_password
 
@@ -699,7 +649,7 @@ def deactivate(session: Session, username: str) -> User:
 
 
 def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
-    if user.role is Role.ADMIN and user.is_active and _count_admins(connection, other_than=user.id) == 0:
+    if user.role is Role.ADMIN and user.is_active and not _has_admin(connection, other_than=user.id):
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
@@ -729,7 +679,7 @@ def audit(
     connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
 ) -> None:
     """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
-    os_user, ssh_client = _os_user_and_ssh_client()
+    os_user, _, ssh_client = _client().rpartition(" ")
     values = {"recorded_at": now(), "user_id": user_id or None, "os_user": os_user, "ssh_client": ssh_client}
     database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": subject_id})
 
@@ -737,10 +687,7 @@ def audit(
 def record_change(
     connection: Connection, work_order_id: int, user_id: int, at: str, field: str, **others: object
 ) -> int:
-    """Add a row to the work order's history, inside the transaction that changes it, and return the row's ID.
-
-    `others` are further columns: old_value, new_value, note, minutes, is_imported.
-    """
+    """Add a row to the history, inside the transaction of the change, and return its ID; `others` are more columns."""
     values = {"work_order_id": work_order_id, "user_id": user_id, "changed_at": at, "field": field, **others}
     return database.insert(connection, "work_order_history", values)
 
@@ -782,16 +729,11 @@ def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
 
 def audit_events(session: Session) -> List[str]:
     with reading(session, Action.AUDIT):
-        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event").fetchall()
-    return [row["event"] for row in rows]
+        return [event for (event,) in session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event")]
 
 
 def _client() -> str:
-    return " ".join(_os_user_and_ssh_client())
-
-
-def _os_user_and_ssh_client() -> Tuple[str, str]:
-    """Return the account on this host, as the system has it, not the environment, and the SSH client's address."""
+    """Return the account on this host, whatever the environment says, and after a space the SSH client's address."""
     try:
         import pwd
 
@@ -800,7 +742,8 @@ def _os_user_and_ssh_client() -> Tuple[str, str]:
         os_user = os.getlogin()
     except KeyError:
         os_user = str(os.getuid())
-    return os_user, ascii(os.environ.get("SSH_CLIENT", "").split(" ")[0])[1:-1]
+    ssh_client, _, _ = os.environ.get("SSH_CLIENT", "").partition(" ")
+    return f"{os_user} {ascii(ssh_client)[1:-1]}"
 
 
 def back_up(session: Session) -> Path:
@@ -872,15 +815,14 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
     """Return the settings, with a stand-in for the password, and in words where messages go and how many wait."""
     with reading(session, Action.MAIL):
         settings = _without_password(_mail_settings(session.connection))
-        waiting, failed = count_outbox(session.connection)
-    return settings, f"{describe_mail_settings(settings)}; {describe_outbox(waiting, failed)}"
+        return settings, f"{describe_mail_settings(settings)}; {outbox_state(session.connection)[1]}"
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
     """Store the settings in which `new` differs from what was shown, and return all of them as they are then.
 
-    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError if somebody
-    else has changed one of these settings since it was shown, InvalidInputError for a host without a sender.
+    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError, and
+    InvalidInputError for a host without a sender.
     """
     changes = {name: value for name, was, value in zip(new._fields, shown, new) if value != was}
     with writing(session, Action.MAIL) as admin:
@@ -889,7 +831,9 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
             current = getattr(_without_password(old), name)
             if current not in (value, getattr(shown, name)):
                 words = "another" if name == "password" else current or NONE
-                by = _last_to_change_mail_settings(session.connection)
+                entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
+                last = f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1"
+                (by,) = session.connection.execute(last).fetchone() or ["another program"]
                 raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
         stored = MailSettings(**{**old._asdict(), **changes})
         if stored[:3] != old[:3] and "password" not in changes:
@@ -923,12 +867,6 @@ def _without_password(settings: MailSettings) -> MailSettings:
     """Return the settings with a stand-in for the password: nobody can type it, and it differs where passwords do."""
     password = settings.password
     return settings._replace(password=f"\0{hashlib.sha256(password.encode()).hexdigest()}" if password else None)
-
-
-def _last_to_change_mail_settings(connection: Connection) -> str:
-    entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
-    row = connection.execute(f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1").fetchone()
-    return row["username"] if row else "another program"
 
 
 # Mail: the outbox
@@ -984,18 +922,11 @@ def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -
         return [Message(**{**dict(row), **both}) for row, both in zip(rows, moments)]
 
 
-def count_outbox(connection: Connection) -> Tuple[int, int]:
-    """Return how many messages wait, and how many have failed for good."""
-    row = connection.execute("SELECT count(next_attempt_at), count(*) - count(next_attempt_at) FROM outbox").fetchone()
-    return row[0], row[1]
-
-
-def describe_outbox(waiting: int, failed: int) -> str:
-    return f"{waiting:,} message{' waits' if waiting == 1 else 's wait'}, {failed:,} failed for good"
-
-
-def describe_sent(sent: int, waiting: int, failed: int) -> str:
-    return f"{quantity(sent, 'message')} sent; {describe_outbox(waiting, failed)}."
+def outbox_state(connection: Connection) -> Tuple[int, str]:
+    """Return how many messages wait, and in words how many wait and how many have failed for good."""
+    total, waiting = connection.execute("SELECT count(*), count(next_attempt_at) FROM outbox").fetchone()
+    waits = f"{waiting:,} message{' waits' if waiting == 1 else 's wait'}"
+    return waiting, f"{waits}, {total - waiting:,} failed for good"
 
 
 def describe_attempt(message: Message) -> str:
@@ -1057,7 +988,7 @@ def send_now(session: Session) -> str:
     sent = _wait_for(lambda: _send_from(session.connection.path))
     if sent is None:
         return "Sending continues in the background."
-    return describe_sent(sent, *count_outbox(session.connection))
+    return f"{quantity(sent, 'message')} sent; {outbox_state(session.connection)[1]}."
 
 
 def send_test_message(session: Session, to: str) -> str:
@@ -1126,40 +1057,29 @@ _MAIL_FAULTS = (OSError, ValueError, InvalidInputError)  # of smtplib and ssl, a
 
 
 def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional[email.message.Message]":
-    """Claim a message, if it still waits, and return what to send; remove it if nobody may get it any more."""
+    """Claim a message, if it still waits, and return it; remove it if its recipient gets no mail or may see no part."""
+    values = {"id": message_id, "due_only": due_only}
+    claim = f"next_attempt_at = {_in(CLAIM_SECONDS)}, reason = '{BEING_SENT}', created_at = min(created_at, {_in(0)})"
     with transaction(connection):
-        is_ours = connection.execute(
-            f"""
-            UPDATE outbox
-            SET next_attempt_at = {_in(CLAIM_SECONDS)}, reason = '{BEING_SENT}', created_at = min(created_at, {_in(0)})
-            WHERE id = :id AND {_IS_WAITING}
+        if not connection.execute(f"UPDATE outbox SET {claim} WHERE id = :id AND {_IS_WAITING}", values).rowcount:
+            return None
+        parts = connection.execute(
+            """
+            SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading,
+                message_id, work_order_id, outbox_parts.text, (
+                    SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active ORDER BY id LIMIT 1
+                ) AS admin
+            FROM mail_settings, outbox JOIN users ON users.id = user_id
+                JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
+            WHERE outbox.id = :id AND is_active = 1 AND email IS NOT NULL
+                AND deleted_at IS NULL AND (role <> 'user' OR requester_id = user_id)
+            ORDER BY outbox_parts.id
             """,
-            {"id": message_id, "due_only": due_only},
-        ).rowcount
-        message = _message(connection, message_id) if is_ours else None
-        if is_ours and message is None:
-            connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
-    return message
-
-
-def _message(connection: Connection, message_id: int) -> "Optional[email.message.Message]":
-    """Return a message as it is to be sent, or None if its recipient gets no mail or may see no part of it."""
-    parts = connection.execute(
-        """
-        SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading, message_id,
-            work_order_id, outbox_parts.text, (
-                SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active = 1 ORDER BY id LIMIT 1
-            ) AS admin
-        FROM mail_settings, outbox JOIN users ON users.id = user_id
-            JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
-        WHERE outbox.id = ? AND is_active = 1 AND email IS NOT NULL
-            AND deleted_at IS NULL AND (role <> 'user' OR requester_id = user_id)
-        ORDER BY outbox_parts.id
-        """,
-        (message_id,),
-    ).fetchall()
-    if not parts:
-        return None
+            values,
+        ).fetchall()
+        if not parts:
+            connection.execute("DELETE FROM outbox WHERE id = :id", values)
+            return None
     first = parts[0]
     own_way = "choose My account > Change email and answer none"
     way = own_way if first["has_password"] else f"ask an admin, such as {first['admin']}"
@@ -1183,13 +1103,10 @@ def _postpone(connection: Connection, message_id: int, fault: Exception, due_onl
     with transaction(connection):
         connection.execute(
             f"""
-            UPDATE outbox
-            SET attempts = attempts + 1,
-                reason = :reason,
-                next_attempt_at = CASE
-                    WHEN :is_final OR created_at <= {_in(-RETRIED_SECONDS)} AND attempts >= {RETRIED_AT_LEAST} THEN NULL
-                    ELSE {_in(pause)}
-                END
+            UPDATE outbox SET attempts = attempts + 1, reason = :reason, next_attempt_at = CASE
+                WHEN :is_final OR created_at <= {_in(-RETRIED_SECONDS)} AND attempts >= {RETRIED_AT_LEAST} THEN NULL
+                ELSE {_in(pause)}
+            END
             WHERE id = :id OR :with_others AND {_IS_WAITING}
             """,
             {**values, "with_others": with_others},
@@ -1252,11 +1169,10 @@ def _transmit(server: "smtplib.SMTP", message: "email.message.Message") -> str:
     """Hand a message over and return the answer. SMTPDataError means that this recipient or message was refused."""
     from smtplib import SMTPDataError, SMTPResponseException
 
-    to = parse_address(message["To"])
     code, words = server.mail(message["From"])
     if code // 100 != 2:
         raise SMTPResponseException(code, words)
-    code, words = server.rcpt(to)
+    code, words = server.rcpt(parse_address(message["To"]))
     if code // 100 == 2:
         code, words = server.data(message.as_string())
     if code // 100 != 2:
@@ -1363,9 +1279,8 @@ def _authenticated(connection: Connection, username: str, password: str) -> Opti
     password of a deactivated account cost as much as a wrong password, and count as one.
     """
     may_try = _record_failure(connection, username)
-    with snapshot(connection):
-        row = connection.execute("SELECT password_hash FROM users WHERE username = ?", (username.lower(),)).fetchone()
-        user = find(connection, username) if row and may_try else None
+    row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
+    user = _user(row) if row and may_try else None
     try:
         is_right = _matches(password, (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}")
     except ApplicationError:
@@ -1384,17 +1299,15 @@ def _record_failure(connection: Connection, username: str) -> bool:
     A client from which the account has logged in lately is locked only by its own failures, so that nobody else can
     keep the account's owner out.
     """
-    present = datetime.now(timezone.utc)
-    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": utc_text(present)}
-    values["oldest_failure"] = utc_text(present - FAILURES_COUNT_FOR)
-    values["oldest_client"] = utc_text(present - CLIENTS_COUNT_FOR)
+    values = {"name": _name_hash(username), "username": username.lower(), "client": _client(), "now": now()}
     with transaction(connection):
-        connection.execute("DELETE FROM password_failures WHERE last_failed_at < :oldest_failure", values)
+        connection.execute(f"DELETE FROM password_failures WHERE last_failed_at < {_in(-FAILURES_COUNT_SECONDS)}")
         # If the clock was set back, the wait starts again, so that it ends.
         is_later = "name_hash = :name AND last_failed_at > :now"
         connection.execute(f"UPDATE password_failures SET last_failed_at = :now WHERE {is_later}", values)
-        known = "login_clients JOIN users ON users.id = user_id WHERE username = :username AND client = :client"
-        is_known = connection.execute(f"SELECT 1 FROM {known} AND last_login_at >= :oldest_client", values).fetchone()
+        known = "SELECT 1 FROM login_clients JOIN users ON users.id = user_id WHERE username = :username"
+        lately = f"client = :client AND last_login_at >= {_in(-CLIENTS_COUNT_SECONDS)}"
+        is_known = connection.execute(f"{known} AND {lately}", values).fetchone()
         here, elsewhere, _ = _waits(connection, username)
         may_try = here <= 0 and bool(is_known or elsewhere <= 0)
         if may_try:
@@ -1493,23 +1406,20 @@ def main() -> List[str]:
     """Ask for a new password for the account that the command line names, set it, and say so."""
     with closing(database.connect(database.default_path())) as connection:
         user = find(connection, sys.argv[1])
-        password_hash = _hash(parse_password(_ask_password(), user.username))
+        if sys.stdin is None:
+            raise EOFError
+        if sys.stdin.isatty():
+            import getpass
+
+            password = getpass.getpass(f"{PASSWORD_RULE}\nNew password: ")
+            if getpass.getpass("Confirm password: ") != password:
+                raise InvalidInputError("The two passwords differ. Nothing was changed.")
+        else:
+            password = sys.stdin.readline().rstrip("\r\n")
+        password_hash = _hash(parse_password(password, user.username))
         with transaction(connection):
             _set_password(connection, user, password_hash, None, "password set from outside")
     return [f"Password of user {user.username} set.{'' if user.is_active else ' The account is deactivated.'}"]
-
-
-def _ask_password() -> str:
-    if sys.stdin is None:
-        raise EOFError
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\r\n")
-    import getpass
-
-    password = getpass.getpass(f"{PASSWORD_RULE}\nNew password: ")
-    if getpass.getpass("Confirm password: ") != password:
-        raise InvalidInputError("The two passwords differ. Nothing was changed.")
-    return password
 
 
 if __name__ == "__main__":

@@ -45,33 +45,8 @@ from typing import (
 
 import database
 import users
-from database import (
-    NEVER,
-    ApplicationError,
-    Connection,
-    DamageError,
-    fold,
-    moment,
-    now,
-    quantity,
-    snapshot,
-    sound,
-    transaction,
-    utc_text,
-)
-from users import (
-    ANY,
-    NOBODY,
-    NONE,
-    Action,
-    ConflictError,
-    InvalidInputError,
-    People,
-    Scope,
-    Session,
-    User,
-    Word,
-)
+from database import NEVER, ApplicationError, Connection, fold, moment, now, quantity, sound, transaction, utc_text
+from users import ANY, NOBODY, NONE, Action, ConflictError, InvalidInputError, People, Scope, Session, User, Word
 
 UNFINISHED = "unfinished"
 COUNTED_AT_MOST = 1_000  # work orders, where each is looked at
@@ -727,7 +702,7 @@ def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
         first, last = map(date.fromisoformat, days.groups())
         return f"{first} to {last}", first, date.fromordinal(last.toordinal() + 1)
     try:
-        name = users.parse_name(PERIODS, f"last {words} days" if words.isdigit() else words)
+        name = users.parse_choice(PERIODS, f"last {words} days" if words.isdigit() else words, has_numbers=False)
     except InvalidInputError as error:
         raise ValueError(words) from error
     month, tomorrow = today.replace(day=1), date.fromordinal(today.toordinal() + 1)
@@ -2402,7 +2377,7 @@ def _regular_day(template: Template, earliest: date) -> date:
         number += 1
 
 
-# Reports
+# Reports. But for the summary, these functions raise PermissionDeniedError to users.
 
 
 class Cell(NamedTuple):
@@ -2421,10 +2396,9 @@ class Row(NamedTuple):
 
 
 class ReportColumn(NamedTuple):
-    """A column of a report: its heading, what its numbers mean, and when it is left out for lack of room.
+    """A column of a report: its heading, what its numbers mean, and whether bars, all on one scale, show them, too.
 
-    The column with the lowest rank goes first, and rank 0 never. The values of a column that `is_bar` are drawn beside
-    its numbers where there is room, all bars of a report on one scale.
+    Where room is lacking, the column with the lowest rank goes first, and rank 0 never.
     """
 
     heading: str
@@ -2434,10 +2408,7 @@ class ReportColumn(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A table: the heading of its rows' names, its columns and rows, and a note on all of its numbers.
-
-    `oldest` are the oldest work orders of a backlog.
-    """
+    """A table: the heading of its rows' names, its columns and rows, a note on its numbers, and a backlog's oldest."""
 
     title: str
     name_column: str
@@ -2447,42 +2418,38 @@ class Report(NamedTuple):
     oldest: Sequence[WorkOrder] = ()
 
 
-def _count_cell(number: int, filter: Filter) -> Cell:
-    return Cell(f"{number:,}", Query(filter), number)
+def _count_cell(number: int, filter: Optional[Filter] = None) -> Cell:
+    return Cell(f"{number:,}", Query(filter) if filter else None, number)
 
 
 def _time_cell(seconds: Optional[float]) -> Cell:
     return Cell("-" if seconds is None else duration(seconds))
 
 
-def _share_cell(part: int, whole: int) -> Cell:
-    """Return the share in whole percent, rounded half up."""
-    return Cell(f"{(200 * part + whole) // (2 * whole)}%" if whole else "-")
+def _median_cell(seconds: Sequence[int]) -> Cell:
+    from statistics import median
+
+    return _time_cell(median(seconds) if seconds else None)
 
 
-def _median(values: Iterable[int]) -> Optional[float]:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[~middle]) / 2 if ordered else None
+def _share_cell(flags: Sequence[int]) -> Cell:
+    """Return the share of those that are 1, not 0, in whole percent, rounded half up."""
+    return Cell(f"{(200 * sum(flags) + len(flags)) // (2 * len(flags))}%" if flags else "-")
 
 
 def summary(session: Session) -> Report:
     """Return how many work orders each status has by priority, whoever's they are, and how many are one's own."""
+    existing = "FROM work_orders WHERE deleted_at IS NULL"
+    by_both = f"SELECT status, priority, count(*) {existing} GROUP BY status, priority"
+    by_status = f"SELECT status, count(*) {existing} AND requester_id = ? GROUP BY status"
     with users.reading(session, Action.SUMMARY) as user:
-        counts = session.connection.execute(
-            "SELECT status, priority, count(*) FROM work_orders WHERE deleted_at IS NULL GROUP BY status, priority"
-        ).fetchall()
-        requested = session.connection.execute(
-            "SELECT status, count(*) FROM work_orders WHERE requester_id = ? AND deleted_at IS NULL GROUP BY status",
-            (user.id,),
-        ).fetchall()
-    by_both, own = {(status, priority): count for status, priority, count in counts}, dict(map(tuple, requested))
+        counts = Counter({(status, priority): n for status, priority, n in session.connection.execute(by_both)})
+        own = Counter(dict(map(tuple, session.connection.execute(by_status, (user.id,)))))
     rows = []
     for status in Status:
-        numbers = [by_both.get((status.value, priority.value), 0) for priority in Priority]
-        cells = (*numbers, sum(numbers), own.get(status.value, 0))
-        rows.append(Row(str(status), [Cell(f"{number:,}", value=number) for number in cells]))
-    title = f"Summary of all work orders: {sum(by_both.values()):,}, {sum(own.values()):,} requested by you"
+        numbers = [counts[status.value, priority.value] for priority in Priority]
+        rows.append(Row(str(status), list(map(_count_cell, (*numbers, sum(numbers), own[status.value])))))
+    title = f"Summary of all work orders: {sum(counts.values()):,}, {sum(own.values()):,} requested by you"
     columns = (*map(ReportColumn, map(str, Priority)), ReportColumn("Total", rank=2, is_bar=True))
     return Report(title, "Status", (*columns, ReportColumn("Yours", rank=1)), rows)
 
@@ -2518,32 +2485,42 @@ _RESOLUTION_COLUMNS = (
 
 
 def resolution_times(session: Session, period: Period, grouping: Grouping) -> Report:
-    """Return how long it took to resolve work orders, by group and, in the last row, all together.
-
-    Raises PermissionDeniedError to users.
-    """
+    """Return how long it took to resolve work orders, by group and, in the last row, all together."""
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(session.connection, period, grouping)
-        reopened = _count_reopened(session.connection, period, grouping)
+        rows = session.connection.execute(
+            f"""
+            SELECT {_GROUPS[grouping]}, EXISTS (
+                    SELECT 1 FROM work_order_history
+                    WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
+                )
+            FROM (
+                SELECT work_order_id, min(id) AS first_id FROM work_order_history
+                WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
+                GROUP BY work_order_id
+            ) JOIN work_orders ON work_orders.id = work_order_id
+            WHERE deleted_at IS NULL AND status <> 'Cancelled'
+            """,
+            _bounds_of("", period),
+        ).fetchall()
+    reopened: DefaultDict[Any, List[int]] = defaultdict(list)
+    for group, was_reopened in rows:
+        reopened[group].append(was_reopened)
     groups: Sequence[object] = [*reversed(Priority)]
     if grouping is not Grouping.PRIORITY:
         groups = sorted({*resolved, *reopened}, key=lambda group: (-len(resolved[group]), str(group).casefold()))
+    for by_group in (resolved, reopened):
+        by_group[ALL] = [each for group in groups for each in by_group[group]]
     counted = Filter(counted=ReportScope(Count.RESOLVED, *period.bounds))
-    rows = []
-    for group in groups:
-        narrowed: Dict[str, Any] = {grouping.value: group}
-        counts = reopened.get(group, (0, 0))
-        rows.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], *counts))
-    everything = [row for group in resolved.values() for row in group]
-    totals = [sum(counts[number] for counts in reopened.values()) for number in (0, 1)]
-    rows.append(_resolution_row(ALL, counted, everything, *totals))
+    table = []
+    for group in (*groups, ALL):
+        narrowed: Dict[str, Any] = {} if group == ALL else {grouping.value: group}
+        table.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], reopened[group]))
     title = f"Resolution times by {grouping}, {describe_period(period)}"
-    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, rows)
+    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, table)
 
 
-def _read_resolved(
-    connection: Connection, period: Period, grouping: Grouping
-) -> DefaultDict[object, List[sqlite3.Row]]:
+def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
     """Return by group how long it took to resolve and to respond to what was resolved in the period and still is."""
     rows = connection.execute(
         f"""
@@ -2553,37 +2530,19 @@ def _read_resolved(
             strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
         FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[Count.RESOLVED]}
         """,
-        dict(zip(("begin", "end"), period.bounds)),
+        _bounds_of("", period),
     )
-    resolved: DefaultDict[object, List[sqlite3.Row]] = defaultdict(list)
+    resolved: DefaultDict[Any, List[Any]] = defaultdict(list)
     for row in rows:
         if row["seconds"] is None:
-            raise DamageError(f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup.")
+            raise database.DamageError(
+                f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup."
+            )
         resolved[row["name"]].append(row)
     return resolved
 
 
-def _count_reopened(connection: Connection, period: Period, grouping: Grouping) -> Dict[object, Tuple[int, int]]:
-    """Return by group how many work orders were reopened after a change to Resolved in the period, and of how many."""
-    rows = connection.execute(
-        f"""
-        SELECT {_GROUPS[grouping]}, sum(EXISTS (
-                SELECT 1 FROM work_order_history
-                WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
-            )), count(*)
-        FROM (
-            SELECT work_order_id, min(id) AS first_id FROM work_order_history
-            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
-            GROUP BY work_order_id
-        ) JOIN work_orders ON work_orders.id = work_order_id
-        WHERE deleted_at IS NULL AND status <> 'Cancelled' GROUP BY 1
-        """,
-        dict(zip(("begin", "end"), period.bounds)),
-    )
-    return {name: (reopened, changed) for name, reopened, changed in rows}
-
-
-def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: int, changed: int) -> Row:
+def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: Sequence[int]) -> Row:
     seconds, on_time, responses, in_target = (
         sorted(row[column] for row in resolved if row[column] is not None)
         for column in ("seconds", "is_on_time", "response", "is_in_target")
@@ -2591,19 +2550,18 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
     count, spent = len(seconds), sum(row["spent_minutes"] for row in resolved)
     cells = (
         _count_cell(count, filter),
-        _time_cell(_median(seconds)),
+        _median_cell(seconds),
         _time_cell(sum(seconds) / count if count else None),
         _time_cell(seconds[-(-count * 9 // 10) - 1] if count else None),  # the nearest rank
-        _share_cell(sum(on_time), len(on_time)),
-        _share_cell(reopened, changed),
-        _time_cell(_median(responses)),
-        _share_cell(sum(in_target), len(in_target)),
+        _share_cell(on_time),
+        _share_cell(reopened),
+        _median_cell(responses),
+        _share_cell(in_target),
         *(Cell(describe_minutes(minutes) if count else "-") for minutes in (spent, spent // max(1, count))),
     )
     return Row(name, cells)
 
 
-_BAND_DAYS = (1, 7, 30, 90)
 _BACKLOG_COLUMNS = (
     ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
     *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
@@ -2612,33 +2570,24 @@ _BACKLOG_COLUMNS = (
 
 
 def backlog(session: Session) -> Report:
-    """Return what is unfinished now, by priority and age, and the oldest ten. Raises PermissionDeniedError to users."""
+    """Return what is unfinished now, by priority and age, and the oldest ten."""
     present = datetime.fromisoformat(now())
-    with users.reading(session, Action.REPORTS):
-        unfinished = session.connection.execute(
-            "SELECT priority, created_at, assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4"
-        ).fetchall()
-        oldest = session.connection.execute(
-            f"""
-            {_SELECT} WHERE work_orders.id IN (
-                SELECT id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 ORDER BY created_at, id LIMIT 10
-            ) ORDER BY work_orders.created_at, work_orders.id
-            """
-        ).fetchall()
     # A creation in the future, by a clock that was ahead, is in the youngest band.
-    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in _BAND_DAYS), ""]
+    edges = [NEVER, *(utc_text(present - timedelta(days=days) + timedelta(seconds=1)) for days in (1, 7, 30, 90)), ""]
     bands = [ReportScope(Count.CREATED, begin, end) for end, begin in zip(edges, edges[1:])]
     rows = []
-    for priority in (*reversed(Priority), None):
-        ours = [row for row in unfinished if priority in (row["priority"], None)]
-        total = Filter(status=UNFINISHED, priority=priority)
-        by_age = [sum(band.begin <= row["created_at"] < band.end for row in ours) for band in bands]
-        cells = (
-            _count_cell(len(ours), total)._replace(value=len(ours) if priority else 0),
-            *(_count_cell(count, total._replace(counted=band)) for count, band in zip(by_age, bands)),
-            _count_cell(sum(row["assignee_id"] is None for row in ours), total._replace(assignee=NOBODY)),
-        )
-        rows.append(Row(str(priority) if priority else ALL, cells))
+    with users.reading(session, Action.REPORTS):
+        for priority in (*reversed(Priority), None):
+            total = Filter(status=UNFINISHED, priority=priority)
+            filters = (total, *(total._replace(counted=band) for band in bands), total._replace(assignee=NOBODY))
+            rows.append(Row(str(priority or ALL), [_counted_cell(session.connection, each) for each in filters]))
+        oldest = session.connection.execute(
+            f"""
+            {_SELECT} WHERE work_orders.deleted_at IS NULL AND work_orders.urgency < 4
+            ORDER BY work_orders.created_at, work_orders.id LIMIT 10
+            """
+        ).fetchall()
+    rows[-1] = Row(ALL, [cell._replace(value=0) for cell in rows[-1].cells])  # whose bar would dwarf the others
     title = f"Backlog: what is unfinished now, {local_time(present)}"
     return Report(title, "Priority", _BACKLOG_COLUMNS, rows, oldest=[_work_order(row) for row in oldest])
 
@@ -2649,78 +2598,64 @@ _FLOW_COLUMNS = (
     ReportColumn("Reopened", "Reopened: from Resolved or Cancelled to an unfinished status.", rank=1),
     ReportColumn("Backlog", "Backlog: unfinished at the week's end, or now."),
 )
-_FLOW_NOTE = "A week runs from Monday to Sunday, cut to the period; each column counts a work order once a week."
 
 
 def weekly_flow(session: Session, period: Period) -> Report:
-    """Return what was created, resolved and reopened in each week, and what was unfinished at its end.
-
-    Raises PermissionDeniedError to users.
-    """
-    rows, present, connection = [], now(), session.connection
+    """Return what was created, resolved and reopened in each week, and what was unfinished at its end."""
+    weeks, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
-        weeks = _weeks(connection, period)
-        ends = [end if end <= present else NEVER for _, end in weeks]  # the running week shows what is unfinished now
-        for (begin, end), last, unfinished in zip(weeks, ends, _count_unfinished(connection, ends)):
-            counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
-            cells = [_counted_cell(connection, ReportScope(count, begin, end)) for count in counts]
-            at_end = Filter(counted=ReportScope(Count.UNFINISHED, "", last))
-            cells.append(_count_cell(unfinished, Filter(status=UNFINISHED) if last == NEVER else at_end))
-            rows.append(Row(f"{datetime.fromisoformat(begin).astimezone():%Y-%m-%d}", cells))
-    return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, _FLOW_NOTE)
+        (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
+        with sound("The first work order"):
+            begin = period.begin or moment(first) or period.end
+        monday = begin.astimezone().date() - timedelta(days=begin.astimezone().weekday())
+        while begin < period.end:
+            monday += timedelta(days=7)
+            weeks.append(Period(f"{begin.astimezone():%Y-%m-%d}", begin, min(_midnight(monday), period.end)))
+            begin = weeks[-1].end
+        rows = _flow(connection, weeks)
+    note = "A week runs from Monday to Sunday, cut to the period; each column counts a work order once a week."
+    return Report(f"Weekly flow, {describe_period(period)}", "Week", _FLOW_COLUMNS, rows, note)
 
 
-def _weeks(connection: Connection, period: Period) -> List[Tuple[str, str]]:
-    """Return the beginning and the end of each week, as stored; they begin on local Mondays but for the first.
+def _flow(connection: Connection, periods: Sequence[Period]) -> List[Row]:
+    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now.
 
-    A period without a beginning begins with the first creation.
+    What COUNTED says of all ends, which are in order, follows from what is unfinished now and changed since the first.
     """
-    (first,) = connection.execute("SELECT min(created_at) FROM work_orders WHERE deleted_at IS NULL").fetchone()
-    with sound("The first work order"):
-        begin, weeks = period.begin or moment(first) or period.end, []
-    monday = begin.astimezone().date() - timedelta(days=begin.astimezone().weekday())
-    while begin < period.end:
-        monday += timedelta(days=7)
-        end = min(_midnight(monday), period.end)
-        weeks.append((utc_text(begin), utc_text(end)))
-        begin = end
-    return weeks
-
-
-def _counted_cell(connection: Connection, counted: ReportScope) -> Cell:
-    (number,) = connection.execute(
-        f"SELECT count(*) FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[counted.what]}", counted._asdict()
-    ).fetchone()
-    return _count_cell(number, Filter(counted=counted))
-
-
-def _count_unfinished(connection: Connection, moments: Sequence[str]) -> List[int]:
-    """Return how many work orders were unfinished at each of the moments, which are in order.
-
-    It is what COUNTED says, for all moments together: from what is unfinished now, and what was finished or reopened
-    since the first moment.
-    """
+    ends = [utc_text(period.end) if utc_text(period.end) <= now() else NEVER for period in periods]
     changes = connection.execute(
         f"""
         SELECT work_order_history.id, work_order_id, created_at, changed_at, {_IS_FINISHING} AS is_finishing
         FROM work_order_history JOIN work_orders ON work_orders.id = work_order_id
         WHERE field = 'status' AND changed_at >= ? AND ({_IS_FINISHING} OR {_IS_REOPENING}) AND deleted_at IS NULL
         """,
-        moments[:1] or [NEVER],
+        ends[:1] or [NEVER],
     ).fetchall()
     unfinished = connection.execute("SELECT id, created_at FROM work_orders WHERE deleted_at IS NULL AND urgency < 4")
-    growth = [0] * (len(moments) + 1)
+    growth = [0] * (len(ends) + 1)
     since: Dict[int, str] = {}  # by work order, the latest moment of its changes so far
     for _, work_order_id, created_at, changed_at, is_finishing in sorted(map(tuple, changes)):
         begin = since.get(work_order_id, created_at)
         if changed_at > begin:  # otherwise the clock was set back
             since[work_order_id] = changed_at
             if is_finishing:
-                growth[bisect_right(moments, begin)] += 1
-                growth[bisect_right(moments, changed_at)] -= 1
+                growth[bisect_right(ends, begin)] += 1
+                growth[bisect_right(ends, changed_at)] -= 1
     for work_order_id, created_at in unfinished:
-        growth[bisect_right(moments, since.get(work_order_id, created_at))] += 1
-    return list(accumulate(growth[:-1]))
+        growth[bisect_right(ends, since.get(work_order_id, created_at))] += 1
+    rows = []
+    for period, end, number in zip(periods, ends, accumulate(growth)):
+        counts = (Count.CREATED, Count.CHANGED_TO_RESOLVED, Count.REOPENED)
+        cells = [_counted_cell(connection, Filter(counted=ReportScope(each, *period.bounds))) for each in counts]
+        at_end = Filter(status=UNFINISHED) if end == NEVER else Filter(counted=ReportScope(Count.UNFINISHED, "", end))
+        rows.append(Row(period.name, (*cells, _count_cell(number, at_end))))
+    return rows
+
+
+def _counted_cell(connection: Connection, filter: Filter) -> Cell:
+    condition, values = _condition(filter, None)
+    (number,) = connection.execute(f"SELECT count(*) FROM work_orders WHERE {condition}", values).fetchone()
+    return _count_cell(number, filter)
 
 
 _WORKLOAD_COLUMNS = (
@@ -2734,47 +2669,34 @@ _WORKLOAD_COLUMNS = (
 
 
 def workload(session: Session, period: Period) -> Report:
-    """Return what each assignee has and has resolved, those with the most first; the last row is nobody's.
-
-    They are all who can be assignees now, and anybody else who has something that counts. Raises PermissionDeniedError
-    to users.
-    """
+    """Return what all assignees of now or then have and have resolved, those with the most first, nobody's last."""
+    rows, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
-        resolved = _read_resolved(session.connection, period, Grouping.ASSIGNEE)
-        spent = _spent_by_person(session.connection, *period.bounds)
-        counts = session.connection.execute(
-            f"""
-            SELECT {_GROUPS[Grouping.ASSIGNEE]}, count(*), sum(overdue_at < ?), sum(status = 'On Hold')
-            FROM work_orders WHERE deleted_at IS NULL AND urgency < 4 GROUP BY 1
-            """,
-            [now()],
+        resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
+        spent = spent_minutes(connection, *period.bounds)
+        assignees = connection.execute(
+            """
+            SELECT username FROM users WHERE is_active = 1 AND role <> 'user'
+                OR id IN (SELECT assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4)
+            """
         ).fetchall()
-        assignees = session.connection.execute(
-            "SELECT username FROM users WHERE is_active = 1 AND role <> 'user'"
-        ).fetchall()
-    people = (*assignees, *resolved.items(), *spent.items())
-    unfinished = {NOBODY: [0, 0, 0], **{name: [0, 0, 0] for (name, *_) in people}}
-    unfinished.update({name: numbers for name, *numbers in counts})
-    rows = []
-    for name, numbers in sorted(unfinished.items(), key=lambda item: (item[0] == NOBODY, -item[1][0], item[0])):
-        filters = (
-            assigned_to(name),
-            Filter(assignee=name, due=Due.OVERDUE),
-            Filter(assignee=name, status=Status.ON_HOLD),
-            Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds)),
-        )
-        seconds = [row["seconds"] for row in resolved[name]]
-        times = (_time_cell(_median(seconds)), Cell(describe_minutes(spent.get(name, 0))))
-        rows.append(Row(name, (*map(_count_cell, (*numbers, len(seconds)), filters), *times)))
+        for name in {NOBODY, *(row["username"] for row in assignees), *resolved, *spent}:
+            seconds = [row["seconds"] for row in resolved[name]]
+            cells = (
+                _counted_cell(connection, assigned_to(name)),
+                _counted_cell(connection, Filter(assignee=name, due=Due.OVERDUE)),
+                _counted_cell(connection, Filter(assignee=name, status=Status.ON_HOLD)),
+                _count_cell(len(seconds), Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds))),
+                _median_cell(seconds),
+                Cell(describe_minutes(spent[name])),
+            )
+            rows.append(Row(name, cells))
+    rows.sort(key=lambda row: (row.name == NOBODY, -row.cells[0].value, row.name))
     return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
 
 
-def spent_minutes(connection: Connection, begin: str, end: str) -> int:
-    """Return the minutes of work noted from `begin` until before `end`, but for deleted work orders."""
-    return sum(_spent_by_person(connection, begin, end).values())
-
-
-def _spent_by_person(connection: Connection, begin: str, end: str) -> Dict[str, int]:
+def spent_minutes(connection: Connection, begin: str, end: str) -> Mapping[str, int]:
+    """Return the minutes of work noted from `begin` until before `end`, by username, but for deleted work orders."""
     rows = connection.execute(
         """
         SELECT username, sum(minutes) FROM work_order_history
@@ -2783,7 +2705,7 @@ def _spent_by_person(connection: Connection, begin: str, end: str) -> Dict[str, 
         """,
         (begin, end),
     )
-    return dict(map(tuple, rows))
+    return Counter(dict(map(tuple, rows)))
 
 
 # Pages
@@ -2814,8 +2736,7 @@ small, dt, .note { color: var(--muted); font-size: 0.875em } td, dd, .text { uni
     table, tbody, tr, th, .list td:nth-child(n), .numbers td { display: block; padding: 0; border: 0 }
     .list td:nth-child(4) { width: auto } thead, .list td:empty { display: none }
     tr { margin: 0.75em 0 } .numbers tr { display: flex; flex-wrap: wrap; gap: 0 1.25em }
-    td::before { content: attr(data-heading) ": "; color: var(--muted) } .numbers tbody th { flex-basis: 100% }
-}
+    td::before { content: attr(data-heading) ": "; color: var(--muted) } .numbers tbody th { flex-basis: 100% } }
 """
 
 
@@ -2837,20 +2758,6 @@ def save_work_order(session: Session, work_order_id: int) -> Path:
     with users.reading(session, Action.EXPORT):
         details, entries = get(session, work_order_id), history(session, work_order_id)
     row = details.work_order
-    fields = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in _texts_of(row).items())
-    lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
-    sections = (
-        ("Description", _paragraphs(filter(None, [row.description]))),
-        ("Links", _paragraphs(map(str, details.links))),
-        ("Done", "".join(f'<p class="line">{line}</p>\n' for line in lines)),
-        ("History, newest first", _paragraphs(map(describe_entry, entries))),
-    )
-    body = f"<dl>\n{''.join(fields)}</dl>\n{''.join(_section(name, text, 2) for name, text in sections if text)}"
-    return _save_page(session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
-
-
-def _texts_of(row: WorkOrder) -> Dict[str, str]:
-    """Return the texts of what a work order has besides its title and description, by label."""
     fields = [field for field in FIELDS.values() if field not in (TITLE, DESCRIPTION) and field.read(row) is not None]
     texts = {field.label: field.show(field.read(row)) for field in fields}
     texts[REQUESTER.label] = describe_person(row.requester, row.requester_name)
@@ -2860,7 +2767,16 @@ def _texts_of(row: WorkOrder) -> Dict[str, str]:
     texts.update({name: local_time(at) for name, at in times.items() if at})
     texts["Time spent"] = describe_minutes(row.spent_minutes) if row.spent_minutes else ""
     texts["From"] = f"{row.source or ''} {row.source_id or ''}".strip()
-    return {name: text for name, text in texts.items() if text}
+    facts = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in texts.items() if text)
+    lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
+    sections = (
+        ("Description", _paragraphs(filter(None, [row.description]))),
+        ("Links", _paragraphs(map(str, details.links))),
+        ("Done", "".join(f'<p class="line">{line}</p>\n' for line in lines)),
+        ("History, newest first", _paragraphs(map(describe_entry, entries))),
+    )
+    body = f"<dl>\n{''.join(facts)}</dl>\n{''.join(_section(name, text, 2) for name, text in sections if text)}"
+    return _save_page(session, f"work-order-{row.id}", f"Work order #{row.id}: {row.title}", body)
 
 
 def parse_month(text: str) -> Period:
@@ -2874,13 +2790,19 @@ def parse_month(text: str) -> Period:
 
 def monthly_report(session: Session, month: Period) -> Path:
     """Save a page about a month of parse_month beside the month before, and about what stands now, as save_report."""
-    first = date.fromisoformat(f"{month.name}-01")
-    begin = _add_months(first, -1)
-    before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(first))
+    begin = _add_months(date.fromisoformat(f"{month.name}-01"), -1)
+    before = Period(f"{begin:%Y-%m}", _midnight(begin), _midnight(_add_months(begin, 1)))
     with users.reading(session, Action.REPORTS):
-        times = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
-        flow = weekly_flow(session, Period(f"{before.name} to {month.name}", before.begin, month.end))
-        of_month = (_month_numbers(session.connection, month, before), _compared(*times), flow)
+        times, times_before = [resolution_times(session, period, Grouping.PRIORITY) for period in (month, before)]
+        both = [
+            Row(row.name, [Cell(f"{cell.text}\n({old.text})") for cell, old in zip(row.cells, old_row.cells)])
+            for row, old_row in zip(times.rows, times_before.rows)
+        ]
+        of_month = (
+            _month_numbers(session.connection, month, before),
+            times._replace(rows=both, note=f"In parentheses: {describe_period(before)}."),
+            weekly_flow(session, Period(f"{before.name} to {month.name}", before.begin, month.end)),
+        )
         of_now = (backlog(session), workload(session, month))
         overdue = find(session, Query(OVERDUE, Sort.DUE), None, OVERDUE_ON_PAGE)
     limit = f", the first {OVERDUE_ON_PAGE}" if overdue.total > OVERDUE_ON_PAGE else ""
@@ -2894,27 +2816,14 @@ def monthly_report(session: Session, month: Period) -> Path:
 
 
 def _month_numbers(connection: Connection, month: Period, before: Period) -> Report:
-    counts = {"Created": Count.CREATED, "Resolved": Count.CHANGED_TO_RESOLVED, "Reopened": Count.REOPENED}
-    periods = (month.bounds, before.bounds)
-    cells = [
-        [_counted_cell(connection, ReportScope(count, *period)) for period in periods] for count in counts.values()
-    ]
-    ends = [end if end <= now() else NEVER for _, end in reversed(periods)]
-    unfinished = [Cell(f"{count:,}", value=count) for count in reversed(_count_unfinished(connection, ends))]
-    spent = [Cell(describe_minutes(spent_minutes(connection, *period))) for period in periods]
-    rows = list(map(Row, (*counts, "Unfinished at the end, or now", "Time spent"), (*cells, unfinished, spent)))
+    names = ("Created", "Resolved", "Reopened", "Unfinished at the end, or now", "Time spent")
+    of_before, of_month = _flow(connection, (before, month))
+    minutes = [sum(spent_minutes(connection, *period.bounds).values()) for period in (month, before)]
+    spent = [Cell(describe_minutes(each)) for each in minutes]
+    rows = list(map(Row, names, (*zip(of_month.cells, of_before.cells), spent)))
     columns = [ReportColumn(period.name, is_bar=True) for period in (month, before)]
     note = " ".join(("Each row counts a work order once a month.", *(column.meaning for column in _FLOW_COLUMNS[1:3])))
     return Report(f"{month.name} beside {before.name}", "Work orders", columns, rows, note)
-
-
-def _compared(report: Report, before: Report) -> Report:
-    """Return the report with the numbers of another period, whose rows are the same, in parentheses."""
-    rows = [
-        Row(row.name, [Cell(f"{cell.text}\n({other.text})") for cell, other in zip(row.cells, earlier.cells)])
-        for row, earlier in zip(report.rows, before.rows)
-    ]
-    return report._replace(rows=rows, note=f"In parentheses: {before.title.partition(', ')[2]}.")
 
 
 def _escaped(text: str) -> str:
@@ -2981,11 +2890,22 @@ def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[st
 
 
 def _save_page(session: Session, name: str, title: str, body: str) -> Path:
-    """Save a page with this HTML and its audit row."""
+    """Save a page with this HTML, which loads nothing and runs nothing, and its audit row."""
     with _kept_together("The page", "None was saved.") as paths, users.writing(session, Action.EXPORT) as user:
+        by = f" by {user.username}" if user.username else ""
+        page = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>{_STYLE}</style></head>
+<body><main>
+<h1>{_escaped(title)}</h1>
+<p class="note">Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{by}.</p>
+{body}</main></body></html>
+"""
         target = database.new_path(session.connection, "export", f"-{name}.html")
         with database.partial_files(target) as (unfinished,):
-            unfinished.write_text(_page(title, user, body), encoding="utf-8")
+            unfinished.write_text(page, encoding="utf-8")
             paths.append(database.publish_numbered(unfinished, target))
         users.audit(session.connection, user.id, "page saved", f"{paths[0].name}: {title}")
     return paths[0]
@@ -2993,10 +2913,7 @@ def _save_page(session: Session, name: str, title: str, body: str) -> Path:
 
 @contextmanager
 def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
-    """Give a list for the files that the block publishes; if the block raises, remove them, so that none stands alone.
-
-    An OSError becomes an OutputError that says that the subject cannot be written, why, and the outcome.
-    """
+    """Give a list for the files that the block publishes; if it raises, remove them. Raises OutputError for OSError."""
     paths: List[Path] = []
     try:
         yield paths
@@ -3006,21 +2923,6 @@ def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
         if isinstance(error, OSError):
             raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}") from error
         raise
-
-
-def _page(title: str, by: User, body: str) -> str:
-    """Return a page that loads nothing and runs nothing."""
-    saved = f"Saved {datetime.now().astimezone():%Y-%m-%d %H:%M %z}{f' by {by.username}' if by.username else ''}."
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{_escaped(title)}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>{_STYLE}</style></head>
-<body><main>
-<h1>{_escaped(title)}</h1>
-<p class="note">{saved}</p>
-{body}</main></body></html>
-"""
 
 
 # Words and names of other systems
@@ -3857,7 +3759,7 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
     rows = islice(_read_rows(imported, imported.delimiter), imported.has_header, None)
     for done, batch in enumerate(iter(lambda: list(islice(rows, ROWS_AT_ONCE)), [])):
         progress(done * ROWS_AT_ONCE)
-        with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
+        with database.snapshot(connection):  # of nothing but the temporary database, so that nobody waits
             for number, line, cells, fault in batch:
                 parser = _RowParser(imported)
                 values = parser.parse(cells, fault)
@@ -4122,11 +4024,7 @@ def local_time(moment: datetime) -> str:
 def duration(seconds: float) -> str:
     """Return a length of time in its two largest units: 12m, 5h 12m, 3d 4h."""
     minutes = int(seconds) // 60
-    if minutes < 60:
-        return f"{minutes}m"
-    if minutes < 24 * 60:
-        return f"{minutes // 60}h {minutes % 60}m"
-    return f"{minutes // 1440}d {minutes % 1440 // 60}h"
+    return describe_minutes(minutes) if minutes < 1440 else f"{minutes // 1440}d {minutes % 1440 // 60}h"
 
 
 def describe_minutes(minutes: int) -> str:
@@ -4178,14 +4076,12 @@ def describe_my_work(work: MyWork) -> str:
     """Return in a line what waits for somebody; what is 0 is left out."""
     late = f", {number_of(work.assigned_overdue)} of them overdue" if work.assigned_overdue else ""
     overdue = f", {number_of(work.overdue)} overdue" if work.overdue else ""
+    holds_are = "hold is" if work.hold_over == 1 else "holds are"
     parts = (
         (work.assigns and work.assigned, f"{number_of(work.assigned)} assigned to you{late}"),
         (work.assigns and work.unassigned, f"{number_of(work.unassigned)} unassigned"),
         (not work.assigns and work.requested, f"{number_of(work.requested)} unfinished{overdue}"),
-        (
-            work.assigns and work.hold_over,
-            f"{number_of(work.hold_over)} hold{' is' if work.hold_over == 1 else 's are'} over",
-        ),
+        (work.assigns and work.hold_over, f"{number_of(work.hold_over)} {holds_are} over"),
         (work.changed, f"{number_of(work.changed)} changed by others"),
     )
     return "; ".join(words for count, words in parts if count) or "Nothing waits for you."
@@ -4232,10 +4128,7 @@ def describe_entry(entry: HistoryEntry) -> str:
 
 
 def describe_message(entry: HistoryEntry, work_order: WorkOrder) -> str:
-    """Return what a message says about a change; nothing that somebody typed begins a line of it.
-
-    It may be read elsewhere, so its time has its zone.
-    """
+    """Return what a message says about a change, with the zone of its time; nothing typed begins a line of it."""
     is_new = entry.field in ("created", "recurs", REQUESTER.name)
     change = _describe_change(entry._replace(note=work_order.description) if is_new else entry)
     text = f"{change}\n{entry.changed_at.astimezone():%Y-%m-%d %H:%M %z}"
@@ -4276,33 +4169,30 @@ def describe_handover(count: int, username: str, successor: Optional[str]) -> st
 
 
 def main() -> List[str]:
-    """Create what recurs and is due, send the waiting messages, and return what became of them.
-
-    Raises ApplicationError if some still wait.
-    """
+    """Create what is due, send what waits, and say what became of it. Raises ApplicationError if some waits still."""
     with closing(database.connect(database.default_path())) as connection:
         create_due(connection, database.BUSY_SECONDS)
         sent = users.send_waiting(connection)
-        waiting, failed = users.count_outbox(connection)
-    summary = users.describe_sent(sent, waiting, failed)
+        waiting, state = users.outbox_state(connection)
+    summary = f"{quantity(sent, 'message')} sent; {state}."
     if waiting:
         raise ApplicationError(summary)
     return [summary]
 
 
-def report(month: Period) -> List[str]:
-    """Save the monthly report as whoever may write the database file, and return its path."""
-    with closing(database.connect(database.default_path())) as connection:
-        return [str(monthly_report(users.host_session(connection), month))]
-
-
 def parse_command(arguments: Sequence[str]) -> Callable[[], List[str]]:
-    """Return what the command line asks for. Raises InvalidInputError."""
+    """Return the command: main, or what saves a monthly report and returns its path. Raises InvalidInputError."""
     if not arguments:
         return main
     if arguments[0] != "report" or len(arguments) > 2:
         raise InvalidInputError("There is no such command.")
-    return partial(report, parse_month(arguments[1] if len(arguments) > 1 else "last month"))
+    month = parse_month(arguments[1] if len(arguments) > 1 else "last month")
+
+    def report() -> List[str]:
+        with closing(database.connect(database.default_path())) as connection:
+            return [str(monthly_report(users.host_session(connection), month))]
+
+    return report
 
 
 if __name__ == "__main__":

@@ -364,7 +364,7 @@ class SpentTest(LinkTestCase):
         stored = self.rows("SELECT minutes FROM work_order_history WHERE minutes <> 0 ORDER BY id")
         self.assertEqual(stored, [(90,), (20,), (-10,), (5,), (60,), (7,)])
         ((first,),) = self.rows("SELECT min(changed_at) FROM work_order_history WHERE minutes <> 0")
-        self.assertEqual(work_order.spent_minutes(self.connection, str(first), database.NEVER), 172)
+        self.assertEqual(work_order.spent_minutes(self.connection, str(first), database.NEVER), {"max": 172})
         self.assertEqual(database.find_differences(self.connection), [])
         self.connection.execute("UPDATE users SET role = 'user' WHERE username = 'max'")
         rows = work_order.workload(self.anna, work_order.parse_period("all")).rows
