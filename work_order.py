@@ -45,33 +45,8 @@ from typing import (
 
 import database
 import users
-from database import (
-    NEVER,
-    ApplicationError,
-    Connection,
-    DamageError,
-    fold,
-    moment,
-    now,
-    quantity,
-    snapshot,
-    sound,
-    transaction,
-    utc_text,
-)
-from users import (
-    ANY,
-    NOBODY,
-    NONE,
-    Action,
-    ConflictError,
-    InvalidInputError,
-    People,
-    Scope,
-    Session,
-    User,
-    Word,
-)
+from database import NEVER, ApplicationError, Connection, fold, moment, now, quantity, sound, transaction, utc_text
+from users import ANY, NOBODY, NONE, Action, ConflictError, InvalidInputError, People, Scope, Session, User, Word
 
 UNFINISHED = "unfinished"
 COUNTED_AT_MOST = 1_000  # work orders, where each is looked at
@@ -327,20 +302,16 @@ _SELECT_HISTORY = """
 def _work_order(row: sqlite3.Row) -> WorkOrder:
     with sound(f"Work order #{row['id']}"):
         stored = {name: row[name] for name in WorkOrder._fields}
-        for name in ("title", "description", "requester", "due_rank", "overdue_at"):
-            if not isinstance(stored[name], str):
-                raise ValueError(f"{name} is {stored[name]!r}")
-        for name in ("category", "source", "source_id"):
-            if not isinstance(stored[name], (str, type(None))):
+        texts = ("title", "description", "requester", "due_rank", "overdue_at")
+        for name in (*texts, "category", "source", "source_id"):
+            if not isinstance(stored[name], str) and (name in texts or stored[name] is not None):
                 raise ValueError(f"{name} is {stored[name]!r}")
         moment(row["stopped_since"])
-        moments = {name: moment(row[name]) for name in ("resolved_at", "due_at", "deleted_at", "held_until")}
+        for name in ("created_at", "updated_at", "resolved_at", "due_at", "deleted_at", "held_until"):
+            stored[name] = moment(row[name])
         stored.update(
-            moments,
             priority=Priority(row["priority"]),
             status=Status(row["status"]),
-            created_at=cast(datetime, moment(row["created_at"])),
-            updated_at=cast(datetime, moment(row["updated_at"])),
             due_by=DueBy(row["due_by"]) if row["due_by"] else None,
             is_hold_over=bool(row["is_hold_over"]),
         )
@@ -351,8 +322,8 @@ def _history_entry(row: sqlite3.Row) -> HistoryEntry:
     with sound(f"The history of work order #{row['work_order_id']}"):
         if not isinstance(row["note"], str):
             raise ValueError(f"a note is {row['note']!r}")
-        values = {**dict(row), "changed_at": moment(row["changed_at"])}
-        return HistoryEntry(**{**values, "is_imported": bool(row["is_imported"])})
+        values = {"changed_at": moment(row["changed_at"]), "is_imported": bool(row["is_imported"])}
+        return HistoryEntry(**{**dict(row), **values})
 
 
 # Input
@@ -397,17 +368,13 @@ def parse_word(words: Sequence[T], text: str) -> T:
 
     That is its number, its name, the beginning of its name or of a word in it, or what other systems call it.
     """
-    if text.isdigit():
-        return users.parse_choice(words, text)
     beginning = text.lower()
     names = {word: str(word).lower() for word in words}
-    possible = (
-        [word for word, name in names.items() if name == beginning],
-        [word for word, name in names.items() if name.startswith(beginning)],
-        [word for word, name in names.items() if any(part.startswith(beginning) for part in name.split())],
-        [word for word in words if _matching(text) and _matching(text) in _names(USUAL_WORDS.get(word, ""))],
-    )
-    found = next(filter(None, possible), [])
+    if text.isdigit() or any(name.startswith(beginning) for name in names.values()):
+        return users.parse_choice(words, text)
+    inside = [word for word, name in names.items() if any(part.startswith(beginning) for part in name.split())]
+    usual = [word for word in words if _matching(text) and _matching(text) in _names(USUAL_WORDS.get(word, ""))]
+    found = inside or usual
     return found[0] if len(found) == 1 else users.parse_choice(words, text)
 
 
@@ -516,10 +483,10 @@ class Field(Generic[V]):
     """What can be changed of a work order, declared once: its prompt, its rights, its history and its column.
 
     Its name in the history, the right that a change takes, how it is parsed from what somebody types, its column in the
-    database and in CSV files if that is not the name; how it is checked inside the transaction and shown, the word for
-    None, and what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is asked for,
-    `is_text` whether it may have several lines, `starts_from_current` whether a prompt starts from the current value;
-    `done` is what is said once it is saved.
+    database and in CSV files if that is not the name; how it is checked inside the transaction, the word for None, and
+    what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is asked for, `is_text`
+    whether it may have several lines, `starts_from_current` whether a prompt starts from the current value; `done` is
+    what is said once it is saved.
     """
 
     def __init__(
@@ -529,7 +496,6 @@ class Field(Generic[V]):
         parse: Callable[[Session, str], V],
         column: str = "",
         check: Callable[[Session, V], V] = lambda _, value: value,
-        show: Callable[[V], str] = str,
         none: str = NONE,
         choices: Callable[[Session], Sequence[Tuple[V, str]]] = lambda _: (),
         hint: str = "",
@@ -538,19 +504,10 @@ class Field(Generic[V]):
         starts_from_current: bool = False,
         done: str = "{label} of work order #{id} is now {value}.",
     ) -> None:
-        self.name, self.action, self.parse, self.column, self.check = name, action, parse, column or name, check
-        self._show, self.none, self.choices, self.hint = show, none, choices, hint
-        self.takes_note, self.is_text, self.starts_from_current, self.done = (
-            takes_note,
-            is_text,
-            starts_from_current,
-            done,
-        )
-
-    @property
-    def label(self) -> str:
-        """Its name, as a prompt has it."""
-        return self.name.capitalize()
+        self.name, self.label, self.column, self.action = name, name.capitalize(), column or name, action
+        self.parse, self.check, self.none, self.choices, self.hint = parse, check, none, choices, hint
+        self.takes_note, self.is_text, self.done = takes_note, is_text, done
+        self.starts_from_current = starts_from_current
 
     def read(self, work_order: WorkOrder) -> V:
         """Return its value in a work order."""
@@ -564,7 +521,7 @@ class Field(Generic[V]):
 
     def show(self, value: V) -> str:
         """Return a value as a person sees it; a moment is local time."""
-        return self.none if value is None else self._show(value)
+        return local_time(value) if isinstance(value, datetime) else self.as_text(value)
 
 
 _SAVED = "{label} of work order #{id} saved."
@@ -594,8 +551,8 @@ PRIORITY: Field[Priority] = Field(
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
-    lambda session, text: parse_category(session, text),
-    check=lambda session, name: _check_category(session, name),
+    parse_category,
+    check=_check_category,
     choices=lambda session: [*((name, name) for name in categories(session)), (None, NONE)],
 )
 STATUS: Field[Status] = Field(
@@ -611,7 +568,6 @@ DUE_DATE: Field[Optional[datetime]] = Field(
     Action.SET_DUE_DATE,
     lambda _, text: parse_due_date(text),
     column="due_at",
-    show=lambda due_at: local_time(due_at) if due_at else NONE,
     hint="(2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)",
 )
 HELD_UNTIL: Field[Optional[datetime]] = Field(
@@ -620,7 +576,6 @@ HELD_UNTIL: Field[Optional[datetime]] = Field(
     # A day means its first moment.
     lambda _, text: None if text.lower() == NO_DAY else parse_due_date(text, time_of_day(), "The end of a hold"),
     column="held_until",
-    show=lambda held_until: local_time(held_until) if held_until else NO_DAY,
     none=NO_DAY,
 )
 ASSIGNEE: Field[Optional[str]] = Field(
@@ -656,13 +611,19 @@ def _is_nobody(session: Session, text: str) -> bool:
 
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
-    user, people = users.current_user(session), users.list_people(session, People.ASSIGNEES)
-    selections = [_selection(session.connection, user, Query(assigned_to(person.username))) for person in people]
-    counts = [number_of(_count(session.connection, selection)) for selection in selections]
-    named: List[Tuple[Optional[str], str]] = [
-        (person.username, f"{describe_person(*person)} ({count} unfinished)") for person, count in zip(people, counts)
-    ]
-    return [*named, (None, NOBODY)]
+    people = users.list_people(session, People.ASSIGNEES)
+    rows = session.connection.execute(
+        """
+        SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
+        WHERE urgency < 4 AND deleted_at IS NULL GROUP BY username
+        """
+    )
+    unfinished = dict(map(tuple, rows))
+    choices: List[Tuple[Optional[str], str]] = []
+    for person in people:
+        count = number_of(unfinished.get(person.username, 0))
+        choices.append((person.username, f"{describe_person(*person)} ({count} unfinished)"))
+    return [*choices, (None, NOBODY)]
 
 
 def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
@@ -2100,7 +2061,7 @@ def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> Li
 
     Raises PermissionDeniedError to all but admins.
     """
-    deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else database.NEVER
+    deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else NEVER
     with users.reading(session, Action.RESTORE):
         rows = session.connection.execute(
             f"""
@@ -2558,7 +2519,9 @@ def _read_resolved(
     resolved: DefaultDict[object, List[sqlite3.Row]] = defaultdict(list)
     for row in rows:
         if row["seconds"] is None:
-            raise DamageError(f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup.")
+            raise database.DamageError(
+                f"Work order #{row['id']} is damaged in the database (its moments). Restore a backup."
+            )
         resolved[row["name"]].append(row)
     return resolved
 
@@ -3961,7 +3924,7 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
         connection.execute(f"DELETE FROM temp.{table}")
     parser, rows = _Parser(imported), _data_rows(imported, progress)
     for some in iter(lambda: list(islice(rows, ROWS_AT_ONCE)), []):
-        with snapshot(connection):  # of nothing but the temporary database, so that nobody waits
+        with database.snapshot(connection):  # of nothing but the temporary database, so that nobody waits
             for row in some:
                 values = parser.parse(row)
                 imported.wrong += not values
