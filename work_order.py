@@ -162,17 +162,6 @@ class Sort(Word):
     CHANGED = "recently changed"
     DUE = "due"
 
-    @property
-    def description(self) -> str:
-        """What comes first in a list of this order."""
-        return {
-            Sort.URGENCY: "most urgent first",
-            Sort.NEWEST: "newest first",
-            Sort.OLDEST: "oldest first",
-            Sort.CHANGED: "most recently changed first",
-            Sort.DUE: "earliest due first",
-        }[self]
-
 
 class Due(Word):
     """When work orders are due, to filter by, in local time; a week runs from Monday to Sunday."""
@@ -859,46 +848,41 @@ class Page(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of lists: its index, the columns that it sorts by, and their direction."""
+    """An order of lists: what comes first in it, its index, the columns that it sorts by, and their direction."""
 
+    first: str
     index_name: str
     columns: Tuple[str, ...]
     direction: str = ""
 
 
-_ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order("work_orders_by_urgency", ("urgency", "created_at", "id")),
-    Sort.NEWEST: Order("work_orders_by_id", ("id",), "DESC"),
-    Sort.OLDEST: Order("work_orders_by_id", ("id",)),
-    Sort.CHANGED: Order("work_orders_by_change", ("updated_at", "id"), "DESC"),
-    Sort.DUE: Order("work_orders_by_due", ("due_rank", "id")),
+ORDERS: Mapping[Sort, Order] = {
+    Sort.URGENCY: Order("most urgent first", "work_orders_by_urgency", ("urgency", "created_at", "id")),
+    Sort.NEWEST: Order("newest first", "work_orders_by_id", ("id",), "DESC"),
+    Sort.OLDEST: Order("oldest first", "work_orders_by_id", ("id",)),
+    Sort.CHANGED: Order("most recently changed first", "work_orders_by_change", ("updated_at", "id"), "DESC"),
+    Sort.DUE: Order("earliest due first", "work_orders_by_due", ("due_rank", "id")),
 }
 
 
 def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int) -> Page:
     """Return a page of the list: up to `limit` work orders that the person may see and that follow `after`."""
-    order = _ORDERS[query.sort]
+    order = ORDERS[query.sort]
     with users.reading(session, Action.VIEW) as user:
-        selection = _selection(session.connection, user, query)
-        condition, values = selection.condition, selection.values
-        total = _count(session.connection, selection)
-        overdue = _count(session.connection, selection, "urgency < 4 AND overdue_at < :now")
+        source, keys, values = _selection(session.connection, user, query)
+        total = _count(session.connection, source, values)
+        overdue = _count(session.connection, f"{source} AND urgency < 4 AND overdue_at < :now", values)
         if after:
-            sign = "<" if order.direction else ">"
-            condition += (
-                f" AND ({', '.join(selection.keys)}) {sign} ({', '.join(map(':after_{}'.format, order.columns))})"
-            )
-            values = {**values, **{f"after_{column}": _stored(getattr(after, column)) for column in order.columns}}
+            places = ", ".join(f":after_{column}" for column in order.columns)
+            source += f" AND ({', '.join(keys)}) {'<' if order.direction else '>'} ({places})"
+            values.update(after_id=after.id, after_urgency=after.urgency, after_due_rank=after.due_rank)
+            values.update(after_created_at=utc_text(after.created_at), after_updated_at=utc_text(after.updated_at))
+        directed = ", ".join(f"{key} {order.direction}" for key in keys)
         rows = session.connection.execute(
-            f"""
-            {_SELECT} WHERE work_orders.id IN (
-                SELECT id FROM {selection.source} WHERE {condition}
-                ORDER BY {_directed(selection.keys, order)} LIMIT {limit}
-            ) ORDER BY {_directed([f"work_orders.{column}" for column in order.columns], order)}
-            """,
-            values,
+            f"{_SELECT} WHERE work_orders.id IN (SELECT id FROM {source} ORDER BY {directed} LIMIT {limit})", values
         ).fetchall()
         found = list(map(_work_order, rows))
+        found.sort(key=lambda row: [getattr(row, column) for column in order.columns], reverse=bool(order.direction))
         return Page(found, total, overdue, _lines_below(session.connection, query, found))
 
 
@@ -912,24 +896,20 @@ def search(session: Session, text: str) -> Query:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
     with users.reading(session, Action.VIEW) as user:
-        has_words = _find_ids(session.connection, user, query, 1)
+        source, _, values = _selection(session.connection, user, query)
+        has_words = session.connection.execute(f"SELECT 1 FROM {source} LIMIT 1", values).fetchone()
     return query if has_words else query._replace(is_inside=True)
 
 
-class _Selection(NamedTuple):
-    """What a query asks for and somebody may see, in SQL: its source, condition, values, and what it is sorted by."""
+def _selection(connection: Connection, user: User, query: Query) -> Tuple[str, Sequence[str], Dict[str, object]]:
+    """Return SQL for what a query asks for and somebody may see: where it reads with its condition, keys, and values.
 
-    source: str
-    condition: str
-    values: Dict[str, object]
-    keys: List[str]
-
-
-def _selection(connection: Connection, user: User, query: Query) -> _Selection:
-    """Return the SQL of a query. Each order is walked in its own index, and a person's list in that of the person."""
-    order = _ORDERS[query.sort]
+    Each order is walked in its own index, and a person's list in that of the person.
+    """
+    order = ORDERS[query.sort]
     own = None if users.scope(user, Action.VIEW) is Scope.ALL else user.id
-    condition, values = _condition(query.filter, own)
+    (condition, values), (hits, words) = _condition(query.filter, own), _hits(connection, query)
+    values.update(words)
     keys = [f"work_orders.{column}" for column in order.columns]
     if own or query.filter.requester:
         source = "work_orders INDEXED BY work_orders_by_requester"
@@ -939,22 +919,24 @@ def _selection(connection: Connection, user: User, query: Query) -> _Selection:
         source = "work_orders"
     elif query.text and order.columns == ("id",):
         # The index of the search has its rows in the order of the ids.
-        hits, hit_values = _hits(connection, query)
         source = "work_order_search CROSS JOIN work_orders INDEXED BY work_orders_by_id ON id = work_order_search.rowid"
-        return _Selection(source, f"{hits} AND {condition}", {**values, **hit_values}, ["work_order_search.rowid"])
+        return f"{source} WHERE {hits} AND {condition}", ["work_order_search.rowid"], values
     else:
         source = f"work_orders INDEXED BY {order.index_name}"
     if query.text:
-        hits, hit_values = _hits(connection, query)
         condition += f" AND work_orders.id IN (SELECT rowid FROM work_order_search WHERE {hits})"
-        values.update(hit_values)
-    return _Selection(source, condition, values, keys)
+    return f"{source} WHERE {condition}", keys, values
+
+
+def _count(connection: Connection, source: str, values: Mapping[str, object]) -> int:
+    """Return how many work orders a selection has, up to one above COUNTED_AT_MOST."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {COUNTED_AT_MOST + 1})"
+    return int(connection.execute(sql, values).fetchone()[0])
 
 
 def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, object]]:
     """Return the condition that a filter stands for, with `own` for a requester's own work orders, and its values."""
     is_finished = filter.status not in (None, UNFINISHED) and Status(filter.status).is_finished
-    is_named = filter.assignee not in (None, NOBODY)
     due_begin, due_end = _due_bounds(filter.due)
     conditions = (
         (True, "work_orders.deleted_at IS NULL"),
@@ -967,7 +949,7 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.category not in (None, NONE), "category = :category"),
         (filter.requester, "requester_id = (SELECT id FROM users WHERE username = :requester)"),
         (filter.assignee == NOBODY, "assignee_id IS NULL"),
-        (is_named, "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
+        (filter.assignee not in (None, NOBODY), "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
         (filter.due is Due.OVERDUE, "urgency < 4 AND overdue_at < :now"),
         (filter.due is Due.NONE, "due_at IS NULL"),
         (due_begin, "due_at >= :due_begin AND due_at < :due_end"),
@@ -986,17 +968,13 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         "due_end": due_end,
         **{name: getattr(filter, name) for name in ("status", "category", "requester", "assignee")},
         "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
-        **_bounds_of("created_", filter.created),
-        **_bounds_of("resolved_", filter.resolved),
+        **dict(zip(("created_begin", "created_end"), filter.created.bounds if filter.created else ())),
+        **dict(zip(("resolved_begin", "resolved_end"), filter.resolved.bounds if filter.resolved else ())),
         **(filter.changed._asdict() if filter.changed else {}),
         "recently": utc_text(datetime.now(timezone.utc) - FINISHED_CHANGES_LISTED_FOR),
         **(filter.counted._asdict() if filter.counted else {}),
     }
     return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
-
-
-def _bounds_of(prefix: str, period: Optional[Period]) -> Dict[str, object]:
-    return dict(zip((f"{prefix}begin", f"{prefix}end"), period.bounds)) if period else {}
 
 
 FINISHED_CHANGES_LISTED_FOR = timedelta(days=90)  # for as long as changes of finished work orders are listed
@@ -1031,41 +1009,6 @@ def _due_bounds(due: Optional[Due]) -> Tuple[str, str]:
     }.get(due or Due.NONE)
     first, end = (utc_text(_midnight(today + timedelta(days=day))) for day in days) if days else ("", "")
     return first, end
-
-
-def _stored(value: object) -> object:
-    return utc_text(value) if isinstance(value, datetime) else value
-
-
-def _directed(columns: Iterable[str], order: Order) -> str:
-    return ", ".join(f"{column} {order.direction}" for column in columns)
-
-
-def _count(connection: Connection, selection: _Selection, condition: str = "1") -> int:
-    """Return how many work orders match, up to one above COUNTED_AT_MOST."""
-    (count,) = connection.execute(
-        f"""
-        SELECT count(*) FROM (
-            SELECT 1 FROM {selection.source} WHERE {selection.condition} AND {condition} LIMIT {COUNTED_AT_MOST + 1}
-        )
-        """,
-        selection.values,
-    ).fetchone()
-    return int(count)
-
-
-def _find_ids(connection: Connection, user: User, query: Query, limit: int, span: Optional[range] = None) -> List[int]:
-    """Return the ids of what the query finds, in its order; of those in the span if there is one."""
-    selection = _selection(connection, user, query)
-    condition = "1" if span is None else "work_orders.id BETWEEN :first AND :last"
-    rows = connection.execute(
-        f"""
-        SELECT id FROM {selection.source} WHERE {selection.condition} AND {condition}
-        ORDER BY {_directed(selection.keys, _ORDERS[query.sort])} LIMIT {limit}
-        """,
-        {**selection.values, "first": span.start if span else 1, "last": span.stop - 1 if span else 0},
-    ).fetchall()
-    return [row["id"] for row in rows]
 
 
 # Searching text
@@ -1232,7 +1175,8 @@ def my_work(session: Session) -> MyWork:
             Filter(status=UNFINISHED, requester=user.username),
             *(Filter(changed=_changes(session.connection, user)), Filter(hold_is_over_for=user.id)),
         )
-        counts = [_count(session.connection, _selection(session.connection, user, Query(each))) for each in filters]
+        selections = [_selection(session.connection, user, Query(each)) for each in filters]
+        counts = [_count(session.connection, source, values) for source, _, values in selections]
     return MyWork(users.may(user, Action.ASSIGN), *counts)
 
 
@@ -1754,28 +1698,36 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
     """
     if text and not re.fullmatch(f"{_ID_OR_RANGE}([ ,]+{_ID_OR_RANGE})*[ ,]*", text):
         raise InvalidInputError("Type IDs and ranges such as 3 5 9-12, or press Enter for all.")
-    parts = re.split("[ ,]+", text.replace("#", "").strip(" ,"))
+    parts = re.findall("([0-9]+)(?:-([0-9]+))?", text)
     if len(parts) > CHANGED_AT_ONCE:
         raise InvalidInputError(f"At most {CHANGED_AT_ONCE:,} IDs and ranges can be typed.")
+    spans = [(int(first), int(last or first)) for first, last in parts] or [(1, sys.maxsize)]
     with users.reading(session, Action.CHANGE_MANY) as user:
-        if not text:
-            found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1)
-            if len(found) > CHANGED_AT_ONCE:
-                raise InvalidInputError(
-                    f"At most {CHANGED_AT_ONCE:,} work orders can be changed at once: filter first, or type their IDs."
-                )
-            return found
-        selected: List[int] = []
-        for first, _, last in (part.partition("-") for part in parts):
-            span = range(int(first), int(last or first) + 1)
-            found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1, span)
-            if not found and not last:
-                raise InvalidInputError(f"Work order #{first} is not in the list.")
-            selected += found
-    selected = list(dict.fromkeys(selected))
-    if not 1 <= len(selected) <= CHANGED_AT_ONCE:
+        source, keys, values = _selection(session.connection, user, query)
+        directed = ", ".join(f"{key} {ORDERS[query.sort].direction}" for key in keys)
+        rows = session.connection.execute(
+            f"SELECT id FROM {source} AND id BETWEEN :first AND :last ORDER BY {directed} LIMIT :limit",
+            {
+                **values,
+                "first": min(first for first, _ in spans),
+                "last": max(last for _, last in spans),
+                "limit": -1 if text else CHANGED_AT_ONCE + 1,
+            },
+        ).fetchall()
+    listed = [row["id"] for row in rows]
+    if not text and len(listed) > CHANGED_AT_ONCE:
+        raise InvalidInputError(
+            f"At most {CHANGED_AT_ONCE:,} work orders can be changed at once: filter first, or type their IDs."
+        )
+    selected: Dict[int, None] = {}
+    for first, last in spans:
+        found = [each for each in listed if first <= each <= last]
+        if not found and first == last:
+            raise InvalidInputError(f"Work order #{first} is not in the list.")
+        selected.update(dict.fromkeys(found))
+    if text and not 1 <= len(selected) <= CHANGED_AT_ONCE:
         raise InvalidInputError(f"Choose 1 to {CHANGED_AT_ONCE:,} work orders; that is {len(selected):,}.")
-    return selected
+    return list(selected)
 
 
 def plan_changes(
@@ -4315,7 +4267,7 @@ def describe_list(query: Query, total: int, overdue: int) -> str:
     words = ", ".join((*text, *describe_filter(query.filter)))
     which = f"{quantity_found(total) if total else 'No work orders'}{': ' if words else ''}{words}"
     late = f", {number_of(overdue)} overdue" if overdue and query.filter.due is not Due.OVERDUE else ""
-    return f"{which}{late}, {query.sort.description}"
+    return f"{which}{late}, {ORDERS[query.sort].first}"
 
 
 def describe_filter(filter: Filter) -> List[str]:
