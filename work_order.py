@@ -658,7 +658,7 @@ def parse_period(text: str) -> Period:
     today = present.astimezone().date()
     try:
         name, first, after = _parse_days(" ".join(text.lower().split()), today)
-    except ValueError:
+    except (ValueError, InvalidInputError):
         accepted = f"{', '.join(PERIODS)}; a month such as 2026-10; or 2026-11-01 to 2026-11-15"
         raise InvalidInputError(f"A period is one of: {accepted}.") from None
     if first and not (first.year >= 2000 and first <= today and first < after):
@@ -668,7 +668,7 @@ def parse_period(text: str) -> Period:
 
 
 def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
-    """Return the name of a period, its first day, and the first day after it. Raises ValueError."""
+    """Return the name of a period, its first day, and the first day after it. Raises ValueError, InvalidInputError."""
     if re.fullmatch("[0-9]{4}-[0-9]{2}", words):
         first = date.fromisoformat(f"{words}-01")
         return words, first, _add_months(first, 1)
@@ -676,10 +676,7 @@ def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
     if days:
         first, last = map(date.fromisoformat, days.groups())
         return f"{first} to {last}", first, date.fromordinal(last.toordinal() + 1)
-    try:
-        name = users.parse_name(PERIODS, f"last {words} days" if words.isdigit() else words)
-    except InvalidInputError as error:
-        raise ValueError(words) from error
+    name = users.parse_name(PERIODS, f"last {words} days" if words.isdigit() else words)
     month, tomorrow = today.replace(day=1), date.fromordinal(today.toordinal() + 1)
     quarter = _add_months(month, -((today.month - 1) % 3))
     named = {
@@ -748,23 +745,16 @@ class ReportScope(NamedTuple):
 
 _IS_FINISHING = "old_value NOT IN ('Resolved', 'Cancelled') AND new_value IN ('Resolved', 'Cancelled')"
 _IS_REOPENING = "old_value IN ('Resolved', 'Cancelled') AND new_value NOT IN ('Resolved', 'Cancelled')"
+_STATUS_CHANGES = """
+    SELECT work_order_id FROM work_order_history WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end
+"""
 
 # The condition on a row of work_orders; a number and the list behind it use the same one.
 COUNTED: Mapping[Count, str] = {
     Count.CREATED: "work_orders.created_at >= :begin AND work_orders.created_at < :end",
     Count.RESOLVED: "work_orders.resolved_at >= :begin AND work_orders.resolved_at < :end",
-    Count.CHANGED_TO_RESOLVED: """
-        work_orders.id IN (
-            SELECT work_order_id FROM work_order_history
-            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
-        )
-    """,
-    Count.REOPENED: f"""
-        work_orders.id IN (
-            SELECT work_order_id FROM work_order_history
-            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND {_IS_REOPENING}
-        )
-    """,
+    Count.CHANGED_TO_RESOLVED: f"work_orders.id IN ({_STATUS_CHANGES} AND new_value = 'Resolved')",
+    Count.REOPENED: f"work_orders.id IN ({_STATUS_CHANGES} AND {_IS_REOPENING})",
     # It is unfinished now or was finished after the moment, and was not reopened before that, but after the moment.
     Count.UNFINISHED: f"""
         work_orders.created_at < :end
@@ -1024,12 +1014,12 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     conditions: List[str] = []
     values: Dict[str, object] = {}
     for number, word in enumerate(filter(None, (fold(word).strip() for word in query.text.split()))):
-        is_looked_up = query.is_inside and number < WORDS_LOOKED_UP
-        match, is_enough = _infix_match(connection, word) if is_looked_up else _prefix_match(word)
+        if not query.is_inside:
+            match, is_enough = _prefix_match(word)
+        else:
+            match, is_enough = _infix_match(connection, word) if number < WORDS_LOOKED_UP else ("", False)
         if match is None:
             return "0", {}
-        if query.is_inside and not is_looked_up:
-            match, is_enough = "", False
         matches += [match] if match else []
         if not is_enough:
             conditions.append(f"instr(text, :word_{number}) > 0")
@@ -1090,15 +1080,16 @@ def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder
     entries: Dict[int, List[HistoryEntry]] = {row.id: [] for row in found}
     for row in rows:
         entries[row["work_order_id"]].append(_history_entry(row))
-    if query.filter.changed:
-        return {work_order_id: _describe_first_three(changed) for work_order_id, changed in entries.items()}
     words = [fold(word).strip() for word in query.text.split()]
-    return {row.id: _excerpt(row, entries[row.id], words, query.is_inside) for row in found}
-
-
-def _describe_first_three(entries: Sequence[HistoryEntry]) -> List[str]:
-    more = len(entries) - 3
-    return [*map(describe_entry, entries[:3]), *([f"and {more:,} more: Show history"] if more > 0 else [])]
+    lines = {}
+    for work_order in found:
+        own = entries[work_order.id]
+        if query.filter.changed:
+            more = [f"and {len(own) - 3:,} more: Show history"] if len(own) > 3 else []
+            lines[work_order.id] = [*map(describe_entry, own[:3]), *more]
+        else:
+            lines[work_order.id] = _excerpt(work_order, own, words, query.is_inside)
+    return lines
 
 
 def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequence[str], is_inside: bool) -> List[str]:
@@ -1207,15 +1198,16 @@ FILTER_NAMES = ("status", "priority", "category", "requester", "assignee", "due"
 
 def filter_choices(session: Session, name: str) -> Sequence[object]:
     """Return the values of a filter that a person can choose from; none where it is typed."""
-    choices: Mapping[str, Callable[[], Sequence[object]]] = {
-        "status": lambda: (*Status, UNFINISHED),
-        "priority": lambda: (*Priority, *(AtLeast(priority) for priority in (Priority.MEDIUM, Priority.HIGH))),
-        "category": lambda: (*categories(session), NONE),
-        "due": lambda: tuple(Due),
-        "created": lambda: PERIODS,
-        "resolved": lambda: PERIODS,
+    if name == "category":
+        return (*categories(session), NONE)
+    choices: Mapping[str, Sequence[object]] = {
+        "status": (*Status, UNFINISHED),
+        "priority": (*Priority, AtLeast(Priority.MEDIUM), AtLeast(Priority.HIGH)),
+        "due": tuple(Due),
+        "created": PERIODS,
+        "resolved": PERIODS,
     }
-    return choices[name]() if name in choices else ()
+    return choices.get(name, ())
 
 
 def parse_filter_value(session: Session, name: str, text: str) -> object:
@@ -1239,36 +1231,28 @@ def parse_filters(session: Session, text: str, filter: Filter) -> Filter:
     The name of a field may be left out where only one field has the value; a person always needs it. Raises
     InvalidInputError, also for two values of one field.
     """
-    named: Dict[str, object] = {}
+    named: Dict[str, Any] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
-        name, value = _parse_filter(session, part)
+        first, _, rest = part.partition(" ")
+        names = [name for name in FILTER_NAMES if name.startswith(first.lower())]
+        found: Dict[str, object] = {}
+        if rest and len(names) == 1:
+            found[names[0]] = parse_filter_value(session, names[0], rest.strip())
+        elif not part.isdigit():
+            for name in ("status", "priority", "category", "due"):
+                with suppress(InvalidInputError):
+                    found[name] = parse_filter_value(session, name, part)
+        if len(found) != 1:
+            which = f'"{part[:40]}" could be {" or ".join(found)}' if found else f'Nothing is known as "{part[:40]}"'
+            raise InvalidInputError(
+                f"{which}. Name the field and its value, such as high+, overdue, assignee lena, created this week; "
+                f"the fields are {', '.join(FILTER_NAMES)}."
+            )
+        ((name, value),) = found.items()
         if name in named:
             raise InvalidInputError(f"Give one value for {name}, not two.")
         named[name] = value
-    return filter._replace(**named)  # type: ignore[arg-type]
-
-
-def _parse_filter(session: Session, text: str) -> Tuple[str, object]:
-    first, _, rest = text.partition(" ")
-    names = [name for name in FILTER_NAMES if name.startswith(first.lower())]
-    if rest and len(names) == 1:
-        return names[0], parse_filter_value(session, names[0], rest.strip())
-    found: Dict[str, object] = {}
-    for name in FILTER_NAMES:
-        if name in ("requester", "assignee", "created", "resolved") or text.isdigit():
-            continue
-        try:
-            found[name] = parse_filter_value(session, name, text)
-        except InvalidInputError:
-            continue
-    if len(found) != 1:
-        which = f'"{text[:40]}" could be {" or ".join(found)}' if found else f'Nothing is known as "{text[:40]}"'
-        raise InvalidInputError(
-            f"{which}. Name the field and its value, such as high+, overdue, assignee lena, created this week; "
-            f"the fields are {', '.join(FILTER_NAMES)}."
-        )
-    ((name, value),) = found.items()
-    return name, value
+    return filter._replace(**named)
 
 
 # History and counts
