@@ -251,6 +251,18 @@ class HistoryEntry(NamedTuple):
     is_imported: bool
 
 
+class _Entry(NamedTuple):
+    """A history row that is to be written."""
+
+    field: str
+    old_value: Optional[str] = None
+    new_value: Optional[str] = None
+    note: str = ""
+
+
+_Saved = Tuple[WorkOrder, List[HistoryEntry]]  # a work order as it is now, and its new history rows
+
+
 class Details(NamedTuple):
     """A work order as its screen shows it: its latest comments and notes, newest first, and what the person may do."""
 
@@ -1300,15 +1312,13 @@ def create(session: Session, draft: Draft) -> int:
     Raises InvalidInputError, PermissionDeniedError.
     """
     with users.writing(session, Action.CREATE) as user:
-        connection, at = session.connection, now()
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
         if draft.assignee:
             users.authorize(session, Action.ASSIGN)
-        columns = {**_columns(session, user, draft), **_promise(connection, draft.priority, at)}
-        work_order_id = database.insert(connection, "work_orders", {**columns, "created_at": at, "updated_at": at})
-        _notify(connection, user, [_write_changes(connection, user, work_order_id, at, [_Entry("created")])])
-    return work_order_id
+        saved = _insert(session.connection, user, _columns(session, user, draft), _Entry("created"))
+        _notify(session.connection, user, [saved])
+    return saved[0].id
 
 
 def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
@@ -1324,11 +1334,13 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
     }
 
 
-def _promise(connection: Connection, priority: Priority, created_at: str) -> Dict[str, object]:
-    """Return the columns that the service target for a priority sets in a new work order."""
-    target = _service_target(connection, priority)
-    due_at = _target_due_at(created_at, target.resolution_hours)
-    return {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": target.response_hours}
+def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
+    """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
+    at, target = now(), _service_target(connection, Priority(columns["priority"]))
+    due_at = _target_due_at(at, target.resolution_hours)
+    promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": target.response_hours}
+    values = {**promise, **columns, "created_at": at, "updated_at": at}
+    return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry])
 
 
 def get(session: Session, work_order_id: int) -> Details:
@@ -1368,23 +1380,6 @@ def _visible(session: Session, user: User, work_order_id: int, include_deleted: 
 
 
 # Changing
-
-
-class _Entry(NamedTuple):
-    """A history row that is to be written."""
-
-    field: str
-    old_value: Optional[str] = None
-    new_value: Optional[str] = None
-    note: str = ""
-    minutes: int = 0
-
-
-class _SavedChange(NamedTuple):
-    """What was written: the work order as it is now, and its new history rows."""
-
-    work_order: WorkOrder
-    entries: List[HistoryEntry]
 
 
 def change(
@@ -1466,26 +1461,25 @@ def _values(field: Field[V], value: Any, until: Optional[datetime]) -> Dict[Fiel
 
 def _change(
     session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
-) -> Optional[_SavedChange]:
+) -> Optional[_Saved]:
     """Give fields other values, with what follows from that; return None if all had them already."""
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
-    minutes = parse_spent(user, note)
     for field, value in values.items():
         current = _changeable(session, user, field.action, shown.id)
         new, old = field.check(session, value), field.read(current)
         if old != field.read(shown):
-            raise _conflict(session.connection, current.id, field, old)
+            text, by = field.show(old), _last_changed_by(session.connection, shown.id, field)
+            short = text if len(text) <= 200 else f"{text[:200]}..."
+            raise ConflictError(
+                f'The {field.name} is now "{short}": {by} changed it in the meantime. Nothing was saved.'
+            )
         is_by_hand_now = field is DUE_DATE and current.due_by is not DueBy.HAND
         if old != new or is_by_hand_now:
-            noted = ("", 0) if entries else (note, minutes)
-            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), *noted))
+            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), "" if entries else note))
             entries += _dependent_changes(session.connection, current, field, new, at, columns)
-    if not entries:
-        return None
-    _check_note(session.connection, shown.id, note, minutes)
-    return _write_changes(session.connection, user, shown.id, at, entries, columns)
+    return _write_changes(session.connection, user, shown.id, at, entries, columns) if entries else None
 
 
 def _dependent_changes(
@@ -1527,25 +1521,21 @@ def _move_due_date(current: WorkOrder, due_at: Optional[str], columns: Dict[str,
 
 def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
     """Take an assignee away who can be none any more."""
-    assignee = users.find(connection, current.assignee) if current.assignee else None
-    if assignee is None or _can_be_assignee(assignee):
+    try:
+        if current.assignee:
+            users.find(connection, current.assignee, People.ASSIGNEES)
         return []
-    columns["assignee_id"] = None
-    return [_Entry(ASSIGNEE.name, assignee.username, NOBODY)]
+    except InvalidInputError:
+        columns["assignee_id"] = None
+        return [_Entry(ASSIGNEE.name, current.assignee, NOBODY)]
 
 
-def _can_be_assignee(user: User) -> bool:
-    return user.is_active and user.role is not users.Role.USER
-
-
-def _comment(session: Session, user: User, work_order_id: int, text: str) -> _SavedChange:
+def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
     text = parse_text(text)
     if not text:
         raise InvalidInputError("A comment has at least 1 character.")
     current = _changeable(session, user, Action.COMMENT, work_order_id)
-    minutes = parse_spent(user, text)
-    _check_note(session.connection, current.id, text, minutes)
-    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text, minutes=minutes)])
+    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)])
 
 
 def _write_changes(
@@ -1555,21 +1545,32 @@ def _write_changes(
     at: str,
     entries: Sequence[_Entry],
     columns: Mapping[str, object] = {},
-) -> _SavedChange:
-    """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
+) -> _Saved:
+    """Write columns and history rows of one work order, and what is derived: everything that is saved comes here.
+
+    Raises InvalidInputError, before anything is written, for a note that there is no room for.
+    """
+    minutes = [_check_note(connection, by, work_order_id, entry.note) if entry.note else 0 for entry in entries]
     database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
-    ids = [users.record_change(connection, work_order_id, by.id, at, **entry._asdict()) for entry in entries]
+    ids = [
+        users.record_change(connection, work_order_id, by.id, at, **entry._asdict(), minutes=spent)
+        for entry, spent in zip(entries, minutes)
+    ]
     database.refresh_derived(connection, work_order_id)
     rows = connection.execute(
         f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, ids[0])
     ).fetchall()
     written = _find_by_id(connection, work_order_id)
     assert written
-    return _SavedChange(written, list(map(_history_entry, rows)))
+    return written, list(map(_history_entry, rows))
 
 
-def _check_note(connection: Connection, work_order_id: int, note: str, minutes: int) -> None:
-    """Raise InvalidInputError if the notes would become too long together, or the time spent less than nothing."""
+def _check_note(connection: Connection, by: User, work_order_id: int, note: str) -> int:
+    """Return the minutes that a new note tells of.
+
+    Raises InvalidInputError if all notes would become too long together, or the time spent less than nothing.
+    """
+    minutes = parse_spent(by, note)
     length, spent = connection.execute(
         """
         SELECT coalesce(sum(CASE note WHEN '' THEN 0 ELSE max(length(note), :overhead) END), 0),
@@ -1578,13 +1579,14 @@ def _check_note(connection: Connection, work_order_id: int, note: str, minutes: 
         """,
         {"id": work_order_id, "overhead": NOTE_OVERHEAD},
     ).fetchone()
-    if note and length + max(len(note), NOTE_OVERHEAD) > MAXIMUM_NOTE_CHARACTERS:
+    if length + max(len(note), NOTE_OVERHEAD) > MAXIMUM_NOTE_CHARACTERS:
         raise NoRoomError(
             f"The comments and notes of work order #{work_order_id} would have more than "
             f"{MAXIMUM_NOTE_CHARACTERS:,} characters; continue in a new work order."
         )
     if minutes and spent + minutes < 0:
         raise InvalidInputError(f"Only {describe_minutes(spent)} of work are noted; no more can be taken back.")
+    return minutes
 
 
 def parse_spent(user: User, note: str) -> int:
@@ -1595,22 +1597,13 @@ def parse_spent(user: User, note: str) -> int:
     return int(f"{form[1]}1") * (60 * int(form[2] or 0) + int(form[3] or 0))
 
 
-def _conflict(connection: Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
-    text = field.show(value)
-    short = text if len(text) <= 200 else f"{text[:200]}..."
-    username = _last_changed_by(connection, work_order_id, field.name)
-    return ConflictError(
-        f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
-    )
-
-
-def _last_changed_by(connection: Connection, work_order_id: int, field: str) -> str:
+def _last_changed_by(connection: Connection, work_order_id: int, field: Field[Any]) -> str:
     row = connection.execute(
         """
         SELECT username FROM work_order_history JOIN users ON users.id = user_id
         WHERE work_order_id = ? AND field IN (?, ?) ORDER BY work_order_history.id DESC LIMIT 1
         """,
-        (work_order_id, field, HELD_UNTIL.name if field == STATUS.name else field),
+        (work_order_id, field.name, HELD_UNTIL.name if field is STATUS else field.name),
     ).fetchone()
     return str(row["username"]) if row else "another program"
 
@@ -1739,15 +1732,27 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     Work orders that somebody changed in this field or deleted after they were shown stay as they are, as do those that
     have the value already. Raises PermissionDeniedError to users.
     """
-    done: List[_SavedChange] = []
+    done: List[_Saved] = []
     kept: List[str] = []
+    original = changes.value[0] if changes.what == DUPLICATES else None
     with users.writing(session, Action.CHANGE_MANY) as user:
-        if changes.what == DUPLICATES:
-            _visible(session, user, changes.value[0])
+        if original:
+            _visible(session, user, original)
         for shown in changes.shown:
-            saved, reason = _change_one(session, user, shown, changes)
-            kept += [reason] if reason else []
-            done += [saved] if saved else []
+            if shown.id == original:
+                kept.append(f"#{original} is the original")
+                continue
+            try:
+                saved = _change_one(session, user, shown, changes)
+                done += [saved] if saved else []
+            except ConflictError:
+                assert changes.field
+                by = _last_changed_by(session.connection, shown.id, changes.field)
+                kept.append(f"#{shown.id} was changed by {by}")
+            except NotFoundError:
+                kept.append(f"#{shown.id} was deleted")
+            except NoRoomError:
+                kept.append(f"#{shown.id} has no room for more notes")
         _notify(session.connection, user, done)
     standing = len(changes.shown) - len(done) - len(kept)
     already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
@@ -1755,33 +1760,14 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     return f"{', '.join((f'{len(done):,} changed', *already, *kept[:10], *more))}."
 
 
-def _change_one(
-    session: Session, user: User, shown: WorkOrder, changes: ManyChanges
-) -> Tuple[Optional[_SavedChange], Optional[str]]:
-    """Return what was saved, if anything, and why the work order stayed as it is, unless it had the value already."""
-    try:
-        if changes.what == DUPLICATES:
-            original, cancels = changes.value
-            if shown.id == original:
-                return None, f"#{original} is the original"
-            return _add_duplicate(session, user, shown, original, cancels), None
-        if changes.field is None:
-            return _comment(session, user, shown.id, changes.note), None
+def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> Optional[_Saved]:
+    """Return what was saved; nothing if the work order had the value already."""
+    if changes.field is None:
+        return _comment(session, user, shown.id, changes.note)
+    if changes.what != DUPLICATES:
         values = _values(changes.field, changes.value, changes.until)
-        return _change(session, user, shown, values, changes.note), None
-    except ConflictError:
-        assert changes.field
-        by = _last_changed_by(session.connection, shown.id, changes.field.name)
-        return None, f"#{shown.id} was changed by {by}"
-    except (NotFoundError, NoRoomError) as error:
-        reason = "has no room for more notes" if isinstance(error, NoRoomError) else "was deleted"
-        return None, f"#{shown.id} {reason}"
-
-
-def _add_duplicate(
-    session: Session, user: User, shown: WorkOrder, original: int, cancels: bool
-) -> Optional[_SavedChange]:
-    """Cancel a duplicate, unless it is finished already, and link it to its original."""
+        return _change(session, user, shown, values, changes.note)
+    original, cancels = changes.value
     cancelled = None
     if cancels and not shown.status.is_finished:
         cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
@@ -1911,7 +1897,7 @@ def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int =
 # Telling those whom a change concerns
 
 
-def _notify(connection: Connection, by: User, saved: Sequence[_SavedChange], tells_author: bool = False) -> None:
+def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_author: bool = False) -> None:
     """Put one message for each person whom the changes concern in the outbox, inside their transaction.
 
     A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
@@ -2058,7 +2044,7 @@ def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
         return _link(session, user, shown.id, kind, other_id) is not None
 
 
-def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_SavedChange]:
+def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
     ends = (_visible(session, user, work_order_id).id, _visible(session, user, other_id).id)
     if ends[0] == ends[1]:
         raise InvalidInputError("A work order cannot be linked to itself.")
@@ -2090,7 +2076,7 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
         _record_link(session.connection, user, ends, Kind(row["kind"]), "link removed")
 
 
-def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _SavedChange:
+def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
     """Write the history rows of both ends; return what was written of the first."""
     _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")])
     return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")])
@@ -2229,28 +2215,25 @@ def create_due(connection: Connection, busy_seconds: int = 0) -> int:
 
 
 def _create_from(connection: Connection, template: Template) -> None:
-    by, draft, at = users.find(connection, template.saved_by), template.draft, now()
+    by = users.find(connection, template.saved_by)
     days = [template.next_day]
     while days[-1] <= date.today():
         days.append(_regular_day(template, days[-1] + timedelta(days=1)))
     missed = len(days) - 2
     note = f"{quantity(missed, 'earlier day')} passed without one." if missed else ""
-    assignee = users.find(connection, draft.assignee) if draft.assignee else None
-    columns: Dict[str, object] = {
-        **{name: getattr(draft, name) for name in ("title", "description", "priority", "category")},
-        "requester_id": users.find(connection, draft.requester or by.username).id,
-        "assignee_id": assignee.id if assignee and _can_be_assignee(assignee) else None,
-        "template_id": template.id,
-        "template_day": str(days[-2]),
-        "created_at": at,
-        "updated_at": at,
-        **_promise(connection, draft.priority, at),
-    }
+    row = connection.execute(
+        """
+        SELECT title, description, priority, category, requester_id, templates.id AS template_id,
+            (SELECT id FROM users WHERE id = assignee_id AND is_active = 1 AND role <> 'user') AS assignee_id
+        FROM templates WHERE id = ?
+        """,
+        (template.id,),
+    ).fetchone()
+    columns = {**dict(row), "template_day": str(days[-2])}
     if template.due_days is not None:
         due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
         columns.update(due_at=due_at, due_by=DueBy.HAND, response_hours=None)
-    work_order_id = database.insert(connection, "work_orders", columns)
-    saved = _write_changes(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
+    saved = _insert(connection, by, columns, _Entry("recurs", note=note))
     _notify(connection, by, [saved], tells_author=True)
 
 
