@@ -1337,8 +1337,12 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
 def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
     """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
     at, target = now(), _service_target(connection, Priority(columns["priority"]))
-    due_at = _target_due_at(at, target.resolution_hours)
-    promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": target.response_hours}
+    due_at = _target_due_at(datetime.fromisoformat(at), target.resolution_hours)
+    promise = {
+        "due_at": due_at and utc_text(due_at),
+        "due_by": due_at and DueBy.TARGET,
+        "response_hours": target.response_hours,
+    }
     values = {**promise, **columns, "created_at": at, "updated_at": at}
     return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry])
 
@@ -1466,6 +1470,7 @@ def _change(
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
+
     for field, value in values.items():
         current = _changeable(session, user, field.action, shown.id)
         new, old = field.check(session, value), field.read(current)
@@ -1490,33 +1495,27 @@ def _dependent_changes(
         columns[f"{field.column}_id"] = new and users.find(connection, new).id
     else:
         columns[field.column] = utc_text(new) if isinstance(new, datetime) else new
+    entries: List[_Entry] = []
+    due_at = current.due_at
     if field is DUE_DATE:
         columns["due_by"] = DueBy.HAND
     if field is PRIORITY:
         target = _service_target(connection, new)
         columns["response_hours"] = None if current.source else target.response_hours
-        due_at = _target_due_at(utc_text(current.created_at), target.resolution_hours, current.stopped_seconds)
-        return _move_due_date(current, due_at, columns) if current.due_by is not DueBy.HAND else []
+        if current.due_by is not DueBy.HAND:
+            due_at = _target_due_at(current.created_at, target.resolution_hours, current.stopped_seconds)
     if field is STATUS:
         columns["resolved_at"] = at if new is Status.RESOLVED else None
         columns["held_until"] = None
         is_reopened = current.status.is_finished and not new.is_finished
+        entries += _release_assignee(connection, current, columns) if is_reopened else []
         stop_ends = current.stopped_since and (is_reopened or current.status is Status.ON_HOLD)
-        entries = _release_assignee(connection, current, columns) if is_reopened else []
-        if stop_ends and current.due_at and current.due_by is DueBy.TARGET:
-            stopped = timedelta(seconds=database.seconds_between(current.stopped_since or at, at))
-            entries += _move_due_date(current, utc_text(current.due_at + stopped), columns)
-        return entries
-    return []
-
-
-def _move_due_date(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]) -> List[_Entry]:
-    """Move a due time that comes from a service target."""
-    old = current.due_at and utc_text(current.due_at)
-    if due_at == old:
-        return []
-    columns.update(due_at=due_at, due_by=due_at and DueBy.TARGET)
-    return [_Entry(DUE_DATE.name, old or NONE, due_at or NONE)]
+        if stop_ends and due_at and current.due_by is DueBy.TARGET:
+            due_at += timedelta(seconds=database.seconds_between(current.stopped_since or at, at))
+    if due_at != current.due_at:
+        columns.update(due_at=due_at and utc_text(due_at), due_by=due_at and DueBy.TARGET)
+        entries.append(_Entry(DUE_DATE.name, DUE_DATE.as_text(current.due_at), DUE_DATE.as_text(due_at)))
+    return entries
 
 
 def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
@@ -1882,16 +1881,13 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
         "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
     ).fetchone()
     with sound(f"The service target for {priority}"):
-        response, resolution = row
         if not all(hours is None or 1 <= hours <= 9999 for hours in row):
-            raise ValueError(f"{response!r}, {resolution!r}")
-        return ServiceTarget(priority, response, resolution)
+            raise ValueError(", ".join(map(repr, row)))
+        return ServiceTarget(priority, *row)
 
 
-def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int = 0) -> Optional[str]:
-    if not hours:
-        return None
-    return utc_text(datetime.fromisoformat(created_at) + timedelta(hours=hours, seconds=stopped_seconds))
+def _target_due_at(created_at: datetime, hours: Optional[int], stopped_seconds: int = 0) -> Optional[datetime]:
+    return created_at + timedelta(hours=hours, seconds=stopped_seconds) if hours else None
 
 
 # Telling those whom a change concerns
@@ -1904,20 +1900,30 @@ def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_aut
     """
     if not saved or not users.is_mail_on(connection):
         return
-    parts: Dict[int, List[Tuple[int, str]]] = {}
+    messages: DefaultDict[int, List[Tuple[int, str]]] = defaultdict(list)
     for work_order, entries in saved:
-        told = [entry for entry in entries if entry.field in _FIELDS_IN_MAIL]
-        for user_id in _recipients(connection, by, work_order, told, tells_author) if told else ():
-            text = "\n\n".join(describe_message(entry, work_order) for entry in told)
-            parts.setdefault(user_id, []).append((work_order.id, text))
-    for user_id, those in parts.items():
-        if len(those) == 1:
-            users.put_in_outbox(connection, user_id, _subject(connection, those[0][0]), those)
+        news = [entry for entry in entries if entry.field in _FIELDS_IN_MAIL]
+        text = "\n\n".join(describe_message(entry, work_order) for entry in news)
+        for user_id in _recipients(connection, by, work_order, news, tells_author) if news else ():
+            messages[user_id].append((work_order.id, text))
+    for user_id, parts in messages.items():
+        if len(parts) == 1:
+            # All messages about a work order have the title that it was created with in their subject.
+            (subject,) = connection.execute(
+                """
+                SELECT '[#' || id || '] ' || coalesce((
+                    SELECT old_value FROM work_order_history AS history
+                    WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY history.id LIMIT 1
+                ), title) FROM work_orders WHERE id = ?
+                """,
+                (parts[0][0],),
+            ).fetchone()
+            users.put_in_outbox(connection, user_id, subject, parts)
         else:
-            heading = f"{by.username} changed {quantity(len(those))}."
-            more = f" These are the first {LISTED_IN_MESSAGE}." if len(those) > LISTED_IN_MESSAGE else ""
-            listed = [(number, f"#{number} {text}") for number, text in those[:LISTED_IN_MESSAGE]]
-            users.put_in_outbox(connection, user_id, heading.rstrip("."), listed, heading + more)
+            subject = f"{by.username} changed {quantity(len(parts))}"
+            more = f" These are the first {LISTED_IN_MESSAGE}." if len(parts) > LISTED_IN_MESSAGE else ""
+            listed = [(number, f"#{number} {text}") for number, text in parts[:LISTED_IN_MESSAGE]]
+            users.put_in_outbox(connection, user_id, subject, listed, f"{subject}.{more}")
 
 
 _FIELDS_IN_MAIL = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
@@ -1959,20 +1965,6 @@ def _recipients(
         },
     ).fetchall()
     return [row["id"] for row in rows]
-
-
-def _subject(connection: Connection, work_order_id: int) -> str:
-    """Return the subject of all messages about a work order: it has the title that it was created with."""
-    (title,) = connection.execute(
-        """
-        SELECT coalesce((
-            SELECT old_value FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY work_order_history.id LIMIT 1
-        ), title) FROM work_orders WHERE id = ?
-        """,
-        (work_order_id,),
-    ).fetchone()
-    return f"[#{work_order_id}] {title}"
 
 
 # Deleted work orders
@@ -2045,21 +2037,19 @@ def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
 
 
 def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
-    ends = (_visible(session, user, work_order_id).id, _visible(session, user, other_id).id)
-    if ends[0] == ends[1]:
+    connection, ends = session.connection, (work_order_id, other_id)
+    for end in ends:
+        _visible(session, user, end)
+    if work_order_id == other_id:
         raise InvalidInputError("A work order cannot be linked to itself.")
-    (inverted,) = session.connection.execute(
-        "SELECT count(*) FROM links WHERE work_order_id = ? AND other_id = ? AND kind = ?", (*ends[::-1], kind)
-    ).fetchone()
-    if inverted and kind is not Kind.RELATED_TO:
+    inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
+    if connection.execute(inverse, (*ends, kind)).fetchone():
+        if kind is Kind.RELATED_TO:
+            return None
         raise InvalidInputError(f"Work order #{other_id} is {kind} #{work_order_id} already.")
-    added = (
-        not inverted
-        and session.connection.execute(
-            "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)", (*ends, kind)
-        ).rowcount
-    )
-    return _record_link(session.connection, user, ends, kind, "link") if added else None
+    new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
+    is_new = connection.execute(new, (*ends, kind)).rowcount
+    return _record_link(connection, user, ends, kind, "link") if is_new else None
 
 
 def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
@@ -2086,21 +2076,20 @@ def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]
     """Return the links of a work order; of one that the user may not see, the number alone."""
     rows = connection.execute(
         """
-        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, title, status,
-            requester_id = :user OR :sees_all AS is_visible, deleted_at
+        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, status, title,
+            deleted_at IS NULL AND (requester_id = :user OR :sees_all) AS is_shown
         FROM links JOIN work_orders
             ON work_orders.id = CASE links.work_order_id WHEN :id THEN other_id ELSE links.work_order_id END
-        WHERE :id IN (links.work_order_id, other_id) ORDER BY links.id
+        WHERE links.work_order_id = :id OR other_id = :id ORDER BY links.id
         """,
         {"id": work_order_id, "user": user.id, "sees_all": users.scope(user, Action.VIEW) is Scope.ALL},
     ).fetchall()
-    found = []
+    links = []
     for row in rows:
-        kind, is_shown = Kind(row["kind"]), row["is_visible"] and row["deleted_at"] is None
-        status, title = (row["status"], row["title"]) if is_shown else ("", "")
-        words = str(kind) if row["is_from"] else kind.inverse
-        found.append(Link(row["id"], words, row["other_id"], status, title))
-    return found
+        words = str(Kind(row["kind"])) if row["is_from"] else Kind(row["kind"]).inverse
+        status, title = (row["status"], row["title"]) if row["is_shown"] else ("", "")
+        links.append(Link(row["id"], words, row["other_id"], status, title))
+    return links
 
 
 # Recurring work orders
