@@ -28,7 +28,6 @@ from typing import (
     Container,
     DefaultDict,
     Dict,
-    FrozenSet,
     Generic,
     Iterable,
     Iterator,
@@ -241,14 +240,12 @@ class HistoryEntry(NamedTuple):
     """One change of a work order, or a comment: when (UTC), by whom, which field, from what, to what, and its note."""
 
     id: int
-    work_order_id: int
     changed_at: datetime
     username: str
     field: str
     old_value: Optional[str]
     new_value: Optional[str]
     note: str
-    is_imported: bool
 
 
 class _Entry(NamedTuple):
@@ -268,7 +265,7 @@ class Details(NamedTuple):
 
     work_order: WorkOrder
     notes: List[HistoryEntry]
-    actions: FrozenSet[Action]
+    actions: Container[Action]
     is_mine: bool
     links: "List[Link]"
 
@@ -295,7 +292,7 @@ _SELECT = f"""
     LEFT JOIN users AS assignees ON assignees.id = assignee_id
 """
 _SELECT_HISTORY = """
-    SELECT history.id, work_order_id, changed_at, username, field, old_value, new_value, note, is_imported
+    SELECT history.id, work_order_id, changed_at, username, field, old_value, new_value, note
     FROM work_order_history AS history JOIN users ON users.id = user_id
 """
 
@@ -323,8 +320,8 @@ def _history_entry(row: sqlite3.Row) -> HistoryEntry:
     with sound(f"The history of work order #{row['work_order_id']}"):
         if not isinstance(row["note"], str):
             raise ValueError(f"a note is {row['note']!r}")
-        values = {"changed_at": moment(row["changed_at"]), "is_imported": bool(row["is_imported"])}
-        return HistoryEntry(**{**dict(row), **values})
+        stored = {name: row[name] for name in HistoryEntry._fields}
+        return HistoryEntry(**{**stored, "changed_at": moment(row["changed_at"])})
 
 
 # Input
@@ -338,10 +335,7 @@ def parse_id(text: str) -> int:
 
 
 def parse_title(text: str) -> str:
-    """Return the title on one line, in Unicode's form NFC, without space around it.
-
-    Raises InvalidInputError outside 1 to 120 characters, and for NUL.
-    """
+    """Return the title trimmed, on one line, in Unicode's NFC. Raises InvalidInputError outside 1 to 120 characters."""
     title = re.sub(r"[\n\r\t]", " ", users.plain_text(text))
     if not 1 <= len(title) <= MAXIMUM_TITLE:
         raise InvalidInputError(f"A title has 1 to {MAXIMUM_TITLE} characters; this one has {len(title):,}.")
@@ -349,10 +343,7 @@ def parse_title(text: str) -> str:
 
 
 def parse_text(text: str) -> str:
-    """Return a text in Unicode's form NFC, without space around it.
-
-    Raises InvalidInputError above 10,000 characters, and for NUL.
-    """
+    """Return the text trimmed, in Unicode's NFC. Raises InvalidInputError above 10,000 characters, and for NUL."""
     plain = users.plain_text(text)
     if len(plain) > MAXIMUM_TEXT:
         raise InvalidInputError(f"A text has at most {MAXIMUM_TEXT:,} characters; this one has {len(plain):,}.")
@@ -365,10 +356,7 @@ def parse_optional_text(text: str) -> str:
 
 
 def parse_word(words: Sequence[T], text: str) -> T:
-    """Return the status, priority or other word that the text means. Raises InvalidInputError.
-
-    That is its number, its name, the beginning of its name or of a word in it, or what other systems call it.
-    """
+    """Return the word that a number, a name, a beginning or a usual word means. Raises InvalidInputError."""
     beginning = text.lower()
     names = {word: str(word).lower() for word in words}
     if text.isdigit() or any(name.startswith(beginning) for name in names.values()):
@@ -380,10 +368,9 @@ def parse_word(words: Sequence[T], text: str) -> T:
 
 
 def parse_category(session: Session, text: str) -> Optional[str]:
-    """Return the category that the text means: one in use by its name or the beginning of one; `none` is None.
+    """Return the category that the text is or begins, None for `none`. Capitals don't matter. Raises InvalidInputError.
 
-    Those who may name a new one can use any name that is not the beginning of one in use. Capitals don't matter. Raises
-    InvalidInputError.
+    Some may name a new one, with any name that is not the beginning of one in use.
     """
     known = (*categories(session), NONE)
     is_known = any(name.lower().startswith(text.lower()) for name in known)
@@ -451,8 +438,8 @@ def parse_due_date(
         day = None
     if not (day and 2000 <= day.year <= 2999):
         raise InvalidInputError(
-            f"{what} is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; or a time, "
-            "+4h, or none."
+            f"{what} is a day such as 2026-12-31, tomorrow, fri or +3d, with or without a time such as 17:00; or a "
+            "time, +4h, or none."
         )
     local = datetime.combine(day, time)
     moment = _in_utc(local)
@@ -640,10 +627,7 @@ def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
 
 
 class Period(NamedTuple):
-    """A name that parse_period takes, a beginning (None: before everything) and an end, in UTC.
-
-    A period contains its beginning and not its end.
-    """
+    """A name that parse_period takes, and from when (None: from the very beginning) until before when, in UTC."""
 
     name: str
     begin: Optional[datetime]
@@ -838,9 +822,8 @@ class Query(NamedTuple):
 class Page(NamedTuple):
     """A page of a list, all of it from one moment.
 
-    Its rows, how many work orders the whole list has and how many of them are overdue (above COUNTED_AT_MOST they were
-    not counted), and by id what stands below a row: the place that a search matched, in square brackets, or what others
-    have changed.
+    Its rows, how many the list has and how many of those are overdue (above COUNTED_AT_MOST, uncounted), and by id what
+    stands below a row: the place that a search matched, in square brackets, or what others have changed.
     """
 
     work_orders: List[WorkOrder]
@@ -889,11 +872,7 @@ def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int)
 
 
 def search(session: Session, text: str) -> Query:
-    """Return the query for the work orders that contain all words of the text, whole or as beginnings.
-
-    If there are none, it is the query for those that contain each word anywhere. Raises InvalidInputError above 200
-    characters.
-    """
+    """Return the query for all words of a text as beginnings or, where none fits, anywhere. Raises InvalidInputError."""
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
@@ -1184,10 +1163,7 @@ def my_work(session: Session) -> MyWork:
 
 
 def open_changes(session: Session) -> Query:
-    """Return the query for what others have changed since the person last looked, and mark it as seen.
-
-    The list keeps its rows: it is about the history rows that there are now.
-    """
+    """Return the query for what others have changed, by now, since the person last looked, and mark it as seen."""
     with users.writing(session, Action.VIEW) as user:
         changes = _changes(session.connection, user)
         session.connection.execute("UPDATE users SET seen_history_id = ? WHERE id = ?", (changes.upto, user.id))
@@ -1240,8 +1216,7 @@ def parse_filter_value(session: Session, name: str, text: str) -> object:
 def parse_filters(session: Session, text: str, filter: Filter) -> Filter:
     """Return the filter narrowed by what the text says: values such as `high+, overdue, assignee lena`.
 
-    The name of a field may be left out where only one field has the value; a person always needs it. Raises
-    InvalidInputError, also for two values of one field.
+    A value needs its field where several could have it, and a person always. Raises InvalidInputError.
     """
     named: Dict[str, Any] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
@@ -1279,10 +1254,7 @@ def get_with_deleted(session: Session, work_order_id: int) -> WorkOrder:
 def history(
     session: Session, work_order_id: int, before: Optional[HistoryEntry] = None, limit: int = -1
 ) -> List[HistoryEntry]:
-    """Return up to `limit` (-1: all) changes and comments older than `before`, newest first.
-
-    Raises NotFoundError; admins see the history of a deleted work order too.
-    """
+    """Return up to `limit` (-1: all) changes and comments older than `before`, newest first. Raises NotFoundError."""
     with users.reading(session, Action.VIEW) as user:
         _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
         rows = session.connection.execute(
@@ -1307,10 +1279,7 @@ class Draft(NamedTuple):
 
 
 def create(session: Session, draft: Draft) -> int:
-    """Create a work order and return its id; only managers and admins name another requester, or an assignee.
-
-    Raises InvalidInputError, PermissionDeniedError.
-    """
+    """Create a work order and return its id. Raises InvalidInputError, PermissionDeniedError to name other people."""
     with users.writing(session, Action.CREATE) as user:
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
@@ -1348,10 +1317,7 @@ def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry:
 
 
 def get(session: Session, work_order_id: int) -> Details:
-    """Return the work order with its latest comments and notes and what the person may do with it.
-
-    Raises NotFoundError, in the same words for somebody else's work order and for one never given.
-    """
+    """Return the work order as its screen shows it. Raises NotFoundError, in the same words for somebody else's."""
     with users.reading(session, Action.VIEW) as user:
         work_order = _visible(session, user, work_order_id)
         notes = session.connection.execute(
@@ -1389,9 +1355,7 @@ def _visible(session: Session, user: User, work_order_id: int, include_deleted: 
 def change(
     session: Session, shown: WorkOrder, field: Field[V], value: V, note: str = "", until: Optional[datetime] = None
 ) -> bool:
-    """Give a field of the work order another value; return False if it was that already.
-
-    On Hold may be `until` a moment, and may follow On Hold to move that. A note may begin with the time spent.
+    """Give a field of the work order another value, and On Hold its end; return False if it was that already.
 
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
@@ -1407,10 +1371,7 @@ def change(
 
 
 def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
-    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed.
-
-    Raises as change does.
-    """
+    """Assign the work order to oneself and, if it is Open, set it In Progress; return and raise as change does."""
     with users.writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
@@ -1545,10 +1506,8 @@ def _write_changes(
     entries: Sequence[_Entry],
     columns: Mapping[str, object] = {},
 ) -> _Saved:
-    """Write columns and history rows of one work order, and what is derived: everything that is saved comes here.
-
-    Raises InvalidInputError, before anything is written, for a note that there is no room for.
-    """
+    """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
+    # Before anything is written: of many changes, this one is left out if there is no room for its note.
     minutes = [_check_note(connection, by, work_order_id, entry.note) if entry.note else 0 for entry in entries]
     database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
     ids = [
@@ -1565,10 +1524,7 @@ def _write_changes(
 
 
 def _check_note(connection: Connection, by: User, work_order_id: int, note: str) -> int:
-    """Return the minutes that a new note tells of.
-
-    Raises InvalidInputError if all notes would become too long together, or the time spent less than nothing.
-    """
+    """Return a note's minutes. Raises InvalidInputError if all notes would be too long, or all minutes less than 0."""
     minutes = parse_spent(by, note)
     length, spent = connection.execute(
         """
@@ -1668,10 +1624,7 @@ _ID_OR_RANGE = "#?[0-9]{1,15}(-[0-9]{1,15})?"
 
 
 def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
-    """Return the IDs that the text selects of a list: all for none, else IDs and ranges such as `3 5 9-12`.
-
-    A range means what the list has of it. Raises InvalidInputError for an ID that is not in the list, and above 1,000.
-    """
+    """Return the IDs of a list that a text such as `3 5 9-12` selects, or all for none. Raises InvalidInputError."""
     if text and not re.fullmatch(f"{_ID_OR_RANGE}([ ,]+{_ID_OR_RANGE})*[ ,]*", text):
         raise InvalidInputError("Type IDs and ranges such as 3 5 9-12, or press Enter for all.")
     parts = re.findall("([0-9]+)(?:-([0-9]+))?", text)
@@ -1709,10 +1662,7 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
 def plan_changes(
     session: Session, ids: Sequence[int], what: str, value: Any, note: str = "", until: Optional[datetime] = None
 ) -> ManyChanges:
-    """Return the change of these work orders as they are now, for its sentence to be shown. Nothing is changed yet.
-
-    Raises InvalidInputError for a note that begins with the time spent, NotFoundError if the original is not there.
-    """
+    """Return the change of these work orders as they stand, not made yet. Raises InvalidInputError, NotFoundError."""
     with users.reading(session, Action.CHANGE_MANY) as user:
         if parse_spent(user, note):
             raise InvalidInputError("Time spent is noted on one work order at a time.")
@@ -1726,11 +1676,7 @@ def plan_changes(
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
-    """Make the change in one transaction, and return in a sentence what became of it.
-
-    Work orders that somebody changed in this field or deleted after they were shown stay as they are, as do those that
-    have the value already. Raises PermissionDeniedError to users.
-    """
+    """Make the change in one transaction; return in a sentence what became of it, and what stayed as it was and why."""
     done: List[_Saved] = []
     kept: List[str] = []
     original = changes.value[0] if changes.what == DUPLICATES else None
@@ -1775,19 +1721,13 @@ def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyCha
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
-    """Close an account and hand its unfinished work orders over; return how many there were.
-
-    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError.
-    """
+    """Close an account and hand over its unfinished work orders; return how many. Raises as users.deactivate."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
         return _hand_over(session, admin, users.deactivate(session, username), successor)
 
 
 def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
-    """Give an account another role; hand the unfinished work orders of a new user over, and return how many there were.
-
-    Raises as deactivate does, and InvalidInputError for the role that the account has.
-    """
+    """Give an account another role, and hand over a new user's unfinished work orders, as deactivate does."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
         user = users.change_role(session, username, role)
         return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
@@ -1854,10 +1794,7 @@ def service_targets(session: Session) -> List[ServiceTarget]:
 
 
 def set_service_target(session: Session, shown: ServiceTarget, target: ServiceTarget) -> bool:
-    """Promise this from now on; return False if it is promised already. Existing due times stay as they are.
-
-    Raises PermissionDeniedError to all but admins, ConflictError if another admin has changed it since it was `shown`.
-    """
+    """Promise this from now on; return False if it was so. Raises ConflictError if another admin has changed it."""
     with users.writing(session, Action.SERVICE_TARGETS) as user:
         old = _service_target(session.connection, target.priority)
         if old != shown:
@@ -1971,10 +1908,7 @@ def _recipients(
 
 
 def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
-    """Return up to `limit` deleted work orders that follow `after` (None: from the start), latest deletion first.
-
-    Raises PermissionDeniedError to all but admins.
-    """
+    """Return up to `limit` deleted work orders after one, latest deletion first. Raises PermissionDeniedError."""
     deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else NEVER
     with users.reading(session, Action.RESTORE):
         rows = session.connection.execute(
@@ -2027,11 +1961,7 @@ class Link(NamedTuple):
 
 
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
-    """Link the work order to another one, with history rows on both; return False if it was already.
-
-    Raises NotFoundError, PermissionDeniedError to users, InvalidInputError for a link to itself or one that stands in
-    the other direction.
-    """
+    """Link the work order to another one, on both; return False if it was. Raises NotFoundError, InvalidInputError."""
     with users.writing(session, Action.LINK) as user:
         return _link(session, user, shown.id, kind, other_id) is not None
 
@@ -2146,10 +2076,7 @@ def list_templates(session: Session) -> List[Template]:
 
 
 def save_template(session: Session, template: Template) -> None:
-    """Add a template or, if it has an id, change it; what lies before today is not owed.
-
-    Raises InvalidInputError, PermissionDeniedError to users, NotFoundError for one that was stopped.
-    """
+    """Add a template, or change the one with its id, from today on. Raises InvalidInputError, NotFoundError."""
     connection, draft = session.connection, template.draft
     with users.writing(session, Action.RECURRING) as user:
         values = {
@@ -2185,8 +2112,7 @@ def _check_not_stopped(connection: Connection, template: Template) -> None:
 def create_due(connection: Connection, busy_seconds: int = 0) -> int:
     """Create what is due by the templates, each once however many do so at this moment; return how many there were.
 
-    After an absence, one work order stands for all regular days that were missed. Raises sqlite3.OperationalError if
-    others hold the database for `busy_seconds`.
+    One stands for all days that were missed. Raises sqlite3.OperationalError when others are busy for too long.
     """
     created = 0
     connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")
