@@ -470,11 +470,9 @@ def _parse_day(text: Optional[str]) -> Optional[date]:
 class Field(Generic[V]):
     """What can be changed of a work order, declared once: its prompt, its rights, its history and its column.
 
-    Its name in the history, the right that a change takes, how it is parsed from what somebody types, its column in the
-    database and in CSV files if that is not the name; how it is checked inside the transaction, the word for None, and
-    what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is asked for, `is_text`
-    whether it may have several lines, `starts_from_current` whether a prompt starts from the current value; `done` is
-    what is said once it is saved.
+    A change takes the right `action`; `column` is its name in the database and in CSV files, if that is another one;
+    `check` judges a value inside the transaction; `none` is the word for None; `hint` follows its label in a prompt. A
+    field that `is_text` may have several lines, one that `starts_from_current` is edited; `done` is said once saved.
     """
 
     def __init__(
@@ -490,12 +488,17 @@ class Field(Generic[V]):
         takes_note: bool = False,
         is_text: bool = False,
         starts_from_current: bool = False,
-        done: str = "{label} of work order #{id} is now {value}.",
+        done: str = "",
     ) -> None:
         self.name, self.label, self.column, self.action = name, name.capitalize(), column or name, action
         self.parse, self.check, self.none, self.choices, self.hint = parse, check, none, choices, hint
-        self.takes_note, self.is_text, self.done = takes_note, is_text, done
-        self.starts_from_current = starts_from_current
+        self.takes_note, self.is_text, self.starts_from_current = takes_note, is_text, starts_from_current
+        default = (
+            "{label} of work order #{id} saved."
+            if starts_from_current
+            else "{label} of work order #{id} is now {value}."
+        )
+        self.done = done or default
 
     def read(self, work_order: WorkOrder) -> V:
         """Return its value in a work order."""
@@ -512,14 +515,12 @@ class Field(Generic[V]):
         return local_time(value) if isinstance(value, datetime) else self.as_text(value)
 
 
-_SAVED = "{label} of work order #{id} saved."
 TITLE: Field[str] = Field(
     "title",
     Action.EDIT,
     lambda _, text: parse_title(text),
     check=lambda _, title: parse_title(title),
     starts_from_current=True,
-    done=_SAVED,
 )
 DESCRIPTION: Field[str] = Field(
     "description",
@@ -528,7 +529,6 @@ DESCRIPTION: Field[str] = Field(
     check=lambda _, description: parse_text(description),
     is_text=True,
     starts_from_current=True,
-    done=_SAVED,
 )
 PRIORITY: Field[Priority] = Field(
     "priority",
@@ -599,7 +599,6 @@ def _is_nobody(session: Session, text: str) -> bool:
 
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
-    people = users.list_people(session, People.ASSIGNEES)
     rows = session.connection.execute(
         """
         SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
@@ -608,9 +607,9 @@ def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
     )
     unfinished = dict(map(tuple, rows))
     choices: List[Tuple[Optional[str], str]] = []
-    for person in people:
-        count = number_of(unfinished.get(person.username, 0))
-        choices.append((person.username, f"{describe_person(*person)} ({count} unfinished)"))
+    for username, name in users.list_people(session, People.ASSIGNEES):
+        count = number_of(unfinished.get(username, 0))
+        choices.append((username, f"{describe_person(username, name)} ({count} unfinished)"))
     return [*choices, (None, NOBODY)]
 
 
@@ -872,7 +871,7 @@ def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int)
 
 
 def search(session: Session, text: str) -> Query:
-    """Return the query for all words of a text as beginnings or, where none fits, anywhere. Raises InvalidInputError."""
+    """Return the query for all words of a text as beginnings or, if none fits, anywhere. Raises InvalidInputError."""
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
@@ -938,8 +937,10 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
         (filter.changed, _CHANGED_BY_OTHERS),
         (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
-        (filter.hold_is_over_for, f"urgency < 4 AND status = 'On Hold' AND {_HOLD_IS_OVER}"),
-        (filter.hold_is_over_for, "(assignee_id = :holder OR assignee_id IS NULL)"),
+        (
+            filter.hold_is_over_for,
+            f"urgency < 4 AND {_HOLD_IS_OVER} AND (assignee_id = :holder OR assignee_id IS NULL)",
+        ),
     )
     values: Dict[str, object] = {
         "own": own,
@@ -952,13 +953,12 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         **dict(zip(("created_begin", "created_end"), filter.created.bounds if filter.created else ())),
         **dict(zip(("resolved_begin", "resolved_end"), filter.resolved.bounds if filter.resolved else ())),
         **(filter.changed._asdict() if filter.changed else {}),
-        "recently": utc_text(datetime.now(timezone.utc) - FINISHED_CHANGES_LISTED_FOR),
+        "recently": utc_text(datetime.now(timezone.utc) - timedelta(days=90)),  # for changes of finished ones
         **(filter.counted._asdict() if filter.counted else {}),
     }
     return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
 
 
-FINISHED_CHANGES_LISTED_FOR = timedelta(days=90)  # for as long as changes of finished work orders are listed
 _CHANGED_BY_OTHERS = """
     work_orders.id IN (
         SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
@@ -1005,12 +1005,16 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     conditions: List[str] = []
     values: Dict[str, object] = {}
     for number, word in enumerate(filter(None, (fold(word).strip() for word in query.text.split()))):
-        if not query.is_inside:
-            match, is_enough = _prefix_match(word)
-        else:
-            match, is_enough = _infix_match(connection, word) if number < WORDS_LOOKED_UP else ("", False)
-        if match is None:
-            return "0", {}
+        match, is_enough = _prefix_match(word)
+        if query.is_inside and (number >= WORDS_LOOKED_UP or not is_enough):
+            match, is_enough = "", False
+        elif query.is_inside and " " not in word:
+            sql = f"SELECT term FROM work_order_words WHERE instr(term, ?) > 0 LIMIT {WORDS_AT_MOST + 1}"
+            terms = [f'"{row["term"]}"' for row in connection.execute(sql, (word,))]
+            if not terms:
+                return "0", {}
+            is_enough = len(terms) <= WORDS_AT_MOST
+            match = f"({' OR '.join(terms)})" if is_enough else ""
         matches += [match] if match else []
         if not is_enough:
             conditions.append(f"instr(text, :word_{number}) > 0")
@@ -1021,7 +1025,7 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     return " AND ".join(conditions) or "0", values
 
 
-def _prefix_match(word: str) -> Tuple[Optional[str], bool]:
+def _prefix_match(word: str) -> Tuple[str, bool]:
     """Return what matches the word as a beginning, and whether that is all; else the text has to contain it literally.
 
     Letters that are younger than SQLite's tables are looked for in the text alone.
@@ -1033,24 +1037,6 @@ def _prefix_match(word: str) -> Tuple[Optional[str], bool]:
     parts = "".join(character if is_in else " " for character, is_in in zip(word, is_in_word)).split()
     phrase = f'"{" ".join(parts)}"{" *" if is_in_word[-1] else ""}' if parts else ""
     return phrase, " ".join(parts) == word
-
-
-def _infix_match(connection: Connection, word: str) -> Tuple[Optional[str], bool]:
-    """Return what matches the words of the index that contain a word, None without any, and whether that is all."""
-    phrase, is_word = _prefix_match(word)
-    if not is_word or " " in word:
-        return (phrase if is_word else ""), is_word
-    rows = connection.execute(
-        f"SELECT term FROM work_order_words WHERE instr(term, ?) > 0 LIMIT {WORDS_AT_MOST + 1}", (word,)
-    ).fetchall()
-    if len(rows) > WORDS_AT_MOST:
-        return "", False
-    terms = [f'"{row["term"]}"' for row in rows]
-    return (f"({' OR '.join(terms)})" if terms else None), True
-
-
-# How much of a work order's text is looked through for the place of a match.
-EXCERPT_CHARACTERS = 10_000
 
 
 def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
@@ -1086,7 +1072,7 @@ def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder
 def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequence[str], is_inside: bool) -> List[str]:
     """Return the place where a word stands, a note or comment before the title, which the list shows anyway."""
     texts = [("comment" if entry.field == "comment" else "note", entry.note) for entry in notes]
-    left = EXCERPT_CHARACTERS
+    left = 10_000  # characters to look through
     for place, text in (*texts, ("description", work_order.description), ("title", work_order.title)):
         span = _find_words(text[:left], words, is_inside)
         if span:
@@ -1305,15 +1291,11 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
 
 def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
     """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
-    at, target = now(), _service_target(connection, Priority(columns["priority"]))
-    due_at = _target_due_at(datetime.fromisoformat(at), target.resolution_hours)
-    promise = {
-        "due_at": due_at and utc_text(due_at),
-        "due_by": due_at and DueBy.TARGET,
-        "response_hours": target.response_hours,
-    }
+    at, (_, response, hours) = now(), _service_target(connection, Priority(columns["priority"]))
+    due_at = utc_text(datetime.fromisoformat(at) + timedelta(hours=hours)) if hours else None
+    promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": response}
     values = {**promise, **columns, "created_at": at, "updated_at": at}
-    return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry])
+    return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry], {})
 
 
 def get(session: Session, work_order_id: int) -> Details:
@@ -1377,8 +1359,7 @@ def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
         if _visible(session, user, shown.id).status is Status.OPEN:
             values[STATUS] = Status.IN_PROGRESS
         saved = _change(session, user, shown, values, note)
-        if saved:
-            _notify(session.connection, user, [saved])
+        _notify(session.connection, user, [saved] if saved else [])
     return saved is not None
 
 
@@ -1431,7 +1412,6 @@ def _change(
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
-
     for field, value in values.items():
         current = _changeable(session, user, field.action, shown.id)
         new, old = field.check(session, value), field.read(current)
@@ -1461,10 +1441,10 @@ def _dependent_changes(
     if field is DUE_DATE:
         columns["due_by"] = DueBy.HAND
     if field is PRIORITY:
-        target = _service_target(connection, new)
-        columns["response_hours"] = None if current.source else target.response_hours
+        _, response, hours = _service_target(connection, new)
+        columns["response_hours"] = None if current.source else response
         if current.due_by is not DueBy.HAND:
-            due_at = _target_due_at(current.created_at, target.resolution_hours, current.stopped_seconds)
+            due_at = current.created_at + timedelta(hours=hours, seconds=current.stopped_seconds) if hours else None
     if field is STATUS:
         columns["resolved_at"] = at if new is Status.RESOLVED else None
         columns["held_until"] = None
@@ -1495,16 +1475,11 @@ def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Sa
     if not text:
         raise InvalidInputError("A comment has at least 1 character.")
     current = _changeable(session, user, Action.COMMENT, work_order_id)
-    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)])
+    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
 
 
 def _write_changes(
-    connection: Connection,
-    by: User,
-    work_order_id: int,
-    at: str,
-    entries: Sequence[_Entry],
-    columns: Mapping[str, object] = {},
+    connection: Connection, by: User, work_order_id: int, at: str, entries: List[_Entry], columns: Mapping[str, object]
 ) -> _Saved:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
     # Before anything is written: of many changes, this one is left out if there is no room for its note.
@@ -1613,13 +1588,7 @@ class ManyChanges(NamedTuple):
 
 DUPLICATES = "duplicate of"
 # What can be changed of many work orders at once.
-CHANGEABLE_TOGETHER = (
-    *(field.name for field in (STATUS, ASSIGNEE, PRIORITY, CATEGORY, DUE_DATE)),
-    "comment",
-    DUPLICATES,
-)
-
-
+CHANGEABLE_TOGETHER = ("status", "assignee", "priority", "category", "due date", "comment", DUPLICATES)
 _ID_OR_RANGE = "#?[0-9]{1,15}(-[0-9]{1,15})?"
 
 
@@ -1823,10 +1792,6 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
         return ServiceTarget(priority, *row)
 
 
-def _target_due_at(created_at: datetime, hours: Optional[int], stopped_seconds: int = 0) -> Optional[datetime]:
-    return created_at + timedelta(hours=hours, seconds=stopped_seconds) if hours else None
-
-
 # Telling those whom a change concerns
 
 
@@ -1838,8 +1803,9 @@ def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_aut
     if not saved or not users.is_mail_on(connection):
         return
     messages: DefaultDict[int, List[Tuple[int, str]]] = defaultdict(list)
+    fields = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
     for work_order, entries in saved:
-        news = [entry for entry in entries if entry.field in _FIELDS_IN_MAIL]
+        news = [entry for entry in entries if entry.field in fields]
         text = "\n\n".join(describe_message(entry, work_order) for entry in news)
         for user_id in _recipients(connection, by, work_order, news, tells_author) if news else ():
             messages[user_id].append((work_order.id, text))
@@ -1861,9 +1827,6 @@ def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_aut
             more = f" These are the first {LISTED_IN_MESSAGE}." if len(parts) > LISTED_IN_MESSAGE else ""
             listed = [(number, f"#{number} {text}") for number, text in parts[:LISTED_IN_MESSAGE]]
             users.put_in_outbox(connection, user_id, subject, listed, f"{subject}.{more}")
-
-
-_FIELDS_IN_MAIL = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
 
 
 def _recipients(
@@ -1998,8 +1961,8 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
 
 def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
     """Write the history rows of both ends; return what was written of the first."""
-    _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")])
-    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")])
+    _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")], {})
+    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")], {})
 
 
 def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
