@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cache, partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -152,14 +152,21 @@ def _names(table: str) -> List[str]:
     return [_matching(name) for name in table.split(",")]
 
 
-class Sort(Word):
-    """The order of a list."""
+class Sort(Enum):
+    """An order of lists: its name, what comes first in it, its index, the columns that it sorts by, their direction."""
 
-    URGENCY = "urgency"
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    CHANGED = "recently changed"
-    DUE = "due"
+    URGENCY = ("urgency", "most urgent first", "work_orders_by_urgency", ("urgency", "created_at", "id"))
+    NEWEST = ("newest", "newest first", "work_orders_by_id", ("id",), "DESC")
+    OLDEST = ("oldest", "oldest first", "work_orders_by_id", ("id",))
+    CHANGED = ("recently changed", "most recently changed first", "work_orders_by_change", ("updated_at", "id"), "DESC")
+    DUE = ("due", "earliest due first", "work_orders_by_due", ("due_rank", "id"))
+
+    def __init__(self, word: str, first: str, index_name: str, columns: Sequence[str], direction: str = "") -> None:
+        self.word, self.description, self.index_name = word, first, index_name
+        self.columns, self.direction = columns, direction
+
+    def __str__(self) -> str:
+        return self.word
 
 
 class Due(Word):
@@ -193,10 +200,9 @@ class AtLeast(NamedTuple):
 
 
 class WorkOrder(NamedTuple):
-    """A row of work_orders with the usernames and names of its people; times are UTC.
+    """A row of work_orders with the names of its people, in UTC, and whether nothing keeps it On Hold any more.
 
-    `due_by` is what set the due time, even to none; `is_hold_over` says that nothing keeps it On Hold any more. For
-    what is derived, see database.Derived.
+    `due_by` is what set the due time, even to none. For what is derived, see database.Derived.
     """
 
     id: int
@@ -415,14 +421,11 @@ def parse_new_category(name: str) -> str:
 _END_OF_DAY = time_of_day(23, 59, 59)
 
 
-def parse_due_date(
-    text: str, time_of_bare_day: time_of_day = _END_OF_DAY, what: str = "A due date"
-) -> Optional[datetime]:
+def parse_due_date(text: str, default_time: time_of_day = _END_OF_DAY, what: str = "A due date") -> Optional[datetime]:
     """Return the moment, in UTC, that the text means, or None for `none`.
 
     It is a local day (its last second), a day and a time, a time today, a number of days from today (+3d) or of hours
-    from now (+4h). A day is a date, today, tomorrow, or the beginning of a weekday, which is the next such day. Raises
-    InvalidInputError.
+    from now (+4h). A day is a date, today, tomorrow, or the beginning of the next weekday. Raises InvalidInputError.
     """
     text = " ".join(text.lower().split())
     if text == NONE:
@@ -433,7 +436,7 @@ def parse_due_date(
     form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|\+[0-9]{1,4}d|[a-z]+)? ?([0-9]{1,2}:[0-9]{2})?", text)
     try:
         day = _parse_day(form[1]) if form and text else None
-        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else time_of_bare_day
+        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else default_time
     except ValueError:
         day = None
     if not (day and 2000 <= day.year <= 2999):
@@ -831,27 +834,9 @@ class Page(NamedTuple):
     below: Dict[int, List[str]]
 
 
-class Order(NamedTuple):
-    """An order of lists: what comes first in it, its index, the columns that it sorts by, and their direction."""
-
-    first: str
-    index_name: str
-    columns: Tuple[str, ...]
-    direction: str = ""
-
-
-ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order("most urgent first", "work_orders_by_urgency", ("urgency", "created_at", "id")),
-    Sort.NEWEST: Order("newest first", "work_orders_by_id", ("id",), "DESC"),
-    Sort.OLDEST: Order("oldest first", "work_orders_by_id", ("id",)),
-    Sort.CHANGED: Order("most recently changed first", "work_orders_by_change", ("updated_at", "id"), "DESC"),
-    Sort.DUE: Order("earliest due first", "work_orders_by_due", ("due_rank", "id")),
-}
-
-
 def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int) -> Page:
     """Return a page of the list: up to `limit` work orders that the person may see and that follow `after`."""
-    order = ORDERS[query.sort]
+    order = query.sort
     with users.reading(session, Action.VIEW) as user:
         source, keys, values = _selection(session.connection, user, query)
         total = _count(session.connection, source, values)
@@ -886,7 +871,7 @@ def _selection(connection: Connection, user: User, query: Query) -> Tuple[str, S
 
     Each order is walked in its own index, and a person's list in that of the person.
     """
-    order = ORDERS[query.sort]
+    order = query.sort
     own = None if users.scope(user, Action.VIEW) is Scope.ALL else user.id
     (condition, values), (hits, words) = _condition(query.filter, own), _hits(connection, query)
     values.update(words)
@@ -1602,15 +1587,11 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
     spans = [(int(first), int(last or first)) for first, last in parts] or [(1, sys.maxsize)]
     with users.reading(session, Action.CHANGE_MANY) as user:
         source, keys, values = _selection(session.connection, user, query)
-        directed = ", ".join(f"{key} {ORDERS[query.sort].direction}" for key in keys)
+        directed = ", ".join(f"{key} {query.sort.direction}" for key in keys)
+        limit = -1 if text else CHANGED_AT_ONCE + 1
         rows = session.connection.execute(
-            f"SELECT id FROM {source} AND id BETWEEN :first AND :last ORDER BY {directed} LIMIT :limit",
-            {
-                **values,
-                "first": min(first for first, _ in spans),
-                "last": max(last for _, last in spans),
-                "limit": -1 if text else CHANGED_AT_ONCE + 1,
-            },
+            f"SELECT id FROM {source} AND id BETWEEN :first AND :last ORDER BY {directed} LIMIT {limit}",
+            {**values, "first": min(spans)[0], "last": max(last for _, last in spans)},
         ).fetchall()
     listed = [row["id"] for row in rows]
     if not text and len(listed) > CHANGED_AT_ONCE:
@@ -1840,10 +1821,8 @@ def _recipients(
     fields = {entry.field for entry in entries}
     former = next((entry.old_value for entry in entries if entry.field == ASSIGNEE.name), None)
     is_new = bool(fields & {"created", "recurs"})
-    is_reopened = any(
-        entry.field == STATUS.name and entry.old_value in database.FINISHED and entry.new_value not in database.FINISHED
-        for entry in entries
-    )
+    was_finished = any(entry.field == STATUS.name and entry.old_value in database.FINISHED for entry in entries)
+    is_reopened = was_finished and not work_order.status.is_finished
     is_news = is_new or (by.id == work_order.requester_id and ("comment" in fields or is_reopened))
     rows = connection.execute(
         """
@@ -2134,8 +2113,7 @@ def _templates(connection: Connection, template_id: Optional[int] = None) -> Lis
     templates = []
     for row in rows:
         with sound(f"Recurring work order {row['id']}"):
-            names = ("title", "description", "category", "requester", "assignee")
-            draft = Draft(priority=Priority(row["priority"]), **{name: row[name] for name in names})
+            draft = Draft(*(row[name] for name in Draft._fields))._replace(priority=Priority(row["priority"]))
             first_day = date.fromisoformat(row["first_day"])
             template = Template(draft, row["due_days"], row["every"], row["unit"], first_day, row["id"], row["saver"])
             last = row["last_day"] and date.fromisoformat(row["last_day"]) + timedelta(days=1)
@@ -4112,7 +4090,7 @@ def describe_list(query: Query, total: int, overdue: int) -> str:
     words = ", ".join((*text, *describe_filter(query.filter)))
     which = f"{quantity_found(total) if total else 'No work orders'}{': ' if words else ''}{words}"
     late = f", {number_of(overdue)} overdue" if overdue and query.filter.due is not Due.OVERDUE else ""
-    return f"{which}{late}, {ORDERS[query.sort].first}"
+    return f"{which}{late}, {query.sort.description}"
 
 
 def describe_filter(filter: Filter) -> List[str]:
