@@ -376,7 +376,7 @@ def parse_word(words: Sequence[T], text: str) -> T:
 def parse_category(session: Session, text: str) -> Optional[str]:
     """Return the category that the text is or begins, None for `none`. Capitals don't matter. Raises InvalidInputError.
 
-    Some may name a new one, with any name that is not the beginning of one in use.
+    Those who may name a new one can use any name that is not the beginning of one in use.
     """
     known = (*categories(session), NONE)
     is_known = any(name.lower().startswith(text.lower()) for name in known)
@@ -602,15 +602,16 @@ def _is_nobody(session: Session, text: str) -> bool:
 
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
-    rows = session.connection.execute(
-        """
-        SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
-        WHERE urgency < 4 AND deleted_at IS NULL GROUP BY username
-        """
-    )
-    unfinished = dict(map(tuple, rows))
-    choices: List[Tuple[Optional[str], str]] = []
-    for username, name in users.list_people(session, People.ASSIGNEES):
+    with users.reading(session, Action.ASSIGN):
+        people = users.list_people(session, People.ASSIGNEES)
+        rows = session.connection.execute(
+            """
+            SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
+            WHERE urgency < 4 AND deleted_at IS NULL GROUP BY username
+            """
+        ).fetchall()
+    unfinished, choices = dict(map(tuple, rows)), []
+    for username, name in people:
         count = number_of(unfinished.get(username, 0))
         choices.append((username, f"{describe_person(username, name)} ({count} unfinished)"))
     return [*choices, (None, NOBODY)]
@@ -824,8 +825,8 @@ class Query(NamedTuple):
 class Page(NamedTuple):
     """A page of a list, all of it from one moment.
 
-    Its rows, how many the list has and how many of those are overdue (above COUNTED_AT_MOST, uncounted), and by id what
-    stands below a row: the place that a search matched, in square brackets, or what others have changed.
+    Its rows, how many work orders the list has and how many are overdue (above COUNTED_AT_MOST not counted), and by id
+    what stands below a row: the place that a search matched, in square brackets, or what others have changed.
     """
 
     work_orders: List[WorkOrder]
@@ -1175,10 +1176,10 @@ def parse_filter_value(session: Session, name: str, text: str) -> object:
         return None
     if name in ("created", "resolved"):
         return parse_period(text)
-    if name == "requester":
+    if name == "assignee" and _is_nobody(session, text):
+        return NOBODY
+    if name in ("requester", "assignee"):
         return users.parse_person(session, text, People.EVERYBODY)
-    if name == "assignee":
-        return NOBODY if _is_nobody(session, text) else users.parse_person(session, text, People.EVERYBODY)
     if name == "priority" and re.fullmatch(r".*\w ?\+", text):
         return AtLeast(parse_word(tuple(Priority), text.rstrip("+ ")))
     return parse_word(filter_choices(session, name), text)
@@ -1671,7 +1672,7 @@ def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyCha
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
-    """Close an account and hand over its unfinished work orders; return how many. Raises as users.deactivate."""
+    """Close an account, hand over its unfinished work orders and return how many. Raises as users.deactivate does."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
         return _hand_over(session, admin, users.deactivate(session, username), successor)
 
@@ -1903,7 +1904,7 @@ class Link(NamedTuple):
 
 
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
-    """Link the work order to another one, on both; return False if it was. Raises NotFoundError, InvalidInputError."""
+    """Link the work order and another one; return False if they were. Raises NotFoundError, InvalidInputError."""
     with users.writing(session, Action.LINK) as user:
         return _link(session, user, shown.id, kind, other_id) is not None
 
