@@ -200,9 +200,9 @@ class AtLeast(NamedTuple):
 
 
 class WorkOrder(NamedTuple):
-    """A row of work_orders with the names of its people, in UTC, and whether nothing keeps it On Hold any more.
+    """A row of work_orders with the names of its people; times are UTC. For what is derived, see database.Derived.
 
-    `due_by` is what set the due time, even to none. For what is derived, see database.Derived.
+    `due_by` is what set the due time, even to none; `is_hold_over` says that nothing keeps it On Hold any more.
     """
 
     id: int
@@ -425,7 +425,7 @@ def parse_due_date(text: str, default_time: time_of_day = _END_OF_DAY, what: str
     """Return the moment, in UTC, that the text means, or None for `none`.
 
     It is a local day (its last second), a day and a time, a time today, a number of days from today (+3d) or of hours
-    from now (+4h). A day is a date, today, tomorrow, or the beginning of the next weekday. Raises InvalidInputError.
+    from now (+4h). A day is a date, today, tomorrow, or a weekday's beginning: the next one. Raises InvalidInputError.
     """
     text = " ".join(text.lower().split())
     if text == NONE:
@@ -496,12 +496,7 @@ class Field(Generic[V]):
         self.name, self.label, self.column, self.action = name, name.capitalize(), column or name, action
         self.parse, self.check, self.none, self.choices, self.hint = parse, check, none, choices, hint
         self.takes_note, self.is_text, self.starts_from_current = takes_note, is_text, starts_from_current
-        default = (
-            "{label} of work order #{id} saved."
-            if starts_from_current
-            else "{label} of work order #{id} is now {value}."
-        )
-        self.done = done or default
+        self.done = done or "{label} of work order #{id} " + ("saved." if starts_from_current else "is now {value}.")
 
     def read(self, work_order: WorkOrder) -> V:
         """Return its value in a work order."""
@@ -868,7 +863,7 @@ def search(session: Session, text: str) -> Query:
 
 
 def _selection(connection: Connection, user: User, query: Query) -> Tuple[str, Sequence[str], Dict[str, object]]:
-    """Return SQL for what a query asks for and somebody may see: where it reads with its condition, keys, and values.
+    """Return the SQL of what a query finds for somebody: tables with their condition, sort keys, and bound values.
 
     Each order is walked in its own index, and a person's list in that of the person.
     """
@@ -923,10 +918,8 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
         (filter.changed, _CHANGED_BY_OTHERS),
         (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
-        (
-            filter.hold_is_over_for,
-            f"urgency < 4 AND {_HOLD_IS_OVER} AND (assignee_id = :holder OR assignee_id IS NULL)",
-        ),
+        (filter.hold_is_over_for, f"urgency < 4 AND {_HOLD_IS_OVER}"),
+        (filter.hold_is_over_for, "(assignee_id = :holder OR assignee_id IS NULL)"),
     )
     values: Dict[str, object] = {
         "own": own,
@@ -1277,7 +1270,8 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
 
 def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
     """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
-    at, (_, response, hours) = now(), _service_target(connection, Priority(columns["priority"]))
+    at = now()
+    _, response, hours = _service_target(connection, Priority(columns["priority"]))
     due_at = utc_text(datetime.fromisoformat(at) + timedelta(hours=hours)) if hours else None
     promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": response}
     values = {**promise, **columns, "created_at": at, "updated_at": at}
