@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
-from enum import IntEnum
+from enum import Enum, IntEnum
 from functools import cache, lru_cache, partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -28,7 +28,6 @@ from typing import (
     Container,
     DefaultDict,
     Dict,
-    FrozenSet,
     Generic,
     Iterable,
     Iterator,
@@ -153,25 +152,21 @@ def _names(table: str) -> List[str]:
     return [_matching(name) for name in table.split(",")]
 
 
-class Sort(Word):
-    """The order of a list."""
+class Sort(Enum):
+    """An order of lists: its name, what comes first in it, its index, the columns that it sorts by, their direction."""
 
-    URGENCY = "urgency"
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    CHANGED = "recently changed"
-    DUE = "due"
+    URGENCY = ("urgency", "most urgent first", "work_orders_by_urgency", ("urgency", "created_at", "id"))
+    NEWEST = ("newest", "newest first", "work_orders_by_id", ("id",), "DESC")
+    OLDEST = ("oldest", "oldest first", "work_orders_by_id", ("id",))
+    CHANGED = ("recently changed", "most recently changed first", "work_orders_by_change", ("updated_at", "id"), "DESC")
+    DUE = ("due", "earliest due first", "work_orders_by_due", ("due_rank", "id"))
 
-    @property
-    def description(self) -> str:
-        """What comes first in a list of this order."""
-        return {
-            Sort.URGENCY: "most urgent first",
-            Sort.NEWEST: "newest first",
-            Sort.OLDEST: "oldest first",
-            Sort.CHANGED: "most recently changed first",
-            Sort.DUE: "earliest due first",
-        }[self]
+    def __init__(self, word: str, first: str, index_name: str, columns: Sequence[str], direction: str = "") -> None:
+        self.word, self.description, self.index_name = word, first, index_name
+        self.columns, self.direction = columns, direction
+
+    def __str__(self) -> str:
+        return self.word
 
 
 class Due(Word):
@@ -205,10 +200,9 @@ class AtLeast(NamedTuple):
 
 
 class WorkOrder(NamedTuple):
-    """A row of work_orders with the usernames and names of its people; times are UTC.
+    """A row of work_orders with the names of its people; times are UTC. For what is derived, see database.Derived.
 
-    `due_by` is what set the due time, even to none; `is_hold_over` says that nothing keeps it On Hold any more. For
-    what is derived, see database.Derived.
+    `due_by` is what set the due time, even to none; `is_hold_over` says that nothing keeps it On Hold any more.
     """
 
     id: int
@@ -252,14 +246,24 @@ class HistoryEntry(NamedTuple):
     """One change of a work order, or a comment: when (UTC), by whom, which field, from what, to what, and its note."""
 
     id: int
-    work_order_id: int
     changed_at: datetime
     username: str
     field: str
     old_value: Optional[str]
     new_value: Optional[str]
     note: str
-    is_imported: bool
+
+
+class _Entry(NamedTuple):
+    """A history row that is to be written."""
+
+    field: str
+    old_value: Optional[str] = None
+    new_value: Optional[str] = None
+    note: str = ""
+
+
+_Saved = Tuple[WorkOrder, List[HistoryEntry]]  # a work order as it is now, and its new history rows
 
 
 class Details(NamedTuple):
@@ -267,7 +271,7 @@ class Details(NamedTuple):
 
     work_order: WorkOrder
     notes: List[HistoryEntry]
-    actions: FrozenSet[Action]
+    actions: Container[Action]
     is_mine: bool
     links: "List[Link]"
 
@@ -294,7 +298,7 @@ _SELECT = f"""
     LEFT JOIN users AS assignees ON assignees.id = assignee_id
 """
 _SELECT_HISTORY = """
-    SELECT history.id, work_order_id, changed_at, username, field, old_value, new_value, note, is_imported
+    SELECT history.id, work_order_id, changed_at, username, field, old_value, new_value, note
     FROM work_order_history AS history JOIN users ON users.id = user_id
 """
 
@@ -302,20 +306,16 @@ _SELECT_HISTORY = """
 def _work_order(row: sqlite3.Row) -> WorkOrder:
     with sound(f"Work order #{row['id']}"):
         stored = {name: row[name] for name in WorkOrder._fields}
-        for name in ("title", "description", "requester", "due_rank", "overdue_at"):
-            if not isinstance(stored[name], str):
-                raise ValueError(f"{name} is {stored[name]!r}")
-        for name in ("category", "source", "source_id"):
-            if not isinstance(stored[name], (str, type(None))):
+        texts = ("title", "description", "requester", "due_rank", "overdue_at")
+        for name in (*texts, "category", "source", "source_id"):
+            if not isinstance(stored[name], str) and (name in texts or stored[name] is not None):
                 raise ValueError(f"{name} is {stored[name]!r}")
         moment(row["stopped_since"])
-        moments = {name: moment(row[name]) for name in ("resolved_at", "due_at", "deleted_at", "held_until")}
+        for name in ("created_at", "updated_at", "resolved_at", "due_at", "deleted_at", "held_until"):
+            stored[name] = moment(row[name])
         stored.update(
-            moments,
             priority=Priority(row["priority"]),
             status=Status(row["status"]),
-            created_at=cast(datetime, moment(row["created_at"])),
-            updated_at=cast(datetime, moment(row["updated_at"])),
             due_by=DueBy(row["due_by"]) if row["due_by"] else None,
             is_hold_over=bool(row["is_hold_over"]),
         )
@@ -326,8 +326,8 @@ def _history_entry(row: sqlite3.Row) -> HistoryEntry:
     with sound(f"The history of work order #{row['work_order_id']}"):
         if not isinstance(row["note"], str):
             raise ValueError(f"a note is {row['note']!r}")
-        values = {**dict(row), "changed_at": moment(row["changed_at"])}
-        return HistoryEntry(**{**values, "is_imported": bool(row["is_imported"])})
+        stored = {name: row[name] for name in HistoryEntry._fields}
+        return HistoryEntry(**{**stored, "changed_at": moment(row["changed_at"])})
 
 
 # Input
@@ -341,10 +341,7 @@ def parse_id(text: str) -> int:
 
 
 def parse_title(text: str) -> str:
-    """Return the title on one line, in Unicode's form NFC, without space around it.
-
-    Raises InvalidInputError outside 1 to 120 characters, and for NUL.
-    """
+    """Return the title trimmed, on one line, in Unicode's NFC. Raises InvalidInputError outside 1 to 120 characters."""
     title = re.sub(r"[\n\r\t]", " ", users.plain_text(text))
     if not 1 <= len(title) <= MAXIMUM_TITLE:
         raise InvalidInputError(f"A title has 1 to {MAXIMUM_TITLE} characters; this one has {len(title):,}.")
@@ -352,10 +349,7 @@ def parse_title(text: str) -> str:
 
 
 def parse_text(text: str) -> str:
-    """Return a text in Unicode's form NFC, without space around it.
-
-    Raises InvalidInputError above 10,000 characters, and for NUL.
-    """
+    """Return the text trimmed, in Unicode's NFC. Raises InvalidInputError above 10,000 characters, and for NUL."""
     plain = users.plain_text(text)
     if len(plain) > MAXIMUM_TEXT:
         raise InvalidInputError(f"A text has at most {MAXIMUM_TEXT:,} characters; this one has {len(plain):,}.")
@@ -368,29 +362,21 @@ def parse_optional_text(text: str) -> str:
 
 
 def parse_word(words: Sequence[T], text: str) -> T:
-    """Return the status, priority or other word that the text means. Raises InvalidInputError.
-
-    That is its number, its name, the beginning of its name or of a word in it, or what other systems call it.
-    """
-    if text.isdigit():
-        return users.parse_choice(words, text)
+    """Return the word that a number, a name, a beginning or a usual word means. Raises InvalidInputError."""
     beginning = text.lower()
     names = {word: str(word).lower() for word in words}
-    possible = (
-        [word for word, name in names.items() if name == beginning],
-        [word for word, name in names.items() if name.startswith(beginning)],
-        [word for word, name in names.items() if any(part.startswith(beginning) for part in name.split())],
-        [word for word in words if _matching(text) and _matching(text) in _names(USUAL_WORDS.get(word, ""))],
-    )
-    found = next(filter(None, possible), [])
+    if text.isdigit() or any(name.startswith(beginning) for name in names.values()):
+        return users.parse_choice(words, text)
+    inside = [word for word, name in names.items() if any(part.startswith(beginning) for part in name.split())]
+    usual = [word for word in words if _matching(text) and _matching(text) in _names(USUAL_WORDS.get(word, ""))]
+    found = inside or usual
     return found[0] if len(found) == 1 else users.parse_choice(words, text)
 
 
 def parse_category(session: Session, text: str) -> Optional[str]:
-    """Return the category that the text means: one in use by its name or the beginning of one; `none` is None.
+    """Return the category that the text is or begins, None for `none`. Capitals don't matter. Raises InvalidInputError.
 
-    Those who may name a new one can use any name that is not the beginning of one in use. Capitals don't matter. Raises
-    InvalidInputError.
+    Those who may name a new one can use any name that is not the beginning of one in use.
     """
     known = (*categories(session), NONE)
     is_known = any(name.lower().startswith(text.lower()) for name in known)
@@ -435,14 +421,11 @@ def parse_new_category(name: str) -> str:
 _END_OF_DAY = time_of_day(23, 59, 59)
 
 
-def parse_due_date(
-    text: str, time_of_bare_day: time_of_day = _END_OF_DAY, what: str = "A due date"
-) -> Optional[datetime]:
+def parse_due_date(text: str, default_time: time_of_day = _END_OF_DAY, what: str = "A due date") -> Optional[datetime]:
     """Return the moment, in UTC, that the text means, or None for `none`.
 
     It is a local day (its last second), a day and a time, a time today, a number of days from today (+3d) or of hours
-    from now (+4h). A day is a date, today, tomorrow, or the beginning of a weekday, which is the next such day. Raises
-    InvalidInputError.
+    from now (+4h). A day is a date, today, tomorrow, or a weekday's beginning: the next one. Raises InvalidInputError.
     """
     text = " ".join(text.lower().split())
     if text == NONE:
@@ -453,7 +436,7 @@ def parse_due_date(
     form = re.fullmatch(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|\+[0-9]{1,4}d|[a-z]+)? ?([0-9]{1,2}:[0-9]{2})?", text)
     try:
         day = _parse_day(form[1]) if form and text else None
-        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else time_of_bare_day
+        time = datetime.strptime(form[2], "%H:%M").time() if form and form[2] else default_time
     except ValueError:
         day = None
     if not (day and 2000 <= day.year <= 2999):
@@ -490,11 +473,9 @@ def _parse_day(text: Optional[str]) -> Optional[date]:
 class Field(Generic[V]):
     """What can be changed of a work order, declared once: its prompt, its rights, its history and its column.
 
-    Its name in the history, the right that a change takes, how it is parsed from what somebody types, its column in the
-    database and in CSV files if that is not the name; how it is checked inside the transaction and shown, the word for
-    None, and what can be chosen. `hint` follows its label in a prompt; `takes_note` says whether a note is asked for,
-    `is_text` whether it may have several lines, `starts_from_current` whether a prompt starts from the current value;
-    `done` is what is said once it is saved.
+    A change takes the right `action`; `column` is its name in the database and in CSV files, if that is another one;
+    `check` judges a value inside the transaction; `none` is the word for None; `hint` follows its label in a prompt. A
+    field that `is_text` may have several lines, one that `starts_from_current` is edited; `done` is said once saved.
     """
 
     def __init__(
@@ -504,28 +485,18 @@ class Field(Generic[V]):
         parse: Callable[[Session, str], V],
         column: str = "",
         check: Callable[[Session, V], V] = lambda _, value: value,
-        show: Callable[[V], str] = str,
         none: str = NONE,
         choices: Callable[[Session], Sequence[Tuple[V, str]]] = lambda _: (),
         hint: str = "",
         takes_note: bool = False,
         is_text: bool = False,
         starts_from_current: bool = False,
-        done: str = "{label} of work order #{id} is now {value}.",
+        done: str = "",
     ) -> None:
-        self.name, self.action, self.parse, self.column, self.check = name, action, parse, column or name, check
-        self._show, self.none, self.choices, self.hint = show, none, choices, hint
-        self.takes_note, self.is_text, self.starts_from_current, self.done = (
-            takes_note,
-            is_text,
-            starts_from_current,
-            done,
-        )
-
-    @property
-    def label(self) -> str:
-        """Its name, as a prompt has it."""
-        return self.name.capitalize()
+        self.name, self.label, self.column, self.action = name, name.capitalize(), column or name, action
+        self.parse, self.check, self.none, self.choices, self.hint = parse, check, none, choices, hint
+        self.takes_note, self.is_text, self.starts_from_current = takes_note, is_text, starts_from_current
+        self.done = done or "{label} of work order #{id} " + ("saved." if starts_from_current else "is now {value}.")
 
     def read(self, work_order: WorkOrder) -> V:
         """Return its value in a work order."""
@@ -539,17 +510,15 @@ class Field(Generic[V]):
 
     def show(self, value: V) -> str:
         """Return a value as a person sees it; a moment is local time."""
-        return self.none if value is None else self._show(value)
+        return local_time(value) if isinstance(value, datetime) else self.as_text(value)
 
 
-_SAVED = "{label} of work order #{id} saved."
 TITLE: Field[str] = Field(
     "title",
     Action.EDIT,
     lambda _, text: parse_title(text),
     check=lambda _, title: parse_title(title),
     starts_from_current=True,
-    done=_SAVED,
 )
 DESCRIPTION: Field[str] = Field(
     "description",
@@ -558,7 +527,6 @@ DESCRIPTION: Field[str] = Field(
     check=lambda _, description: parse_text(description),
     is_text=True,
     starts_from_current=True,
-    done=_SAVED,
 )
 PRIORITY: Field[Priority] = Field(
     "priority",
@@ -569,8 +537,8 @@ PRIORITY: Field[Priority] = Field(
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
-    lambda session, text: parse_category(session, text),
-    check=lambda session, name: _check_category(session, name),
+    parse_category,
+    check=_check_category,
     choices=lambda session: [*((name, name) for name in categories(session)), (None, NONE)],
 )
 STATUS: Field[Status] = Field(
@@ -586,7 +554,6 @@ DUE_DATE: Field[Optional[datetime]] = Field(
     Action.SET_DUE_DATE,
     lambda _, text: parse_due_date(text),
     column="due_at",
-    show=lambda due_at: local_time(due_at) if due_at else NONE,
     hint="(2026-12-31, 2026-12-31 17:00, tomorrow, fri, +3d, none ...)",
 )
 HELD_UNTIL: Field[Optional[datetime]] = Field(
@@ -595,7 +562,6 @@ HELD_UNTIL: Field[Optional[datetime]] = Field(
     # A day means its first moment.
     lambda _, text: None if text.lower() == NO_DAY else parse_due_date(text, time_of_day(), "The end of a hold"),
     column="held_until",
-    show=lambda held_until: local_time(held_until) if held_until else NO_DAY,
     none=NO_DAY,
 )
 ASSIGNEE: Field[Optional[str]] = Field(
@@ -631,13 +597,19 @@ def _is_nobody(session: Session, text: str) -> bool:
 
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
-    user, people = users.current_user(session), users.list_people(session, People.ASSIGNEES)
-    selections = [_selection(session.connection, user, Query(assigned_to(person.username))) for person in people]
-    counts = [number_of(_count(session.connection, selection)) for selection in selections]
-    named: List[Tuple[Optional[str], str]] = [
-        (person.username, f"{describe_person(*person)} ({count} unfinished)") for person, count in zip(people, counts)
-    ]
-    return [*named, (None, NOBODY)]
+    with users.reading(session, Action.ASSIGN):
+        people = users.list_people(session, People.ASSIGNEES)
+        rows = session.connection.execute(
+            """
+            SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
+            WHERE urgency < 4 AND deleted_at IS NULL GROUP BY username
+            """
+        ).fetchall()
+    unfinished, choices = dict(map(tuple, rows)), []
+    for username, name in people:
+        count = number_of(unfinished.get(username, 0))
+        choices.append((username, f"{describe_person(username, name)} ({count} unfinished)"))
+    return [*choices, (None, NOBODY)]
 
 
 def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
@@ -653,10 +625,7 @@ def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
 
 
 class Period(NamedTuple):
-    """A name that parse_period takes, a beginning (None: before everything) and an end, in UTC.
-
-    A period contains its beginning and not its end.
-    """
+    """A name that parse_period takes, and from when (None: from the very beginning) until before when, in UTC."""
 
     name: str
     begin: Optional[datetime]
@@ -683,7 +652,7 @@ def parse_period(text: str) -> Period:
     today = present.astimezone().date()
     try:
         name, first, after = _parse_days(" ".join(text.lower().split()), today)
-    except ValueError:
+    except (ValueError, InvalidInputError):
         accepted = f"{', '.join(PERIODS)}; a month such as 2026-10; or 2026-11-01 to 2026-11-15"
         raise InvalidInputError(f"A period is one of: {accepted}.") from None
     if first and not (first.year >= 2000 and first <= today and first < after):
@@ -693,7 +662,7 @@ def parse_period(text: str) -> Period:
 
 
 def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
-    """Return the name of a period, its first day, and the first day after it. Raises ValueError."""
+    """Return the name of a period, its first day, and the first day after it. Raises ValueError, InvalidInputError."""
     if re.fullmatch("[0-9]{4}-[0-9]{2}", words):
         first = date.fromisoformat(f"{words}-01")
         return words, first, _add_months(first, 1)
@@ -701,10 +670,7 @@ def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
     if days:
         first, last = map(date.fromisoformat, days.groups())
         return f"{first} to {last}", first, date.fromordinal(last.toordinal() + 1)
-    try:
-        name = users.parse_choice(PERIODS, f"last {words} days" if words.isdigit() else words, has_numbers=False)
-    except InvalidInputError as error:
-        raise ValueError(words) from error
+    name = users.parse_choice(PERIODS, f"last {words} days" if words.isdigit() else words, has_numbers=False)
     month, tomorrow = today.replace(day=1), date.fromordinal(today.toordinal() + 1)
     quarter = _add_months(month, -((today.month - 1) % 3))
     named = {
@@ -773,23 +739,16 @@ class ReportScope(NamedTuple):
 
 _IS_FINISHING = "old_value NOT IN ('Resolved', 'Cancelled') AND new_value IN ('Resolved', 'Cancelled')"
 _IS_REOPENING = "old_value IN ('Resolved', 'Cancelled') AND new_value NOT IN ('Resolved', 'Cancelled')"
+_STATUS_CHANGES = """
+    SELECT work_order_id FROM work_order_history WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end
+"""
 
 # The condition on a row of work_orders; a number and the list behind it use the same one.
 COUNTED: Mapping[Count, str] = {
     Count.CREATED: "work_orders.created_at >= :begin AND work_orders.created_at < :end",
     Count.RESOLVED: "work_orders.resolved_at >= :begin AND work_orders.resolved_at < :end",
-    Count.CHANGED_TO_RESOLVED: """
-        work_orders.id IN (
-            SELECT work_order_id FROM work_order_history
-            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND new_value = 'Resolved'
-        )
-    """,
-    Count.REOPENED: f"""
-        work_orders.id IN (
-            SELECT work_order_id FROM work_order_history
-            WHERE field = 'status' AND changed_at >= :begin AND changed_at < :end AND {_IS_REOPENING}
-        )
-    """,
+    Count.CHANGED_TO_RESOLVED: f"work_orders.id IN ({_STATUS_CHANGES} AND new_value = 'Resolved')",
+    Count.REOPENED: f"work_orders.id IN ({_STATUS_CHANGES} AND {_IS_REOPENING})",
     # It is unfinished now or was finished after the moment, and was not reopened before that, but after the moment.
     Count.UNFINISHED: f"""
         work_orders.created_at < :end
@@ -861,9 +820,8 @@ class Query(NamedTuple):
 class Page(NamedTuple):
     """A page of a list, all of it from one moment.
 
-    Its rows, how many work orders the whole list has and how many of them are overdue (above COUNTED_AT_MOST they were
-    not counted), and by id what stands below a row: the place that a search matched, in square brackets, or what others
-    have changed.
+    Its rows, how many work orders the list has and how many are overdue (above COUNTED_AT_MOST not counted), and by id
+    what stands below a row: the place that a search matched, in square brackets, or what others have changed.
     """
 
     work_orders: List[WorkOrder]
@@ -872,78 +830,47 @@ class Page(NamedTuple):
     below: Dict[int, List[str]]
 
 
-class Order(NamedTuple):
-    """An order of lists: its index, the columns that it sorts by, and their direction."""
-
-    index_name: str
-    columns: Tuple[str, ...]
-    direction: str = ""
-
-
-_ORDERS: Mapping[Sort, Order] = {
-    Sort.URGENCY: Order("work_orders_by_urgency", ("urgency", "created_at", "id")),
-    Sort.NEWEST: Order("work_orders_by_id", ("id",), "DESC"),
-    Sort.OLDEST: Order("work_orders_by_id", ("id",)),
-    Sort.CHANGED: Order("work_orders_by_change", ("updated_at", "id"), "DESC"),
-    Sort.DUE: Order("work_orders_by_due", ("due_rank", "id")),
-}
-
-
 def find(session: Session, query: Query, after: Optional[WorkOrder], limit: int) -> Page:
     """Return a page of the list: up to `limit` work orders that the person may see and that follow `after`."""
-    order = _ORDERS[query.sort]
+    order = query.sort
     with users.reading(session, Action.VIEW) as user:
-        selection = _selection(session.connection, user, query)
-        condition, values = selection.condition, selection.values
-        total = _count(session.connection, selection)
-        overdue = _count(session.connection, selection, "urgency < 4 AND overdue_at < :now")
+        source, keys, values = _selection(session.connection, user, query)
+        total = _count(session.connection, source, values)
+        overdue = _count(session.connection, f"{source} AND urgency < 4 AND overdue_at < :now", values)
         if after:
-            sign = "<" if order.direction else ">"
-            condition += (
-                f" AND ({', '.join(selection.keys)}) {sign} ({', '.join(map(':after_{}'.format, order.columns))})"
-            )
-            values = {**values, **{f"after_{column}": _stored(getattr(after, column)) for column in order.columns}}
+            places = ", ".join(f":after_{column}" for column in order.columns)
+            source += f" AND ({', '.join(keys)}) {'<' if order.direction else '>'} ({places})"
+            values.update(after_id=after.id, after_urgency=after.urgency, after_due_rank=after.due_rank)
+            values.update(after_created_at=utc_text(after.created_at), after_updated_at=utc_text(after.updated_at))
+        directed = ", ".join(f"{key} {order.direction}" for key in keys)
         rows = session.connection.execute(
-            f"""
-            {_SELECT} WHERE work_orders.id IN (
-                SELECT id FROM {selection.source} WHERE {condition}
-                ORDER BY {_directed(selection.keys, order)} LIMIT {limit}
-            ) ORDER BY {_directed([f"work_orders.{column}" for column in order.columns], order)}
-            """,
-            values,
+            f"{_SELECT} WHERE work_orders.id IN (SELECT id FROM {source} ORDER BY {directed} LIMIT {limit})", values
         ).fetchall()
         found = list(map(_work_order, rows))
+        found.sort(key=lambda row: [getattr(row, column) for column in order.columns], reverse=bool(order.direction))
         return Page(found, total, overdue, _lines_below(session.connection, query, found))
 
 
 def search(session: Session, text: str) -> Query:
-    """Return the query for the work orders that contain all words of the text, whole or as beginnings.
-
-    If there are none, it is the query for those that contain each word anywhere. Raises InvalidInputError above 200
-    characters.
-    """
+    """Return the query for all words of a text as beginnings or, if none fits, anywhere. Raises InvalidInputError."""
     if len(text) > MAXIMUM_SEARCH:
         raise InvalidInputError(f"A search has at most {MAXIMUM_SEARCH} characters; this one has {len(text):,}.")
     query = Query(text=users.plain_text(text), sort=Sort.NEWEST)
     with users.reading(session, Action.VIEW) as user:
-        has_words = _find_ids(session.connection, user, query, 1)
+        source, _, values = _selection(session.connection, user, query)
+        has_words = session.connection.execute(f"SELECT 1 FROM {source} LIMIT 1", values).fetchone()
     return query if has_words else query._replace(is_inside=True)
 
 
-class _Selection(NamedTuple):
-    """What a query asks for and somebody may see, in SQL: its source, condition, values, and what it is sorted by."""
+def _selection(connection: Connection, user: User, query: Query) -> Tuple[str, Sequence[str], Dict[str, object]]:
+    """Return the SQL of what a query finds for somebody: tables with their condition, sort keys, and bound values.
 
-    source: str
-    condition: str
-    values: Dict[str, object]
-    keys: List[str]
-
-
-def _selection(connection: Connection, user: User, query: Query) -> _Selection:
-    """Return the SQL of a query. Each order is walked in its own index, and a person's list in that of the person."""
-    order = _ORDERS[query.sort]
+    Each order is walked in its own index, and a person's list in that of the person.
+    """
+    order = query.sort
     own = None if users.scope(user, Action.VIEW) is Scope.ALL else user.id
-    condition, values = _condition(query.filter, own)
+    (condition, values), (hits, words) = _condition(query.filter, own), _hits(connection, query)
+    values.update(words)
     keys = [f"work_orders.{column}" for column in order.columns]
     if own or query.filter.requester:
         source = "work_orders INDEXED BY work_orders_by_requester"
@@ -953,22 +880,24 @@ def _selection(connection: Connection, user: User, query: Query) -> _Selection:
         source = "work_orders"
     elif query.text and order.columns == ("id",):
         # The index of the search has its rows in the order of the ids.
-        hits, hit_values = _hits(connection, query)
         source = "work_order_search CROSS JOIN work_orders INDEXED BY work_orders_by_id ON id = work_order_search.rowid"
-        return _Selection(source, f"{hits} AND {condition}", {**values, **hit_values}, ["work_order_search.rowid"])
+        return f"{source} WHERE {hits} AND {condition}", ["work_order_search.rowid"], values
     else:
         source = f"work_orders INDEXED BY {order.index_name}"
     if query.text:
-        hits, hit_values = _hits(connection, query)
         condition += f" AND work_orders.id IN (SELECT rowid FROM work_order_search WHERE {hits})"
-        values.update(hit_values)
-    return _Selection(source, condition, values, keys)
+    return f"{source} WHERE {condition}", keys, values
+
+
+def _count(connection: Connection, source: str, values: Mapping[str, object]) -> int:
+    """Return how many work orders a selection has, up to one above COUNTED_AT_MOST."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {COUNTED_AT_MOST + 1})"
+    return int(connection.execute(sql, values).fetchone()[0])
 
 
 def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, object]]:
     """Return the condition that a filter stands for, with `own` for a requester's own work orders, and its values."""
     is_finished = filter.status not in (None, UNFINISHED) and Status(filter.status).is_finished
-    is_named = filter.assignee not in (None, NOBODY)
     due_begin, due_end = _due_bounds(filter.due)
     conditions = (
         (True, "work_orders.deleted_at IS NULL"),
@@ -981,7 +910,7 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.category not in (None, NONE), "category = :category"),
         (filter.requester, "requester_id = (SELECT id FROM users WHERE username = :requester)"),
         (filter.assignee == NOBODY, "assignee_id IS NULL"),
-        (is_named, "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
+        (filter.assignee not in (None, NOBODY), "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
         (filter.due is Due.OVERDUE, "urgency < 4 AND overdue_at < :now"),
         (filter.due is Due.NONE, "due_at IS NULL"),
         (due_begin, "due_at >= :due_begin AND due_at < :due_end"),
@@ -989,7 +918,7 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
         (filter.changed, _CHANGED_BY_OTHERS),
         (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
-        (filter.hold_is_over_for, f"urgency < 4 AND status = 'On Hold' AND {_HOLD_IS_OVER}"),
+        (filter.hold_is_over_for, f"urgency < 4 AND {_HOLD_IS_OVER}"),
         (filter.hold_is_over_for, "(assignee_id = :holder OR assignee_id IS NULL)"),
     )
     values: Dict[str, object] = {
@@ -1000,20 +929,15 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         "due_end": due_end,
         **{name: getattr(filter, name) for name in ("status", "category", "requester", "assignee")},
         "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
-        **_bounds_of("created_", filter.created),
-        **_bounds_of("resolved_", filter.resolved),
+        **dict(zip(("created_begin", "created_end"), filter.created.bounds if filter.created else ())),
+        **dict(zip(("resolved_begin", "resolved_end"), filter.resolved.bounds if filter.resolved else ())),
         **(filter.changed._asdict() if filter.changed else {}),
-        "recently": utc_text(datetime.now(timezone.utc) - FINISHED_CHANGES_LISTED_FOR),
+        "recently": utc_text(datetime.now(timezone.utc) - timedelta(days=90)),  # for changes of finished ones
         **(filter.counted._asdict() if filter.counted else {}),
     }
     return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
 
 
-def _bounds_of(prefix: str, period: Optional[Period]) -> Dict[str, object]:
-    return dict(zip((f"{prefix}begin", f"{prefix}end"), period.bounds)) if period else {}
-
-
-FINISHED_CHANGES_LISTED_FOR = timedelta(days=90)  # for as long as changes of finished work orders are listed
 _CHANGED_BY_OTHERS = """
     work_orders.id IN (
         SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
@@ -1047,41 +971,6 @@ def _due_bounds(due: Optional[Due]) -> Tuple[str, str]:
     return first, end
 
 
-def _stored(value: object) -> object:
-    return utc_text(value) if isinstance(value, datetime) else value
-
-
-def _directed(columns: Iterable[str], order: Order) -> str:
-    return ", ".join(f"{column} {order.direction}" for column in columns)
-
-
-def _count(connection: Connection, selection: _Selection, condition: str = "1") -> int:
-    """Return how many work orders match, up to one above COUNTED_AT_MOST."""
-    (count,) = connection.execute(
-        f"""
-        SELECT count(*) FROM (
-            SELECT 1 FROM {selection.source} WHERE {selection.condition} AND {condition} LIMIT {COUNTED_AT_MOST + 1}
-        )
-        """,
-        selection.values,
-    ).fetchone()
-    return int(count)
-
-
-def _find_ids(connection: Connection, user: User, query: Query, limit: int, span: Optional[range] = None) -> List[int]:
-    """Return the ids of what the query finds, in its order; of those in the span if there is one."""
-    selection = _selection(connection, user, query)
-    condition = "1" if span is None else "work_orders.id BETWEEN :first AND :last"
-    rows = connection.execute(
-        f"""
-        SELECT id FROM {selection.source} WHERE {selection.condition} AND {condition}
-        ORDER BY {_directed(selection.keys, _ORDERS[query.sort])} LIMIT {limit}
-        """,
-        {**selection.values, "first": span.start if span else 1, "last": span.stop - 1 if span else 0},
-    ).fetchall()
-    return [row["id"] for row in rows]
-
-
 # Searching text
 
 
@@ -1095,12 +984,16 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     conditions: List[str] = []
     values: Dict[str, object] = {}
     for number, word in enumerate(filter(None, (fold(word).strip() for word in query.text.split()))):
-        is_looked_up = query.is_inside and number < WORDS_LOOKED_UP
-        match, is_enough = _infix_match(connection, word) if is_looked_up else _prefix_match(word)
-        if match is None:
-            return "0", {}
-        if query.is_inside and not is_looked_up:
+        match, is_enough = _prefix_match(word)
+        if query.is_inside and (number >= WORDS_LOOKED_UP or not is_enough):
             match, is_enough = "", False
+        elif query.is_inside and " " not in word:
+            sql = f"SELECT term FROM work_order_words WHERE instr(term, ?) > 0 LIMIT {WORDS_AT_MOST + 1}"
+            terms = [f'"{row["term"]}"' for row in connection.execute(sql, (word,))]
+            if not terms:
+                return "0", {}
+            is_enough = len(terms) <= WORDS_AT_MOST
+            match = f"({' OR '.join(terms)})" if is_enough else ""
         matches += [match] if match else []
         if not is_enough:
             conditions.append(f"instr(text, :word_{number}) > 0")
@@ -1111,7 +1004,7 @@ def _hits(connection: Connection, query: Query) -> Tuple[str, Dict[str, object]]
     return " AND ".join(conditions) or "0", values
 
 
-def _prefix_match(word: str) -> Tuple[Optional[str], bool]:
+def _prefix_match(word: str) -> Tuple[str, bool]:
     """Return what matches the word as a beginning, and whether that is all; else the text has to contain it literally.
 
     Letters that are younger than SQLite's tables are looked for in the text alone.
@@ -1123,24 +1016,6 @@ def _prefix_match(word: str) -> Tuple[Optional[str], bool]:
     parts = "".join(character if is_in else " " for character, is_in in zip(word, is_in_word)).split()
     phrase = f'"{" ".join(parts)}"{" *" if is_in_word[-1] else ""}' if parts else ""
     return phrase, " ".join(parts) == word
-
-
-def _infix_match(connection: Connection, word: str) -> Tuple[Optional[str], bool]:
-    """Return what matches the words of the index that contain a word, None without any, and whether that is all."""
-    phrase, is_word = _prefix_match(word)
-    if not is_word or " " in word:
-        return (phrase if is_word else ""), is_word
-    rows = connection.execute(
-        f"SELECT term FROM work_order_words WHERE instr(term, ?) > 0 LIMIT {WORDS_AT_MOST + 1}", (word,)
-    ).fetchall()
-    if len(rows) > WORDS_AT_MOST:
-        return "", False
-    terms = [f'"{row["term"]}"' for row in rows]
-    return (f"({' OR '.join(terms)})" if terms else None), True
-
-
-# How much of a work order's text is looked through for the place of a match.
-EXCERPT_CHARACTERS = 10_000
 
 
 def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
@@ -1161,21 +1036,22 @@ def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder
     entries: Dict[int, List[HistoryEntry]] = {row.id: [] for row in found}
     for row in rows:
         entries[row["work_order_id"]].append(_history_entry(row))
-    if query.filter.changed:
-        return {work_order_id: _describe_first_three(changed) for work_order_id, changed in entries.items()}
     words = [fold(word).strip() for word in query.text.split()]
-    return {row.id: _excerpt(row, entries[row.id], words, query.is_inside) for row in found}
-
-
-def _describe_first_three(entries: Sequence[HistoryEntry]) -> List[str]:
-    more = len(entries) - 3
-    return [*map(describe_entry, entries[:3]), *([f"and {more:,} more: Show history"] if more > 0 else [])]
+    lines = {}
+    for work_order in found:
+        own = entries[work_order.id]
+        if query.filter.changed:
+            more = [f"and {len(own) - 3:,} more: Show history"] if len(own) > 3 else []
+            lines[work_order.id] = [*map(describe_entry, own[:3]), *more]
+        else:
+            lines[work_order.id] = _excerpt(work_order, own, words, query.is_inside)
+    return lines
 
 
 def _excerpt(work_order: WorkOrder, notes: Sequence[HistoryEntry], words: Sequence[str], is_inside: bool) -> List[str]:
     """Return the place where a word stands, a note or comment before the title, which the list shows anyway."""
     texts = [("comment" if entry.field == "comment" else "note", entry.note) for entry in notes]
-    left = EXCERPT_CHARACTERS
+    left = 10_000  # characters to look through
     for place, text in (*texts, ("description", work_order.description), ("title", work_order.title)):
         span = _find_words(text[:left], words, is_inside)
         if span:
@@ -1246,15 +1122,13 @@ def my_work(session: Session) -> MyWork:
             Filter(status=UNFINISHED, requester=user.username),
             *(Filter(changed=_changes(session.connection, user)), Filter(hold_is_over_for=user.id)),
         )
-        counts = [_count(session.connection, _selection(session.connection, user, Query(each))) for each in filters]
+        selections = [_selection(session.connection, user, Query(each)) for each in filters]
+        counts = [_count(session.connection, source, values) for source, _, values in selections]
     return MyWork(users.may(user, Action.ASSIGN), *counts)
 
 
 def open_changes(session: Session) -> Query:
-    """Return the query for what others have changed since the person last looked, and mark it as seen.
-
-    The list keeps its rows: it is about the history rows that there are now.
-    """
+    """Return the query for what others have changed, by now, since the person last looked, and mark it as seen."""
     with users.writing(session, Action.VIEW) as user:
         changes = _changes(session.connection, user)
         session.connection.execute("UPDATE users SET seen_history_id = ? WHERE id = ?", (changes.upto, user.id))
@@ -1277,15 +1151,16 @@ FILTER_NAMES = ("status", "priority", "category", "requester", "assignee", "due"
 
 def filter_choices(session: Session, name: str) -> Sequence[object]:
     """Return the values of a filter that a person can choose from; none where it is typed."""
-    choices: Mapping[str, Callable[[], Sequence[object]]] = {
-        "status": lambda: (*Status, UNFINISHED),
-        "priority": lambda: (*Priority, *(AtLeast(priority) for priority in (Priority.MEDIUM, Priority.HIGH))),
-        "category": lambda: (*categories(session), NONE),
-        "due": lambda: tuple(Due),
-        "created": lambda: PERIODS,
-        "resolved": lambda: PERIODS,
+    if name == "category":
+        return (*categories(session), NONE)
+    choices: Mapping[str, Sequence[object]] = {
+        "status": (*Status, UNFINISHED),
+        "priority": (*Priority, AtLeast(Priority.MEDIUM), AtLeast(Priority.HIGH)),
+        "due": tuple(Due),
+        "created": PERIODS,
+        "resolved": PERIODS,
     }
-    return choices[name]() if name in choices else ()
+    return choices.get(name, ())
 
 
 def parse_filter_value(session: Session, name: str, text: str) -> object:
@@ -1294,10 +1169,10 @@ def parse_filter_value(session: Session, name: str, text: str) -> object:
         return None
     if name in ("created", "resolved"):
         return parse_period(text)
-    if name == "requester":
+    if name == "assignee" and _is_nobody(session, text):
+        return NOBODY
+    if name in ("requester", "assignee"):
         return users.parse_person(session, text, People.EVERYBODY)
-    if name == "assignee":
-        return NOBODY if _is_nobody(session, text) else users.parse_person(session, text, People.EVERYBODY)
     if name == "priority" and re.fullmatch(r".*\w ?\+", text):
         return AtLeast(parse_word(tuple(Priority), text.rstrip("+ ")))
     return parse_word(filter_choices(session, name), text)
@@ -1306,39 +1181,30 @@ def parse_filter_value(session: Session, name: str, text: str) -> object:
 def parse_filters(session: Session, text: str, filter: Filter) -> Filter:
     """Return the filter narrowed by what the text says: values such as `high+, overdue, assignee lena`.
 
-    The name of a field may be left out where only one field has the value; a person always needs it. Raises
-    InvalidInputError, also for two values of one field.
+    A value needs its field where several could have it, and a person always. Raises InvalidInputError.
     """
-    named: Dict[str, object] = {}
+    named: Dict[str, Any] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
-        name, value = _parse_filter(session, part)
+        first, _, rest = part.partition(" ")
+        names = [name for name in FILTER_NAMES if name.startswith(first.lower())]
+        found: Dict[str, object] = {}
+        if rest and len(names) == 1:
+            found[names[0]] = parse_filter_value(session, names[0], rest.strip())
+        elif not part.isdigit():
+            for name in ("status", "priority", "category", "due"):
+                with suppress(InvalidInputError):
+                    found[name] = parse_filter_value(session, name, part)
+        if len(found) != 1:
+            which = f'"{part[:40]}" could be {" or ".join(found)}' if found else f'Nothing is known as "{part[:40]}"'
+            raise InvalidInputError(
+                f"{which}. Name the field and its value, such as high+, overdue, assignee lena, created this week; "
+                f"the fields are {', '.join(FILTER_NAMES)}."
+            )
+        ((name, value),) = found.items()
         if name in named:
             raise InvalidInputError(f"Give one value for {name}, not two.")
         named[name] = value
-    return filter._replace(**named)  # type: ignore[arg-type]
-
-
-def _parse_filter(session: Session, text: str) -> Tuple[str, object]:
-    first, _, rest = text.partition(" ")
-    names = [name for name in FILTER_NAMES if name.startswith(first.lower())]
-    if rest and len(names) == 1:
-        return names[0], parse_filter_value(session, names[0], rest.strip())
-    found: Dict[str, object] = {}
-    for name in FILTER_NAMES:
-        if name in ("requester", "assignee", "created", "resolved") or text.isdigit():
-            continue
-        try:
-            found[name] = parse_filter_value(session, name, text)
-        except InvalidInputError:
-            continue
-    if len(found) != 1:
-        which = f'"{text[:40]}" could be {" or ".join(found)}' if found else f'Nothing is known as "{text[:40]}"'
-        raise InvalidInputError(
-            f"{which}. Name the field and its value, such as high+, overdue, assignee lena, created this week; "
-            f"the fields are {', '.join(FILTER_NAMES)}."
-        )
-    ((name, value),) = found.items()
-    return name, value
+    return filter._replace(**named)
 
 
 # History and counts
@@ -1353,10 +1219,7 @@ def get_with_deleted(session: Session, work_order_id: int) -> WorkOrder:
 def history(
     session: Session, work_order_id: int, before: Optional[HistoryEntry] = None, limit: int = -1
 ) -> List[HistoryEntry]:
-    """Return up to `limit` (-1: all) changes and comments older than `before`, newest first.
-
-    Raises NotFoundError; admins see the history of a deleted work order too.
-    """
+    """Return up to `limit` (-1: all) changes and comments older than `before`, newest first. Raises NotFoundError."""
     with users.reading(session, Action.VIEW) as user:
         _visible(session, user, work_order_id, include_deleted=users.may(user, Action.RESTORE))
         rows = session.connection.execute(
@@ -1381,20 +1244,15 @@ class Draft(NamedTuple):
 
 
 def create(session: Session, draft: Draft) -> int:
-    """Create a work order and return its id; only managers and admins name another requester, or an assignee.
-
-    Raises InvalidInputError, PermissionDeniedError.
-    """
+    """Create a work order and return its id. Raises InvalidInputError, PermissionDeniedError to name other people."""
     with users.writing(session, Action.CREATE) as user:
-        connection, at = session.connection, now()
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
         if draft.assignee:
             users.authorize(session, Action.ASSIGN)
-        columns = {**_columns(session, user, draft), **_promise(connection, draft.priority, at)}
-        work_order_id = database.insert(connection, "work_orders", {**columns, "created_at": at, "updated_at": at})
-        _notify(connection, user, [_write_changes(connection, user, work_order_id, at, [_Entry("created")])])
-    return work_order_id
+        saved = _insert(session.connection, user, _columns(session, user, draft), _Entry("created"))
+        _notify(session.connection, user, [saved])
+    return saved[0].id
 
 
 def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
@@ -1410,18 +1268,18 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
     }
 
 
-def _promise(connection: Connection, priority: Priority, created_at: str) -> Dict[str, object]:
-    """Return the columns that the service target for a priority sets in a new work order."""
-    target = _service_target(connection, priority)
-    due_at = _target_due_at(created_at, target.resolution_hours)
-    return {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": target.response_hours}
+def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
+    """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
+    at = now()
+    _, response, hours = _service_target(connection, Priority(columns["priority"]))
+    due_at = utc_text(datetime.fromisoformat(at) + timedelta(hours=hours)) if hours else None
+    promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": response}
+    values = {**promise, **columns, "created_at": at, "updated_at": at}
+    return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry], {})
 
 
 def get(session: Session, work_order_id: int) -> Details:
-    """Return the work order with its latest comments and notes and what the person may do with it.
-
-    Raises NotFoundError, in the same words for somebody else's work order and for one never given.
-    """
+    """Return the work order as its screen shows it. Raises NotFoundError, in the same words for somebody else's."""
     with users.reading(session, Action.VIEW) as user:
         work_order = _visible(session, user, work_order_id)
         notes = session.connection.execute(
@@ -1456,29 +1314,10 @@ def _visible(session: Session, user: User, work_order_id: int, include_deleted: 
 # Changing
 
 
-class _Entry(NamedTuple):
-    """A history row that is to be written."""
-
-    field: str
-    old_value: Optional[str] = None
-    new_value: Optional[str] = None
-    note: str = ""
-    minutes: int = 0
-
-
-class _SavedChange(NamedTuple):
-    """What was written: the work order as it is now, and its new history rows."""
-
-    work_order: WorkOrder
-    entries: List[HistoryEntry]
-
-
 def change(
     session: Session, shown: WorkOrder, field: Field[V], value: V, note: str = "", until: Optional[datetime] = None
 ) -> bool:
-    """Give a field of the work order another value; return False if it was that already.
-
-    On Hold may be `until` a moment, and may follow On Hold to move that. A note may begin with the time spent.
+    """Give a field of the work order another value, and On Hold its end; return False if it was that already.
 
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
@@ -1494,17 +1333,13 @@ def change(
 
 
 def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
-    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed.
-
-    Raises as change does.
-    """
+    """Assign the work order to oneself and, if it is Open, set it In Progress; return and raise as change does."""
     with users.writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
             values[STATUS] = Status.IN_PROGRESS
         saved = _change(session, user, shown, values, note)
-        if saved:
-            _notify(session.connection, user, [saved])
+        _notify(session.connection, user, [saved] if saved else [])
     return saved is not None
 
 
@@ -1552,26 +1387,25 @@ def _values(field: Field[V], value: Any, until: Optional[datetime]) -> Dict[Fiel
 
 def _change(
     session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
-) -> Optional[_SavedChange]:
+) -> Optional[_Saved]:
     """Give fields other values, with what follows from that; return None if all had them already."""
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
-    minutes = parse_spent(user, note)
     for field, value in values.items():
         current = _changeable(session, user, field.action, shown.id)
         new, old = field.check(session, value), field.read(current)
         if old != field.read(shown):
-            raise _conflict(session.connection, current.id, field, old)
+            text, by = field.show(old), _last_changed_by(session.connection, shown.id, field)
+            short = text if len(text) <= 200 else f"{text[:200]}..."
+            raise ConflictError(
+                f'The {field.name} is now "{short}": {by} changed it in the meantime. Nothing was saved.'
+            )
         is_by_hand_now = field is DUE_DATE and current.due_by is not DueBy.HAND
         if old != new or is_by_hand_now:
-            noted = ("", 0) if entries else (note, minutes)
-            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), *noted))
+            entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), "" if entries else note))
             entries += _dependent_changes(session.connection, current, field, new, at, columns)
-    if not entries:
-        return None
-    _check_note(session.connection, shown.id, note, minutes)
-    return _write_changes(session.connection, user, shown.id, at, entries, columns)
+    return _write_changes(session.connection, user, shown.id, at, entries, columns) if entries else None
 
 
 def _dependent_changes(
@@ -1582,80 +1416,71 @@ def _dependent_changes(
         columns[f"{field.column}_id"] = new and users.find(connection, new).id
     else:
         columns[field.column] = utc_text(new) if isinstance(new, datetime) else new
+    entries: List[_Entry] = []
+    due_at = current.due_at
     if field is DUE_DATE:
         columns["due_by"] = DueBy.HAND
     if field is PRIORITY:
-        target = _service_target(connection, new)
-        columns["response_hours"] = None if current.source else target.response_hours
-        due_at = _target_due_at(utc_text(current.created_at), target.resolution_hours, current.stopped_seconds)
-        return _move_due_date(current, due_at, columns) if current.due_by is not DueBy.HAND else []
+        _, response, hours = _service_target(connection, new)
+        columns["response_hours"] = None if current.source else response
+        if current.due_by is not DueBy.HAND:
+            due_at = current.created_at + timedelta(hours=hours, seconds=current.stopped_seconds) if hours else None
     if field is STATUS:
         columns["resolved_at"] = at if new is Status.RESOLVED else None
         columns["held_until"] = None
         is_reopened = current.status.is_finished and not new.is_finished
+        entries += _release_assignee(connection, current, columns) if is_reopened else []
         stop_ends = current.stopped_since and (is_reopened or current.status is Status.ON_HOLD)
-        entries = _release_assignee(connection, current, columns) if is_reopened else []
-        if stop_ends and current.due_at and current.due_by is DueBy.TARGET:
-            stopped = timedelta(seconds=database.seconds_between(current.stopped_since or at, at))
-            entries += _move_due_date(current, utc_text(current.due_at + stopped), columns)
-        return entries
-    return []
-
-
-def _move_due_date(current: WorkOrder, due_at: Optional[str], columns: Dict[str, object]) -> List[_Entry]:
-    """Move a due time that comes from a service target."""
-    old = current.due_at and utc_text(current.due_at)
-    if due_at == old:
-        return []
-    columns.update(due_at=due_at, due_by=due_at and DueBy.TARGET)
-    return [_Entry(DUE_DATE.name, old or NONE, due_at or NONE)]
+        if stop_ends and due_at and current.due_by is DueBy.TARGET:
+            due_at += timedelta(seconds=database.seconds_between(current.stopped_since or at, at))
+    if due_at != current.due_at:
+        columns.update(due_at=due_at and utc_text(due_at), due_by=due_at and DueBy.TARGET)
+        entries.append(_Entry(DUE_DATE.name, DUE_DATE.as_text(current.due_at), DUE_DATE.as_text(due_at)))
+    return entries
 
 
 def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[str, object]) -> List[_Entry]:
     """Take an assignee away who can be none any more."""
-    assignee = users.find(connection, current.assignee) if current.assignee else None
-    if assignee is None or _can_be_assignee(assignee):
+    try:
+        if current.assignee:
+            users.find(connection, current.assignee, People.ASSIGNEES)
         return []
-    columns["assignee_id"] = None
-    return [_Entry(ASSIGNEE.name, assignee.username, NOBODY)]
+    except InvalidInputError:
+        columns["assignee_id"] = None
+        return [_Entry(ASSIGNEE.name, current.assignee, NOBODY)]
 
 
-def _can_be_assignee(user: User) -> bool:
-    return user.is_active and user.role is not users.Role.USER
-
-
-def _comment(session: Session, user: User, work_order_id: int, text: str) -> _SavedChange:
+def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
     text = parse_text(text)
     if not text:
         raise InvalidInputError("A comment has at least 1 character.")
     current = _changeable(session, user, Action.COMMENT, work_order_id)
-    minutes = parse_spent(user, text)
-    _check_note(session.connection, current.id, text, minutes)
-    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text, minutes=minutes)])
+    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
 
 
 def _write_changes(
-    connection: Connection,
-    by: User,
-    work_order_id: int,
-    at: str,
-    entries: Sequence[_Entry],
-    columns: Mapping[str, object] = {},
-) -> _SavedChange:
+    connection: Connection, by: User, work_order_id: int, at: str, entries: List[_Entry], columns: Mapping[str, object]
+) -> _Saved:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
+    # Before anything is written: of many changes, this one is left out if there is no room for its note.
+    minutes = [_check_note(connection, by, work_order_id, entry.note) if entry.note else 0 for entry in entries]
     database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
-    ids = [users.record_change(connection, work_order_id, by.id, at, **entry._asdict()) for entry in entries]
+    ids = [
+        users.record_change(connection, work_order_id, by.id, at, **entry._asdict(), minutes=spent)
+        for entry, spent in zip(entries, minutes)
+    ]
     database.refresh_derived(connection, work_order_id)
     rows = connection.execute(
         f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, ids[0])
     ).fetchall()
     written = _find_by_id(connection, work_order_id)
     assert written
-    return _SavedChange(written, list(map(_history_entry, rows)))
+    return written, list(map(_history_entry, rows))
 
 
-def _check_note(connection: Connection, work_order_id: int, note: str, minutes: int) -> None:
-    """Raise InvalidInputError if the notes would become too long together, or the time spent less than nothing."""
+def _check_note(connection: Connection, by: User, work_order_id: int, note: str) -> int:
+    """Return a note's minutes. Raises InvalidInputError if all notes would be too long, or all minutes less than 0."""
+    minutes = parse_spent(by, note)
     length, spent = connection.execute(
         """
         SELECT coalesce(sum(CASE note WHEN '' THEN 0 ELSE max(length(note), :overhead) END), 0),
@@ -1664,13 +1489,14 @@ def _check_note(connection: Connection, work_order_id: int, note: str, minutes: 
         """,
         {"id": work_order_id, "overhead": NOTE_OVERHEAD},
     ).fetchone()
-    if note and length + max(len(note), NOTE_OVERHEAD) > MAXIMUM_NOTE_CHARACTERS:
+    if length + max(len(note), NOTE_OVERHEAD) > MAXIMUM_NOTE_CHARACTERS:
         raise NoRoomError(
             f"The comments and notes of work order #{work_order_id} would have more than "
             f"{MAXIMUM_NOTE_CHARACTERS:,} characters; continue in a new work order."
         )
     if minutes and spent + minutes < 0:
         raise InvalidInputError(f"Only {describe_minutes(spent)} of work are noted; no more can be taken back.")
+    return minutes
 
 
 def parse_spent(user: User, note: str) -> int:
@@ -1681,22 +1507,13 @@ def parse_spent(user: User, note: str) -> int:
     return int(f"{form[1]}1") * (60 * int(form[2] or 0) + int(form[3] or 0))
 
 
-def _conflict(connection: Connection, work_order_id: int, field: Field[V], value: V) -> ConflictError:
-    text = field.show(value)
-    short = text if len(text) <= 200 else f"{text[:200]}..."
-    username = _last_changed_by(connection, work_order_id, field.name)
-    return ConflictError(
-        f'The {field.name} is now "{short}": {username} changed it in the meantime. Nothing was saved.'
-    )
-
-
-def _last_changed_by(connection: Connection, work_order_id: int, field: str) -> str:
+def _last_changed_by(connection: Connection, work_order_id: int, field: Field[Any]) -> str:
     row = connection.execute(
         """
         SELECT username FROM work_order_history JOIN users ON users.id = user_id
         WHERE work_order_id = ? AND field IN (?, ?) ORDER BY work_order_history.id DESC LIMIT 1
         """,
-        (work_order_id, field, HELD_UNTIL.name if field == STATUS.name else field),
+        (work_order_id, field.name, HELD_UNTIL.name if field is STATUS else field.name),
     ).fetchone()
     return str(row["username"]) if row else "another program"
 
@@ -1751,54 +1568,46 @@ class ManyChanges(NamedTuple):
 
 DUPLICATES = "duplicate of"
 # What can be changed of many work orders at once.
-CHANGEABLE_TOGETHER = (
-    *(field.name for field in (STATUS, ASSIGNEE, PRIORITY, CATEGORY, DUE_DATE)),
-    "comment",
-    DUPLICATES,
-)
-
-
+CHANGEABLE_TOGETHER = ("status", "assignee", "priority", "category", "due date", "comment", DUPLICATES)
 _ID_OR_RANGE = "#?[0-9]{1,15}(-[0-9]{1,15})?"
 
 
 def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
-    """Return the IDs that the text selects of a list: all for none, else IDs and ranges such as `3 5 9-12`.
-
-    A range means what the list has of it. Raises InvalidInputError for an ID that is not in the list, and above 1,000.
-    """
+    """Return the IDs of a list that a text such as `3 5 9-12` selects, or all for none. Raises InvalidInputError."""
     if text and not re.fullmatch(f"{_ID_OR_RANGE}([ ,]+{_ID_OR_RANGE})*[ ,]*", text):
         raise InvalidInputError("Type IDs and ranges such as 3 5 9-12, or press Enter for all.")
-    parts = re.split("[ ,]+", text.replace("#", "").strip(" ,"))
+    parts = re.findall("([0-9]+)(?:-([0-9]+))?", text)
     if len(parts) > CHANGED_AT_ONCE:
         raise InvalidInputError(f"At most {CHANGED_AT_ONCE:,} IDs and ranges can be typed.")
+    spans = [(int(first), int(last or first)) for first, last in parts] or [(1, sys.maxsize)]
     with users.reading(session, Action.CHANGE_MANY) as user:
-        if not text:
-            found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1)
-            if len(found) > CHANGED_AT_ONCE:
-                raise InvalidInputError(
-                    f"At most {CHANGED_AT_ONCE:,} work orders can be changed at once: filter first, or type their IDs."
-                )
-            return found
-        selected: List[int] = []
-        for first, _, last in (part.partition("-") for part in parts):
-            span = range(int(first), int(last or first) + 1)
-            found = _find_ids(session.connection, user, query, CHANGED_AT_ONCE + 1, span)
-            if not found and not last:
-                raise InvalidInputError(f"Work order #{first} is not in the list.")
-            selected += found
-    selected = list(dict.fromkeys(selected))
-    if not 1 <= len(selected) <= CHANGED_AT_ONCE:
+        source, keys, values = _selection(session.connection, user, query)
+        directed = ", ".join(f"{key} {query.sort.direction}" for key in keys)
+        limit = -1 if text else CHANGED_AT_ONCE + 1
+        rows = session.connection.execute(
+            f"SELECT id FROM {source} AND id BETWEEN :first AND :last ORDER BY {directed} LIMIT {limit}",
+            {**values, "first": min(spans)[0], "last": max(last for _, last in spans)},
+        ).fetchall()
+    listed = [row["id"] for row in rows]
+    if not text and len(listed) > CHANGED_AT_ONCE:
+        raise InvalidInputError(
+            f"At most {CHANGED_AT_ONCE:,} work orders can be changed at once: filter first, or type their IDs."
+        )
+    selected: Dict[int, None] = {}
+    for first, last in spans:
+        found = [each for each in listed if first <= each <= last]
+        if not found and first == last:
+            raise InvalidInputError(f"Work order #{first} is not in the list.")
+        selected.update(dict.fromkeys(found))
+    if text and not 1 <= len(selected) <= CHANGED_AT_ONCE:
         raise InvalidInputError(f"Choose 1 to {CHANGED_AT_ONCE:,} work orders; that is {len(selected):,}.")
-    return selected
+    return list(selected)
 
 
 def plan_changes(
     session: Session, ids: Sequence[int], what: str, value: Any, note: str = "", until: Optional[datetime] = None
 ) -> ManyChanges:
-    """Return the change of these work orders as they are now, for its sentence to be shown. Nothing is changed yet.
-
-    Raises InvalidInputError for a note that begins with the time spent, NotFoundError if the original is not there.
-    """
+    """Return the change of these work orders as they stand, not made yet. Raises InvalidInputError, NotFoundError."""
     with users.reading(session, Action.CHANGE_MANY) as user:
         if parse_spent(user, note):
             raise InvalidInputError("Time spent is noted on one work order at a time.")
@@ -1812,20 +1621,28 @@ def plan_changes(
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
-    """Make the change in one transaction, and return in a sentence what became of it.
-
-    Work orders that somebody changed in this field or deleted after they were shown stay as they are, as do those that
-    have the value already. Raises PermissionDeniedError to users.
-    """
-    done: List[_SavedChange] = []
+    """Make the change in one transaction; return in a sentence what became of it, and what stayed as it was and why."""
+    done: List[_Saved] = []
     kept: List[str] = []
+    original = changes.value[0] if changes.what == DUPLICATES else None
     with users.writing(session, Action.CHANGE_MANY) as user:
-        if changes.what == DUPLICATES:
-            _visible(session, user, changes.value[0])
+        if original:
+            _visible(session, user, original)
         for shown in changes.shown:
-            saved, reason = _change_one(session, user, shown, changes)
-            kept += [reason] if reason else []
-            done += [saved] if saved else []
+            if shown.id == original:
+                kept.append(f"#{original} is the original")
+                continue
+            try:
+                saved = _change_one(session, user, shown, changes)
+                done += [saved] if saved else []
+            except ConflictError:
+                assert changes.field
+                by = _last_changed_by(session.connection, shown.id, changes.field)
+                kept.append(f"#{shown.id} was changed by {by}")
+            except NotFoundError:
+                kept.append(f"#{shown.id} was deleted")
+            except NoRoomError:
+                kept.append(f"#{shown.id} has no room for more notes")
         _notify(session.connection, user, done)
     standing = len(changes.shown) - len(done) - len(kept)
     already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
@@ -1833,33 +1650,14 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     return f"{', '.join((f'{len(done):,} changed', *already, *kept[:10], *more))}."
 
 
-def _change_one(
-    session: Session, user: User, shown: WorkOrder, changes: ManyChanges
-) -> Tuple[Optional[_SavedChange], Optional[str]]:
-    """Return what was saved, if anything, and why the work order stayed as it is, unless it had the value already."""
-    try:
-        if changes.what == DUPLICATES:
-            original, cancels = changes.value
-            if shown.id == original:
-                return None, f"#{original} is the original"
-            return _add_duplicate(session, user, shown, original, cancels), None
-        if changes.field is None:
-            return _comment(session, user, shown.id, changes.note), None
+def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> Optional[_Saved]:
+    """Return what was saved; nothing if the work order had the value already."""
+    if changes.field is None:
+        return _comment(session, user, shown.id, changes.note)
+    if changes.what != DUPLICATES:
         values = _values(changes.field, changes.value, changes.until)
-        return _change(session, user, shown, values, changes.note), None
-    except ConflictError:
-        assert changes.field
-        by = _last_changed_by(session.connection, shown.id, changes.field.name)
-        return None, f"#{shown.id} was changed by {by}"
-    except (NotFoundError, NoRoomError) as error:
-        reason = "has no room for more notes" if isinstance(error, NoRoomError) else "was deleted"
-        return None, f"#{shown.id} {reason}"
-
-
-def _add_duplicate(
-    session: Session, user: User, shown: WorkOrder, original: int, cancels: bool
-) -> Optional[_SavedChange]:
-    """Cancel a duplicate, unless it is finished already, and link it to its original."""
+        return _change(session, user, shown, values, changes.note)
+    original, cancels = changes.value
     cancelled = None
     if cancels and not shown.status.is_finished:
         cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
@@ -1868,19 +1666,13 @@ def _add_duplicate(
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
-    """Close an account and hand its unfinished work orders over; return how many there were.
-
-    Raises PermissionDeniedError to all but admins and for the last active admin, InvalidInputError.
-    """
+    """Close an account, hand over its unfinished work orders and return how many. Raises as users.deactivate does."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
         return _hand_over(session, admin, users.deactivate(session, username), successor)
 
 
 def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
-    """Give an account another role; hand the unfinished work orders of a new user over, and return how many there were.
-
-    Raises as deactivate does, and InvalidInputError for the role that the account has.
-    """
+    """Give an account another role, and hand over a new user's unfinished work orders, as deactivate does."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
         user = users.change_role(session, username, role)
         return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
@@ -1947,10 +1739,7 @@ def service_targets(session: Session) -> List[ServiceTarget]:
 
 
 def set_service_target(session: Session, shown: ServiceTarget, target: ServiceTarget) -> bool:
-    """Promise this from now on; return False if it is promised already. Existing due times stay as they are.
-
-    Raises PermissionDeniedError to all but admins, ConflictError if another admin has changed it since it was `shown`.
-    """
+    """Promise this from now on; return False if it was so. Raises ConflictError if another admin has changed it."""
     with users.writing(session, Action.SERVICE_TARGETS) as user:
         old = _service_target(session.connection, target.priority)
         if old != shown:
@@ -1974,45 +1763,46 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
         "SELECT response_hours, resolution_hours FROM service_targets WHERE priority = ?", (priority,)
     ).fetchone()
     with sound(f"The service target for {priority}"):
-        response, resolution = row
         if not all(hours is None or 1 <= hours <= 9999 for hours in row):
-            raise ValueError(f"{response!r}, {resolution!r}")
-        return ServiceTarget(priority, response, resolution)
-
-
-def _target_due_at(created_at: str, hours: Optional[int], stopped_seconds: int = 0) -> Optional[str]:
-    if not hours:
-        return None
-    return utc_text(datetime.fromisoformat(created_at) + timedelta(hours=hours, seconds=stopped_seconds))
+            raise ValueError(", ".join(map(repr, row)))
+        return ServiceTarget(priority, *row)
 
 
 # Telling those whom a change concerns
 
 
-def _notify(connection: Connection, by: User, saved: Sequence[_SavedChange], tells_author: bool = False) -> None:
+def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_author: bool = False) -> None:
     """Put one message for each person whom the changes concern in the outbox, inside their transaction.
 
     A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
     """
     if not saved or not users.is_mail_on(connection):
         return
-    parts: Dict[int, List[Tuple[int, str]]] = {}
+    messages: DefaultDict[int, List[Tuple[int, str]]] = defaultdict(list)
+    fields = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
     for work_order, entries in saved:
-        told = [entry for entry in entries if entry.field in _FIELDS_IN_MAIL]
-        for user_id in _recipients(connection, by, work_order, told, tells_author) if told else ():
-            text = "\n\n".join(describe_message(entry, work_order) for entry in told)
-            parts.setdefault(user_id, []).append((work_order.id, text))
-    for user_id, those in parts.items():
-        if len(those) == 1:
-            users.put_in_outbox(connection, user_id, _subject(connection, those[0][0]), those)
+        news = [entry for entry in entries if entry.field in fields]
+        text = "\n\n".join(describe_message(entry, work_order) for entry in news)
+        for user_id in _recipients(connection, by, work_order, news, tells_author) if news else ():
+            messages[user_id].append((work_order.id, text))
+    for user_id, parts in messages.items():
+        if len(parts) == 1:
+            # All messages about a work order have the title that it was created with in their subject.
+            (subject,) = connection.execute(
+                """
+                SELECT '[#' || id || '] ' || coalesce((
+                    SELECT old_value FROM work_order_history AS history
+                    WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY history.id LIMIT 1
+                ), title) FROM work_orders WHERE id = ?
+                """,
+                (parts[0][0],),
+            ).fetchone()
+            users.put_in_outbox(connection, user_id, subject, parts)
         else:
-            heading = f"{by.username} changed {quantity(len(those))}."
-            more = f" These are the first {LISTED_IN_MESSAGE}." if len(those) > LISTED_IN_MESSAGE else ""
-            listed = [(number, f"#{number} {text}") for number, text in those[:LISTED_IN_MESSAGE]]
-            users.put_in_outbox(connection, user_id, heading.rstrip("."), listed, heading + more)
-
-
-_FIELDS_IN_MAIL = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
+            subject = f"{by.username} changed {quantity(len(parts))}"
+            more = f" These are the first {LISTED_IN_MESSAGE}." if len(parts) > LISTED_IN_MESSAGE else ""
+            listed = [(number, f"#{number} {text}") for number, text in parts[:LISTED_IN_MESSAGE]]
+            users.put_in_outbox(connection, user_id, subject, listed, f"{subject}.{more}")
 
 
 def _recipients(
@@ -2026,10 +1816,8 @@ def _recipients(
     fields = {entry.field for entry in entries}
     former = next((entry.old_value for entry in entries if entry.field == ASSIGNEE.name), None)
     is_new = bool(fields & {"created", "recurs"})
-    is_reopened = any(
-        entry.field == STATUS.name and entry.old_value in database.FINISHED and entry.new_value not in database.FINISHED
-        for entry in entries
-    )
+    was_finished = any(entry.field == STATUS.name and entry.old_value in database.FINISHED for entry in entries)
+    is_reopened = was_finished and not work_order.status.is_finished
     is_news = is_new or (by.id == work_order.requester_id and ("comment" in fields or is_reopened))
     rows = connection.execute(
         """
@@ -2053,29 +1841,12 @@ def _recipients(
     return [row["id"] for row in rows]
 
 
-def _subject(connection: Connection, work_order_id: int) -> str:
-    """Return the subject of all messages about a work order: it has the title that it was created with."""
-    (title,) = connection.execute(
-        """
-        SELECT coalesce((
-            SELECT old_value FROM work_order_history
-            WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY work_order_history.id LIMIT 1
-        ), title) FROM work_orders WHERE id = ?
-        """,
-        (work_order_id,),
-    ).fetchone()
-    return f"[#{work_order_id}] {title}"
-
-
 # Deleted work orders
 
 
 def list_deleted(session: Session, after: Optional[WorkOrder], limit: int) -> List[WorkOrder]:
-    """Return up to `limit` deleted work orders that follow `after` (None: from the start), latest deletion first.
-
-    Raises PermissionDeniedError to all but admins.
-    """
-    deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else database.NEVER
+    """Return up to `limit` deleted work orders after one, latest deletion first. Raises PermissionDeniedError."""
+    deleted_at = utc_text(after.deleted_at) if after and after.deleted_at else NEVER
     with users.reading(session, Action.RESTORE):
         rows = session.connection.execute(
             f"""
@@ -2127,31 +1898,25 @@ class Link(NamedTuple):
 
 
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
-    """Link the work order to another one, with history rows on both; return False if it was already.
-
-    Raises NotFoundError, PermissionDeniedError to users, InvalidInputError for a link to itself or one that stands in
-    the other direction.
-    """
+    """Link the work order and another one; return False if they were. Raises NotFoundError, InvalidInputError."""
     with users.writing(session, Action.LINK) as user:
         return _link(session, user, shown.id, kind, other_id) is not None
 
 
-def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_SavedChange]:
-    ends = (_visible(session, user, work_order_id).id, _visible(session, user, other_id).id)
-    if ends[0] == ends[1]:
+def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
+    connection, ends = session.connection, (work_order_id, other_id)
+    for end in ends:
+        _visible(session, user, end)
+    if work_order_id == other_id:
         raise InvalidInputError("A work order cannot be linked to itself.")
-    (inverted,) = session.connection.execute(
-        "SELECT count(*) FROM links WHERE work_order_id = ? AND other_id = ? AND kind = ?", (*ends[::-1], kind)
-    ).fetchone()
-    if inverted and kind is not Kind.RELATED_TO:
+    inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
+    if connection.execute(inverse, (*ends, kind)).fetchone():
+        if kind is Kind.RELATED_TO:
+            return None
         raise InvalidInputError(f"Work order #{other_id} is {kind} #{work_order_id} already.")
-    added = (
-        not inverted
-        and session.connection.execute(
-            "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)", (*ends, kind)
-        ).rowcount
-    )
-    return _record_link(session.connection, user, ends, kind, "link") if added else None
+    new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
+    is_new = connection.execute(new, (*ends, kind)).rowcount
+    return _record_link(connection, user, ends, kind, "link") if is_new else None
 
 
 def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
@@ -2168,31 +1933,30 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
         _record_link(session.connection, user, ends, Kind(row["kind"]), "link removed")
 
 
-def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _SavedChange:
+def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
     """Write the history rows of both ends; return what was written of the first."""
-    _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")])
-    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")])
+    _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")], {})
+    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")], {})
 
 
 def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
     """Return the links of a work order; of one that the user may not see, the number alone."""
     rows = connection.execute(
         """
-        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, title, status,
-            requester_id = :user OR :sees_all AS is_visible, deleted_at
+        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, status, title,
+            deleted_at IS NULL AND (requester_id = :user OR :sees_all) AS is_shown
         FROM links JOIN work_orders
             ON work_orders.id = CASE links.work_order_id WHEN :id THEN other_id ELSE links.work_order_id END
-        WHERE :id IN (links.work_order_id, other_id) ORDER BY links.id
+        WHERE links.work_order_id = :id OR other_id = :id ORDER BY links.id
         """,
         {"id": work_order_id, "user": user.id, "sees_all": users.scope(user, Action.VIEW) is Scope.ALL},
     ).fetchall()
-    found = []
+    links = []
     for row in rows:
-        kind, is_shown = Kind(row["kind"]), row["is_visible"] and row["deleted_at"] is None
-        status, title = (row["status"], row["title"]) if is_shown else ("", "")
-        words = str(kind) if row["is_from"] else kind.inverse
-        found.append(Link(row["id"], words, row["other_id"], status, title))
-    return found
+        words = str(Kind(row["kind"])) if row["is_from"] else Kind(row["kind"]).inverse
+        status, title = (row["status"], row["title"]) if row["is_shown"] else ("", "")
+        links.append(Link(row["id"], words, row["other_id"], status, title))
+    return links
 
 
 # Recurring work orders
@@ -2249,10 +2013,7 @@ def list_templates(session: Session) -> List[Template]:
 
 
 def save_template(session: Session, template: Template) -> None:
-    """Add a template or, if it has an id, change it; what lies before today is not owed.
-
-    Raises InvalidInputError, PermissionDeniedError to users, NotFoundError for one that was stopped.
-    """
+    """Add a template, or change the one with its id, from today on. Raises InvalidInputError, NotFoundError."""
     connection, draft = session.connection, template.draft
     with users.writing(session, Action.RECURRING) as user:
         values = {
@@ -2288,8 +2049,7 @@ def _check_not_stopped(connection: Connection, template: Template) -> None:
 def create_due(connection: Connection, busy_seconds: int = 0) -> int:
     """Create what is due by the templates, each once however many do so at this moment; return how many there were.
 
-    After an absence, one work order stands for all regular days that were missed. Raises sqlite3.OperationalError if
-    others hold the database for `busy_seconds`.
+    One stands for all days that were missed. Raises sqlite3.OperationalError when others are busy for too long.
     """
     created = 0
     connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")
@@ -2307,28 +2067,25 @@ def create_due(connection: Connection, busy_seconds: int = 0) -> int:
 
 
 def _create_from(connection: Connection, template: Template) -> None:
-    by, draft, at = users.find(connection, template.saved_by), template.draft, now()
+    by = users.find(connection, template.saved_by)
     days = [template.next_day]
     while days[-1] <= date.today():
         days.append(_regular_day(template, days[-1] + timedelta(days=1)))
     missed = len(days) - 2
     note = f"{quantity(missed, 'earlier day')} passed without one." if missed else ""
-    assignee = users.find(connection, draft.assignee) if draft.assignee else None
-    columns: Dict[str, object] = {
-        **{name: getattr(draft, name) for name in ("title", "description", "priority", "category")},
-        "requester_id": users.find(connection, draft.requester or by.username).id,
-        "assignee_id": assignee.id if assignee and _can_be_assignee(assignee) else None,
-        "template_id": template.id,
-        "template_day": str(days[-2]),
-        "created_at": at,
-        "updated_at": at,
-        **_promise(connection, draft.priority, at),
-    }
+    row = connection.execute(
+        """
+        SELECT title, description, priority, category, requester_id, templates.id AS template_id,
+            (SELECT id FROM users WHERE id = assignee_id AND is_active = 1 AND role <> 'user') AS assignee_id
+        FROM templates WHERE id = ?
+        """,
+        (template.id,),
+    ).fetchone()
+    columns = {**dict(row), "template_day": str(days[-2])}
     if template.due_days is not None:
         due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
         columns.update(due_at=due_at, due_by=DueBy.HAND, response_hours=None)
-    work_order_id = database.insert(connection, "work_orders", columns)
-    saved = _write_changes(connection, by, work_order_id, at, [_Entry("recurs", note=note)])
+    saved = _insert(connection, by, columns, _Entry("recurs", note=note))
     _notify(connection, by, [saved], tells_author=True)
 
 
@@ -2351,8 +2108,7 @@ def _templates(connection: Connection, template_id: Optional[int] = None) -> Lis
     templates = []
     for row in rows:
         with sound(f"Recurring work order {row['id']}"):
-            names = ("title", "description", "category", "requester", "assignee")
-            draft = Draft(priority=Priority(row["priority"]), **{name: row[name] for name in names})
+            draft = Draft(*(row[name] for name in Draft._fields))._replace(priority=Priority(row["priority"]))
             first_day = date.fromisoformat(row["first_day"])
             template = Template(draft, row["due_days"], row["every"], row["unit"], first_day, row["id"], row["saver"])
             last = row["last_day"] and date.fromisoformat(row["last_day"]) + timedelta(days=1)
@@ -2501,7 +2257,7 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
             ) JOIN work_orders ON work_orders.id = work_order_id
             WHERE deleted_at IS NULL AND status <> 'Cancelled'
             """,
-            _bounds_of("", period),
+            dict(zip(("begin", "end"), period.bounds)),
         ).fetchall()
     reopened: DefaultDict[Any, List[int]] = defaultdict(list)
     for group, was_reopened in rows:
@@ -2530,7 +2286,7 @@ def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -
             strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
         FROM work_orders WHERE deleted_at IS NULL AND {COUNTED[Count.RESOLVED]}
         """,
-        _bounds_of("", period),
+        dict(zip(("begin", "end"), period.bounds)),
     )
     resolved: DefaultDict[Any, List[Any]] = defaultdict(list)
     for row in rows:
