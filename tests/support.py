@@ -62,12 +62,11 @@ class Ended(NamedTuple):
 
 
 def _numbers_by_label() -> Dict[str, str]:
-    """Return the numbers of all options, by `Label`, and by `ReportScreen: Label` where only that screen has it so."""
+    """Return the number that an option with each label has on most screens."""
     numbers: Dict[str, List[str]] = {}
     for screen in _subclasses(main.Screen):
         for option in screen.options_by_number().values():
             numbers.setdefault(option.label, []).append(str(option.number))
-            numbers.setdefault(f"{screen.__name__}: {option.label}", []).append(str(option.number))
     return {label: max(given, key=given.count) for label, given in numbers.items()}
 
 

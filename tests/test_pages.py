@@ -275,8 +275,8 @@ class CommandTest(DatabaseTestCase):
 class ScreenTest(DatabaseTestCase):
     def test_a_list_a_work_order_a_report_and_a_month_are_saved_from_their_menus(self) -> None:
         self.create(self.uma)
-        from_list = ("View work orders", "Filter", "medium", "ListScreen: Save as a page", "#1")
-        from_report = ("WorkOrderScreen: Save as a page", "00", "Reports", "Backlog", "ReportScreen: Save as a page")
+        from_list = ("View work orders", "Filter", "medium", 10, "#1")
+        from_report = (14, "00", "Reports", "Backlog", 3)
         months = ("Back", "Monthly report", "", "Monthly report", "soon", "?", "2026-10")
         output = self.run_as("max", *from_list, *from_report, *months)
         self.assertRegex(output, r"Month \[last month\]: \nSaved as ")

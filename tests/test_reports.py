@@ -542,7 +542,7 @@ class ScreenTest(DatabaseTestCase):
         for answers, heading, option in (
             (("Backlog",), "Backlog: ", "The oldest:"),
             (("Back", "Weekly flow", "all"), "Weekly flow, all: ", "Next page"),
-            (("ReportScreen: Next page",), "Weekly flow, all: ", "Previous page"),
+            (("4",), "Weekly flow, all: ", "Previous page"),
         ):
             for answer in answers:
                 talk.answer(": ", answer)
