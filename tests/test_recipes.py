@@ -123,7 +123,7 @@ class ReadmeTest(unittest.TestCase):
 
     def test_what_it_names_in_the_code_is_there(self) -> None:
         names = "MIGRATIONS FIELDS PRIORITY COLUMNS Draft Filter FILTER_NAMES Report Cell ReportsScreen ReportScreen"
-        functions = "_fields edit create create_work_order _condition filter_choices describe_filter backlog snapshot"
+        functions = "_fields edit create create_work_order _condition filter_choices describe_filter backlog"
         for name in (*names.split(), "Action", *functions.split()):
             with self.subTest(name=name):
                 self.assertRegex(README, rf"[`.]{name}\b")
