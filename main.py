@@ -8,6 +8,7 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first prompt, Ctrl-C ends the program silently
 
+import itertools
 import math
 import os
 import re
@@ -33,7 +34,6 @@ from work_order import (
     REQUESTER,
     Field,
     Filter,
-    HistoryEntry,
     Import,
     Period,
     Priority,
@@ -52,7 +52,7 @@ VERSION = "1.0.0"
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
 ASKED_AT_MOST = 3  # times for an admin's password, while somebody registers
-LISTED_AT_MOST = 20  # people, at a prompt for one
+LISTED_AT_MOST = 20  # people at a prompt for one, and rows of a report
 PERIOD_HINT = "Choose one, or type a month such as 2026-10 or two days such as 2026-01-01 to 2026-03-31."
 CATEGORY_HINT = "Choose one, or type a new name."
 FILTER_HINT = "Choose one, or type several filters at once: high+, overdue, assignee lena, created this week."
@@ -66,7 +66,6 @@ UNSAFE_KEYS = (
     *(r"\e&", r"\e?", r"\e*", r"\e=", r"\e/", r"\e~", r"\e$", r"\e@", r"\e!", r"\e{"),
     *(r"\C-x\C-r", r"\e\C-j", r"\e\C-m", r"\ex"),
 )
-ROWS_PER_PAGE = 20  # where there is no terminal
 NARROW = 80  # columns; on a narrower terminal priorities and statuses are abbreviated
 LOW = 40  # lines; on a lower terminal the menu of a list is set in two columns
 MORE = "    ... more in Show history"
@@ -770,40 +769,35 @@ class Table(Generic[T]):
         self.rows, self.room = rows, terminal_size().columns
         texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
         natural = {column: max(map(cell_width, texts[column])) for column in columns}
-        needed = {column: column.width or natural[column] for column in columns}
         self.columns = list(columns)
         for column in sorted(columns, key=lambda column: column.rank):
-            if column.rank and sum(needed[each] + 2 for each in self.columns) - 2 > self.room:
+            if column.rank and sum((each.width or natural[each]) + 2 for each in self.columns) - 2 > self.room:
                 self.columns.remove(column)
         self._dropped = [column for column in columns if column not in self.columns]
         self._widths = {column: natural[column] for column in self.columns}
         # First the columns that may be left out are cut to their width, and only in the end is one cut below it.
         shrinkable = sorted((each for each in self.columns if each.can_shrink), key=lambda column: -column.rank)
-        for least in (*((column, column.width or 0) for column in shrinkable), *((each, 3) for each in shrinkable)):
-            self._shrink(*least)
-
-    def _shrink(self, column: Column[T], least: int) -> None:
-        excess = max(0, self.width - self.room)
-        self._widths[column] -= min(excess, max(0, self._widths[column] - least))
+        for column, least in (*((each, each.width or 0) for each in shrinkable), *((each, 3) for each in shrinkable)):
+            excess = max(0, self.width - self.room)
+            self._widths[column] -= min(excess, max(0, self._widths[column] - least))
 
     @property
     def width(self) -> int:
         """How many cells a line takes."""
         return sum(width + 2 for width in self._widths.values()) - 2
 
-    def lines(self, below: Callable[[T], Sequence[str]] = lambda _: ()) -> List[List[str]]:
-        """Return the heading, and for each row its line with what stands below it."""
-        headings = [fit(column.heading, self._widths[column]) for column in self.columns]
-        return [["  ".join(headings).rstrip()], *([self._line(row), *below(row)] for row in self.rows)]
-
-    def _line(self, row: T) -> str:
-        dropped, cells = "".join(column.if_dropped(row) for column in self._dropped), []
-        for column in self.columns:
-            text = printable(column.text(row))
-            if column.can_shrink:
-                text, dropped = dropped + text, ""
-            cells.append(coloured(fit(text, self._widths[column]), column.colour(row)))
-        return "  ".join(cells).rstrip()
+    def lines(self, below: Callable[[T], Sequence[str]] = lambda _: ()) -> List[str]:
+        """Return the headings, and for each row its line with what stands below it."""
+        lines = ["  ".join(fit(column.heading, self._widths[column]) for column in self.columns).rstrip()]
+        for row in self.rows:
+            dropped, cells = "".join(column.if_dropped(row) for column in self._dropped), []
+            for column in self.columns:
+                text = printable(column.text(row))
+                if column.can_shrink:
+                    text, dropped = dropped + text, ""
+                cells.append(coloured(fit(text, self._widths[column]), column.colour(row)))
+            lines += ["  ".join(cells).rstrip(), *below(row)]
+        return lines
 
 
 def heading_lines(heading: str, page: str) -> List[str]:
@@ -811,11 +805,6 @@ def heading_lines(heading: str, page: str) -> List[str]:
     *lines, last = wrap(heading, indent="", hanging="  ")
     fits = cell_width(f"{last} {page}") <= terminal_size().columns
     return [*lines, f"{last} {page}".rstrip()] if fits else [*lines, last, f"  {page}"]
-
-
-def print_groups(groups: Sequence[Sequence[str]]) -> None:
-    """Print lines that belong together, such as those of a table's row."""
-    print(*(line for group in groups for line in group), sep="\n")
 
 
 def bar(part: float, width: int = 20) -> str:
@@ -1078,19 +1067,6 @@ def log_exception() -> str:
 # Paging
 
 
-class Listing(Generic[T]):
-    """What a list shows: its heading, rows, what stands below each row, and how many rows there are on all pages."""
-
-    def __init__(
-        self,
-        heading: str,
-        rows: Sequence[T],
-        total: Optional[int] = None,
-        below: Callable[[T], Sequence[str]] = lambda _: (),
-    ) -> None:
-        self.heading, self.rows, self.total, self.below = heading, rows, total, below
-
-
 class PagedScreen(SessionScreen, Generic[T]):
     """A list that is shown by pages, each of which begins after the last row of the one before.
 
@@ -1100,7 +1076,11 @@ class PagedScreen(SessionScreen, Generic[T]):
 
     columns: Sequence[Column[T]] = ()
     empty_message = "There are none."
-    lines_below: Optional[int] = None
+    lines_below = 0
+    rows_per_page = 20  # where there is no terminal
+    numbers_single_page = True
+    total: Optional[int] = None  # rows on all pages, where it is known
+    is_last_page = True
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
@@ -1109,86 +1089,74 @@ class PagedScreen(SessionScreen, Generic[T]):
     def show_first_page(self) -> None:
         """Begin with the first page."""
         self.keys: List[Optional[T]] = [None]  # the row after which each page begins, up to the present one
-        self.listing: Listing[T] = Listing("", ())
-        self.rows: Sequence[T] = ()  # those of the listing that are on the page
+        self.rows: Sequence[T] = ()  # those of the page
 
-    def read(self, after: Optional[T], limit: int) -> Listing[T]:
-        """Return up to `limit` rows that follow `after`."""
+    def read(self, after: Optional[T], limit: int) -> Sequence[T]:
+        """Return up to `limit` rows that follow `after`; set what changes of the heading, the total and the columns."""
         raise NotImplementedError
+
+    def below(self, _: T) -> Sequence[str]:
+        """Return what stands below a row, on a line each."""
+        return ()
 
     def show(self) -> None:
         """Print the page or, if nothing is left of it, the one before."""
+        limit = max(self.rows_per_page, terminal_size().lines) + 1
+        found = self.read(self.keys[-1], limit)
+        while not found and len(self.keys) > 1:
+            self.keys.pop()
+            found = self.read(self.keys[-1], limit)
         self.menu_columns = 2 if sys.stdout.isatty() and terminal_size().lines < LOW else 1
         room = self.room()
-        self.listing = self.read(self.keys[-1], room + 1)
-        while not self.listing.rows and len(self.keys) > 1:
-            self.keys.pop()
-            self.listing = self.read(self.keys[-1], room + 1)
-        self.rows = self.listing.rows[: self.count_fitting(room)]
-        print("", *heading_lines(self.listing.heading, self.describe_page(room)), sep="\n")
+        heights = itertools.accumulate(1 + len(self.below(row)) * sys.stdout.isatty() for row in found)
+        self.rows = found[: max(1, sum(height <= room for height in heights))]
+        self.is_last_page = len(self.rows) == len(found)
+        print("", *heading_lines(self.heading, self.describe_page(room)), sep="\n")
         if self.rows:
             self.print_rows()
         elif self.empty_message:
             print(self.empty_message)
 
-    @property
-    def is_last_page(self) -> bool:
-        """Whether no page follows."""
-        return len(self.rows) == len(self.listing.rows)
-
     def open_options(self) -> List[Option]:
-        is_all = self.is_last_page and len(self.keys) == 1 and self.lines_below is not None
-        lines = len(self.rows) + (self.lines_below or 0) + 3
-        is_at_once = is_all and (not sys.stdout.isatty() or lines <= terminal_size().lines)
-        return [] if is_at_once else super().open_options()
+        lines = len(self.rows) + self.lines_below + 3
+        is_short = self.lines_below and (not sys.stdout.isatty() or lines <= terminal_size().lines)
+        return [] if is_short and self.is_last_page and len(self.keys) == 1 else super().open_options()
 
     def room(self) -> int:
         """Return how many lines fit between the heading and the menu, or how many rows where there is no terminal."""
         if not sys.stdout.isatty():
-            return ROWS_PER_PAGE
+            return self.rows_per_page
         # What was done, a blank line, the headings of the columns, and the prompt.
-        heading = heading_lines(self.longest_heading(), "(page 10 of 10)")
+        heading = heading_lines(self.heading, "(page 10 of 10)")
         others = 4 + len(heading) + len(self.menu_lines(self.permitted_options()))
         return max(5, terminal_size().lines - others)
 
-    def longest_heading(self) -> str:
-        """Return a heading that takes as many lines as any on these pages."""
-        return "x" * 55
-
-    def count_fitting(self, room: int) -> int:
-        """Return how many of the rows fit with what stands below them, at least one."""
-        used = 0
-        for number, row in enumerate(self.listing.rows[:room]):
-            used += 1 + len(self.listing.below(row)) * sys.stdout.isatty()
-            if used > room and number:
-                return number
-        return room
-
     def describe_page(self, room: int) -> str:
         """Return the number of the page and, where it is known, of all pages."""
-        number, total = len(self.keys), self.listing.total
+        number, total = len(self.keys), self.total
+        if self.is_last_page and number == 1 and not self.numbers_single_page:
+            return ""
         if self.is_last_page and total is not None:
             return f"(page {number} of {number})"
-        is_even = not sys.stdout.isatty() or not any(map(self.listing.below, self.listing.rows))
+        is_even = not sys.stdout.isatty() or not any(map(self.below, self.rows))
         return f"(page {number} of {max(number + 1, -(-total // room))})" if total and is_even else f"(page {number})"
 
     def print_rows(self) -> None:
-        """Print the rows of the page, with what stands below each on a line of its own."""
+        """Print the rows of the page, with what stands below each."""
         width = terminal_size().columns - 4
 
         def below(row: T) -> Sequence[str]:
-            return [f"    {fit(printable(text), width).rstrip()}" for text in self.listing.below(row)]
+            return [f"    {fit(printable(text), width).rstrip()}" for text in self.below(row)]
 
-        print_groups(Table(self.columns, self.rows).lines(below))
+        print(*Table(self.columns, self.rows).lines(below), sep="\n")
 
-    def show_next_page(self) -> None:
+    @option(1, "Next page", when=lambda screen: not screen.is_last_page)
+    def next_page(self) -> None:
         self.keys.append(self.rows[-1])
 
-    def show_previous_page(self) -> None:
+    @option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)
+    def previous_page(self) -> None:
         self.keys.pop()
-
-    next_page = option(1, "Next page", when=lambda screen: not screen.is_last_page)(show_next_page)
-    previous_page = option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)(show_previous_page)
 
 
 # One work order
@@ -1364,53 +1332,33 @@ class WorkOrderScreen(SessionScreen):
         say(f"Saved as {path}.")
 
 
-class HistoryLine(NamedTuple):
-    """A line of a history as it is printed: its text, its number, and the entry that it belongs to, if to one."""
-
-    text: str
-    number: int
-    entry: Optional[HistoryEntry]
-
-
-class HistoryScreen(PagedScreen[HistoryLine]):
+class HistoryScreen(PagedScreen[Tuple[int, str]]):
     """All that was written about a work order, by lines, so that a page always fits.
 
-    The description comes first, then the history, newest first; a short one is printed at once.
+    The description comes first, then the history, newest first; a short one is printed at once. Lines are numbered from
+    the last one on, so that a line keeps its number when somebody adds something.
     """
 
     needs = Action.VIEW
     lines_below = 24
+    rows_per_page = 200
+    numbers_single_page = False
 
     def __init__(self, session: Session, work_order_id: int) -> None:
         super().__init__(session)
-        self.id = work_order_id
+        self.id, self.heading = work_order_id, f"History of work order #{work_order_id}, newest first"
 
-    def read(self, after: Optional[HistoryLine], limit: int) -> Listing[HistoryLine]:
-        if after and after.entry:
-            lines = _history_lines(after.entry)
-        else:  # the description and, of a deleted work order, all fields
-            row = work_order.get_with_deleted(self.session, self.id)
-            texts = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
-            texts += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
-            lines = [HistoryLine(text, number, None) for number, text in enumerate(texts)]
-        lines = lines[after.number + 1 :] if after else lines
-        for entry in work_order.history(self.session, self.id, after.entry if after else None, limit):
-            lines += _history_lines(entry)
-        return Listing(f"History of work order #{self.id}, newest first", lines[:limit])
-
-    def describe_page(self, room: int) -> str:
-        return "" if self.is_last_page and len(self.keys) == 1 else super().describe_page(room)
+    def read(self, after: Optional[Tuple[int, str]], limit: int) -> Sequence[Tuple[int, str]]:
+        row = work_order.get_with_deleted(self.session, self.id)
+        lines = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
+        lines += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
+        for entry in work_order.history(self.session, self.id):
+            lines += wrap(work_order.describe_entry(entry), hanging="    ")
+        numbered = list(zip(range(len(lines), 0, -1), lines))
+        return [line for line in numbered if after is None or line[0] < after[0]][:limit]
 
     def print_rows(self) -> None:
-        print(*(line.text for line in self.rows), sep="\n")
-
-    def room(self) -> int:
-        return super().room() if sys.stdout.isatty() else 200
-
-
-def _history_lines(entry: HistoryEntry) -> List[HistoryLine]:
-    lines = wrap(work_order.describe_entry(entry), hanging="    ")
-    return [HistoryLine(text, number, entry) for number, text in enumerate(lines)]
+        print(*(text for _, text in self.rows), sep="\n")
 
 
 def title_lines(row: WorkOrder) -> List[str]:
@@ -1554,16 +1502,16 @@ class ListScreen(PagedScreen[WorkOrder]):
         super().__init__(session)
         self.query = query
 
-    def read(self, after: Optional[WorkOrder], limit: int) -> Listing[WorkOrder]:
+    def read(self, after: Optional[WorkOrder], limit: int) -> Sequence[WorkOrder]:
         with interruptible(self.connection):
-            page = work_order.find(self.session, self.query, after, limit)
-
-        def below(row: WorkOrder) -> Sequence[str]:
-            return [text.replace("\n", " ") for text in page.below.get(row.id, ())]
-
+            self.page = page = work_order.find(self.session, self.query, after, limit)
+        self.heading = work_order.describe_list(self.query, page.total, page.overdue)
+        self.total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
         self.columns = work_order_columns(*self.column_names())
-        total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
-        return Listing(work_order.describe_list(self.query, page.total, page.overdue), page.work_orders, total, below)
+        return page.work_orders
+
+    def below(self, row: WorkOrder) -> Sequence[str]:
+        return [text.replace("\n", " ") for text in self.page.below.get(row.id, ())]
 
     def column_names(self) -> List[str]:
         """Return which columns there are; one that the filter fixes makes room for the others."""
@@ -1575,9 +1523,6 @@ class ListScreen(PagedScreen[WorkOrder]):
             **{name: getattr(filter, name) for name in ("category", "requester", "assignee")},
         }
         return [name for name in LIST_COLUMNS if not fixed.get(name)]
-
-    def longest_heading(self) -> str:
-        return work_order.describe_list(self.query, 100, 10)
 
     def show_query(self, query: Query) -> None:
         """Show the first page of what another query finds."""
@@ -1636,7 +1581,7 @@ class ListScreen(PagedScreen[WorkOrder]):
     def ask_which(self) -> List[int]:
         """Ask for IDs of the list, or for all of them."""
         parse = partial(work_order.select_ids, self.session, self.query)
-        total = work_order.number_of(self.listing.total or work_order.COUNTED_AT_MOST + 1)
+        total = work_order.number_of(self.page.total)
         return ask_value("Which", parse, Default[List[int]]([], f"all {total}")) or parse("")
 
     @option(9, "Search again", when=lambda screen: screen.query.text, saves=False)
@@ -1764,7 +1709,7 @@ def print_columns(imported: Import) -> None:
         Column[int]("Becomes", lambda place: f"{targets[place] or LEFT_OUT}{order * targets[place].endswith('_at')}"),
     )
     places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
-    print_groups(Table(headings, sorted(places.values())).lines())
+    print(*Table(headings, sorted(places.values())).lines(), sep="\n")
 
 
 def ask_number(label: str, most: int) -> Optional[int]:
@@ -1962,6 +1907,8 @@ class ReportScreen(PagedScreen[work_order.Row]):
 
     needs = Action.REPORTS
     empty_message = "Nothing to show."
+    rows_per_page = sys.maxsize
+    numbers_single_page = False
     report: work_order.Report
 
     def __init__(
@@ -1976,28 +1923,23 @@ class ReportScreen(PagedScreen[work_order.Row]):
             self.period = work_order.parse_period(self.period.name)  # which may last until now
         with interruptible(self.connection):
             self.report = self.make(self.period or work_order.parse_period("all"))
+        self.heading, self.total = self.report.title, len(self.report.rows)
         self.columns = report_columns(self.report)
         super().show()
         room = self.room() - len(self.rows) - 2
         if self.report.oldest and room > 0:
             print("The oldest:")
             columns = work_order_columns("id", "age", "priority", "title", "assignee")
-            print_groups(Table(columns, self.report.oldest[:room]).lines())
+            print(*Table(columns, self.report.oldest[:room]).lines(), sep="\n")
         print(*self.meaning_lines(), sep="\n")
 
-    def read(self, after: Optional[work_order.Row], limit: int) -> Listing[work_order.Row]:
+    def read(self, after: Optional[work_order.Row], limit: int) -> Sequence[work_order.Row]:
         names = [row.name for row in self.report.rows]
         first = names.index(after.name) + 1 if after and after.name in names else 0
-        return Listing(self.report.title, self.report.rows[first : first + limit], len(names))
+        return self.report.rows[first : first + limit]
 
     def room(self) -> int:
-        return max(3, super().room() - len(self.meaning_lines())) if sys.stdout.isatty() else sys.maxsize - 1
-
-    def longest_heading(self) -> str:
-        return self.report.title
-
-    def describe_page(self, room: int) -> str:
-        return super().describe_page(room) if len(self.report.rows) > room else ""
+        return max(3, super().room() - len(self.meaning_lines()))
 
     def meaning_lines(self) -> List[str]:
         """Return what the numbers of the columns that are shown mean."""
@@ -2009,7 +1951,7 @@ class ReportScreen(PagedScreen[work_order.Row]):
     def show_work_orders(self) -> Next:
         """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
         rows = [(row, row.name) for row in self.report.rows]
-        if len(rows) <= ROWS_PER_PAGE:
+        if len(rows) <= LISTED_AT_MOST:
             row = ask_choice("Row", rows)
         else:  # the table shows them
             row = ask_value("Row", lambda text: users.parse_name(rows, text, lambda choice: choice[1])[0])
@@ -2067,7 +2009,7 @@ class ServiceTargetsScreen(SessionScreen):
             Column("First response", lambda target: f"{target.response_hours or NONE}"),
             Column("Resolution", lambda target: f"{target.resolution_hours or NONE}"),
         )
-        print_groups(Table(columns, self.targets).lines())
+        print(*Table(columns, self.targets).lines(), sep="\n")
         say(work_order.SERVICE_TARGETS)
 
     @option(1, "Change target", Action.SERVICE_TARGETS)
@@ -2235,13 +2177,14 @@ class UserListScreen(PagedScreen[users.ListedUser]):
         Column("Since", lambda listed: work_order.local_time(listed.user.created_at), 1, width=16),
     )
 
-    def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
-        def below(listed: users.ListedUser) -> Sequence[str]:
-            state = users.describe_state(listed)
-            return [state] if ":" in state else []
+    def read(self, after: Optional[users.ListedUser], limit: int) -> Sequence[users.ListedUser]:
+        accounts, self.total = users.list_users(self.session, after, limit)
+        self.heading = quantity(self.total, "user")
+        return accounts
 
-        accounts, total = users.list_users(self.session, after, limit)
-        return Listing(quantity(total, "user"), accounts, total, below)
+    def below(self, listed: users.ListedUser) -> Sequence[str]:
+        state = users.describe_state(listed)
+        return [state] if ":" in state else []
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
@@ -2297,12 +2240,12 @@ class DataScreen(SessionScreen):
 class DeletedScreen(PagedScreen[WorkOrder]):
     """The deleted work orders, latest deletion first."""
 
+    heading = "Deleted work orders, latest deletion first"
     needs = Action.RESTORE
 
-    def read(self, after: Optional[WorkOrder], limit: int) -> Listing[WorkOrder]:
+    def read(self, after: Optional[WorkOrder], limit: int) -> Sequence[WorkOrder]:
         self.columns = work_order_columns("id", "deleted", "status", "title", "requester")
-        rows = work_order.list_deleted(self.session, after, limit)
-        return Listing("Deleted work orders, latest deletion first", rows)
+        return work_order.list_deleted(self.session, after, limit)
 
     @option(3, "Open work order", when=lambda screen: screen.rows, saves=False)
     def open_deleted(self) -> Next:
@@ -2332,9 +2275,9 @@ class AuditScreen(PagedScreen[users.AuditEntry]):
         Column("SSH client", lambda entry: entry.ssh_client, 1, width=15, can_shrink=True),
     )
 
-    def read(self, after: Optional[users.AuditEntry], limit: int) -> Listing[users.AuditEntry]:
-        rows = users.audit_log(self.session, self.audit_filter, after and after.id, limit)
-        return Listing(f"Audit log, newest first: {', '.join(filter(None, self.audit_filter)) or 'everything'}", rows)
+    def read(self, after: Optional[users.AuditEntry], limit: int) -> Sequence[users.AuditEntry]:
+        self.heading = f"Audit log, newest first: {', '.join(filter(None, self.audit_filter)) or 'everything'}"
+        return users.audit_log(self.session, self.audit_filter, after and after.id, limit)
 
     @option(3, "Show entry", when=lambda screen: screen.rows, saves=False)
     def show_entry(self) -> Next:
@@ -2376,16 +2319,8 @@ class AuditEntryScreen(SessionScreen):
 
     def show(self) -> None:
         super().show()
-        for name, value in (
-            ("ID", str(self.entry.id)),
-            ("When", work_order.local_time(self.entry.recorded_at)),
-            ("Account", self.entry.username or "-"),
-            ("Event", self.entry.event),
-            ("Subject", self.entry.subject),
-            ("System user", self.entry.os_user),
-            ("SSH client", self.entry.ssh_client or "-"),
-        ):
-            print(*wrap(f"{name + ':':<13}{value}", hanging=" " * 13), sep="\n")
+        for column in AuditScreen.columns:
+            print(*wrap(f"{column.heading + ':':<13}{column.text(self.entry) or '-'}", hanging=" " * 13), sep="\n")
 
 
 class MailScreen(SessionScreen):
@@ -2443,8 +2378,9 @@ class MailScreen(SessionScreen):
 
 
 class OutboxScreen(PagedScreen[users.Message]):
-    """The messages that wait or have failed, newest first, each with the reason why it was not sent."""
+    """The messages that wait or have failed, each with the reason why it was not sent."""
 
+    heading = "Waiting and failed messages, newest first"
     needs = Action.MAIL
     columns: Sequence[Column[users.Message]] = (
         Column("Written", lambda message: work_order.local_time(message.created_at), 1, width=16),
@@ -2454,11 +2390,11 @@ class OutboxScreen(PagedScreen[users.Message]):
         Column("Next try", users.describe_attempt, width=16),
     )
 
-    def read(self, after: Optional[users.Message], limit: int) -> Listing[users.Message]:
-        rows = users.outbox(self.session, after, limit)
-        reasons = {message.id: [message.reason] for message in rows if message.reason}
-        heading = "Waiting and failed messages, newest first"
-        return Listing(heading, rows, below=lambda message: reasons.get(message.id, ()))
+    def read(self, after: Optional[users.Message], limit: int) -> Sequence[users.Message]:
+        return users.outbox(self.session, after, limit)
+
+    def below(self, message: users.Message) -> Sequence[str]:
+        return [message.reason] if message.reason else []
 
 
 # Recurring work orders
@@ -2481,7 +2417,7 @@ class RecurringScreen(SessionScreen):
             Column("Requester", lambda template: template.draft.requester or "", 1, width=10, can_shrink=True),
         )
         if self.templates:
-            print_groups(Table(columns, self.templates).lines())
+            print(*Table(columns, self.templates).lines(), sep="\n")
         else:
             print("There are none.")
 
@@ -2587,7 +2523,7 @@ class MainScreen(SessionScreen):
     def show_summary(self) -> None:
         report = work_order.summary(self.session)
         say(report.title)
-        print_groups(Table(report_columns(report), report.rows).lines())
+        print(*Table(report_columns(report), report.rows).lines(), sep="\n")
 
     @option(7, "Reports", Action.REPORTS)
     def open_reports(self) -> Next:
