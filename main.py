@@ -137,9 +137,9 @@ def read_text(prompt: str, initial: str = "") -> str:
     """Return a line, and the following ones as long as a line ends in a backslash.
 
     Each line of `initial` is offered in turn; one that is emptied is removed. Raises as read_line does, and
-    InvalidInputError as soon as the text is too long.
+    InvalidInputError for a text that is far too long, whatever of it is space.
     """
-    offered, lines, continues, length = initial.split("\n"), [], False, 0
+    offered, lines, continues = initial.split("\n"), [], False
     while offered or continues:
         initial_line = offered.pop(0) if offered else ""
         # A space after a backslash at the end makes it stand for itself.
@@ -147,20 +147,18 @@ def read_text(prompt: str, initial: str = "") -> str:
         continues = line.endswith("\\")
         if line or not initial_line:
             lines.append(line[:-1] if continues else re.sub(r"\\\s+$", r"\\", line))
-        length += len(line) + 1
-        if length > 2 * work_order.MAXIMUM_TEXT:
-            while continues and not sys.stdin.isatty():  # its other lines are no answers to other questions
-                continues = _read(prompt).endswith("\\")
-            raise InvalidInputError(f"A text has at most {work_order.MAXIMUM_TEXT:,} characters; this one has more.")
         continues = continues or bool((line or len(lines) > 1) and _is_pasted_further())
         prompt = "> "
-    return "\n".join(lines).strip()
+    text = "\n".join(lines)
+    if len(text) > 2 * work_order.MAXIMUM_TEXT:
+        raise InvalidInputError(f"A text has at most {work_order.MAXIMUM_TEXT:,} characters; this one has more.")
+    return text.strip()
 
 
 def _read(prompt: str, is_hidden: bool = False, initial: str = "", may_idle: bool = False) -> str:
     while True:
-        _check_ending()
         deadline = Deadline(0 if may_idle else idle_seconds())
+        deadline.check()
         try:
             with _listening_for_signals(deadline):
                 if not sys.stdin.isatty():
@@ -168,7 +166,7 @@ def _read(prompt: str, is_hidden: bool = False, initial: str = "", may_idle: boo
                 else:
                     line = _read_hidden(prompt, deadline) if is_hidden else _read_from_terminal(prompt, initial)
         except KeyboardInterrupt:
-            _check_ending()
+            deadline.check()
             print()
             raise Cancelled from None
         deadline.check()  # without an alarm signal, the deadline can only be checked once the answer is in
@@ -194,8 +192,10 @@ class Deadline:
 
     def check(self) -> None:
         """Raise IdleError if the moment has passed, SystemExit after a termination signal."""
-        _check_ending()
-        editor = _line_editor()
+        handler = signal.getsignal(signal.SIGTERM)
+        if isinstance(handler, Ending):
+            handler.check()
+        editor = sys.modules.get("readline")
         if editor and editor.get_line_buffer() != self._edited_line:
             self._edited_line = editor.get_line_buffer()
             self.extend()
@@ -223,22 +223,17 @@ def _listening_for_signals(deadline: Deadline) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
-        _stop_listening()
+        ignore_interrupts()
     except BaseException:
-        _stop_listening()  # again, if it was interrupted
+        ignore_interrupts()  # again, if it was interrupted
         raise
 
 
-def _stop_listening() -> None:
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    ignore_interrupts()
-
-
 def ignore_interrupts() -> None:
-    """Let Ctrl-C do nothing from now on."""
-    # It is held back meanwhile: Python complains on the terminal of one that comes while its handler is replaced.
+    """Let neither Ctrl-C nor a deadline interrupt anything from now on."""
+    # Ctrl-C is held back meanwhile: Python complains on the terminal of one that comes while its handler is replaced.
     if hasattr(signal, "pthread_sigmask"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -264,12 +259,6 @@ class Ending:
         """Raise SystemExit if the signal has come."""
         if self.number:
             raise SystemExit(128 + self.number)
-
-
-def _check_ending() -> None:
-    handler = signal.getsignal(signal.SIGTERM)
-    if isinstance(handler, Ending):
-        handler.check()
 
 
 @contextmanager
@@ -302,7 +291,7 @@ def stoppable(label: str) -> Iterator[Callable[[int], None]]:
 
 
 def _read_from_terminal(prompt: str, initial: str) -> str:
-    editor = _line_editor()
+    editor = sys.modules.get("readline")
     if editor:
         # A Ctrl-C that comes while a hook runs would be lost.
         editor.set_startup_hook((lambda: editor.insert_text(initial)) if initial else None)
@@ -319,7 +308,7 @@ def _read_from_terminal(prompt: str, initial: str) -> str:
 
 def can_offer(text: str) -> bool:
     """Return whether the text can be put into the line to be edited, where the person sees it."""
-    if not (_line_editor() and sys.stdin.isatty() and sys.stdout.isatty()):
+    if not ("readline" in sys.modules and sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     import locale
 
@@ -336,18 +325,13 @@ def _is_capable_terminal() -> bool:
 
 def _is_pasted_further() -> bool:
     """Return whether more input is waiting on a terminal where text that is pasted does not arrive as one answer."""
-    editor = _line_editor()
+    editor = sys.modules.get("readline")
     has_bracketed_paste = _is_capable_terminal() and editor and "libedit" not in (editor.__doc__ or "")
     if not sys.stdin.isatty() or has_bracketed_paste or os.name == "nt":
         return False
     import select
 
     return bool(select.select([sys.stdin], [], [], 0.05)[0])
-
-
-def _line_editor() -> Any:
-    """Return the readline module if there is one."""
-    return sys.modules.get("readline")
 
 
 def _read_hidden(prompt: str, deadline: Deadline) -> str:
@@ -411,11 +395,8 @@ def _set_terminal(is_echoing: bool, is_by_line: bool) -> None:
 
 
 def _read_from_file(prompt: str) -> str:
-    """Return the next line, cut just past the limit if it is too long."""
     print(prompt, end="", flush=True)
-    line = rest = sys.stdin.readline(LONGEST_LINE + 2)
-    while rest and not rest.endswith("\n"):
-        rest = sys.stdin.readline(LONGEST_LINE)
+    line = sys.stdin.readline()
     print()  # the newline was not echoed
     if not line:
         raise EOFError
@@ -567,24 +548,18 @@ def ask_period(current: Optional[Period] = None) -> Period:
     return ask_choice("Period", periods, Default(default, default.name), work_order.parse_period, PERIOD_HINT)
 
 
-def may(session: Session, action: Action) -> bool:
-    """Return whether the role of who is signed in allows the action, for some work orders at least."""
-    return users.may(users.current_user(session), action)
-
-
 def ask_person(
     session: Session, label: str, people: People, parse: Callable[[str], T], default: Optional[Default[T]] = None
 ) -> T:
-    """Ask for one of these people; `?` lists the first of them."""
-    return ask_value(label, parse, default, lambda: list_people(session, people))
+    """Ask for one of these people; `?` lists the first 20 of them."""
 
+    def list_people() -> Sequence[str]:
+        found = users.list_people(session, people, LISTED_AT_MOST + 1)
+        lines = [f"  {work_order.describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
+        more = ["  and more"] * (len(found) > LISTED_AT_MOST)
+        return [f"Answer with a username, a name, the beginning of one, or {ME}:", *lines, *more]
 
-def list_people(session: Session, people: People) -> Sequence[str]:
-    """Return in lines who can be named at a prompt for one of these people, at most 20 of them."""
-    found = users.list_people(session, people, LISTED_AT_MOST + 1)
-    lines = [f"  {work_order.describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
-    more = ["  and more"] * (len(found) > LISTED_AT_MOST)
-    return [f"Answer with a username, a name, the beginning of one, or {ME}:", *lines, *more]
+    return ask_value(label, parse, default, list_people)
 
 
 def parse_field(session: Session, field: Field[V], text: str) -> V:
@@ -595,8 +570,7 @@ def parse_field(session: Session, field: Field[V], text: str) -> V:
     try:
         return field.parse(session, text)
     except users.UnknownPersonError:
-        is_requester = field.name == REQUESTER.name
-        if not (is_requester and may(session, Action.ADD_CALLER) and add_caller(session, text)):
+        if field.name != REQUESTER.name or not add_caller(session, text):
             raise
         return field.parse(session, text)
 
@@ -641,7 +615,8 @@ def ask_field(
         return value, work_order.parse_text(note) if colon else None
 
     if choices:
-        hint = CATEGORY_HINT * (field.name == CATEGORY.name and may(session, Action.NAME_CATEGORY))
+        names_new = field.name == CATEGORY.name and users.may(users.current_user(session), Action.NAME_CATEGORY)
+        hint = CATEGORY_HINT * names_new
         return ask_choice(label, [((value, None), text) for value, text in choices], both, parse, hint)
     if field.name == REQUESTER.name:
         return ask_person(session, label, People.REQUESTERS, parse, both)
@@ -687,12 +662,10 @@ def _character_width(character: str, before: str) -> int:
 
 def _characters_within(text: str, width: int) -> int:
     """Return how many characters of the text take no more than that many cells."""
-    used = 0
-    for position, (character, before) in enumerate(zip(text, f" {text}")):
-        used += _character_width(character, before)
-        if used > width:
-            return position
-    return len(text)
+    if text.isascii():
+        return max(0, min(width, len(text)))
+    cells = itertools.accumulate(map(_character_width, text, f" {text}"))
+    return sum(1 for _ in itertools.takewhile(lambda used: used <= width, cells))
 
 
 def fit(text: str, width: int) -> str:
@@ -718,12 +691,10 @@ def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
 
 
 def _broken(line: str, width: int) -> Iterator[str]:
-    end = _characters_within(line, width)
-    while end < len(line):
+    while (end := _characters_within(line, width)) < len(line):
         end = line.rfind(" ", 0, end + 1) + 1 or max(end, 1)
         yield line[:end].rstrip()
         line = line[end:]
-        end = _characters_within(line, width)
     yield line
 
 
@@ -1181,7 +1152,7 @@ class WorkOrderScreen(SessionScreen):
     def show(self) -> None:
         """Print the work order so that it fits the terminal with its menu, in two columns if texts would be cut."""
         self.details = work_order.get(self.session, self.id)
-        above = [*title_lines(self.work_order), *field_lines(self.work_order), *link_lines(self.details.links)]
+        above = [*field_lines(self.work_order), *link_lines(self.details.links)]
         room = sys.maxsize
         for self.menu_columns in (1, 2) if sys.stdout.isatty() else ():
             # What was just done, a blank line, and the prompt.
@@ -1350,7 +1321,7 @@ class HistoryScreen(PagedScreen[Tuple[int, str]]):
 
     def read(self, after: Optional[Tuple[int, str]], limit: int) -> Sequence[Tuple[int, str]]:
         row = work_order.get_with_deleted(self.session, self.id)
-        lines = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
+        lines = field_lines(row) if row.deleted_at else []
         lines += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
         for entry in work_order.history(self.session, self.id):
             lines += wrap(work_order.describe_entry(entry), hanging="    ")
@@ -1361,20 +1332,15 @@ class HistoryScreen(PagedScreen[Tuple[int, str]]):
         print(*(text for _, text in self.rows), sep="\n")
 
 
-def title_lines(row: WorkOrder) -> List[str]:
-    """Return the number and the title of a work order."""
-    return wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    ")
-
-
 def field_lines(row: WorkOrder) -> List[str]:
-    """Return everything but the texts of a work order, in two columns where the terminal is wide enough."""
+    """Return a work order's number and title, and its other fields in two columns where the terminal is wide enough."""
     width = terminal_size().columns
     half = 38 if width < 100 else 50
     fields = _fields(row, half - 15)
     lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in fields]
     if sys.stdout.isatty() and width < 2 * half and terminal_size().lines < 30:
         lines = [*lines[:6], *lines[8:]]  # the history has the times too
-    printed = []
+    printed = wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    ")
     for left, right in zip(lines[::2], [*lines[1::2], ("", "")]):
         if cell_width(left[0]) < half - 2 and cell_width(right[0]) <= width - half:
             printed.append(f"  {fit(left[0], half - 2)}{coloured(*right)}".rstrip())
@@ -1398,7 +1364,7 @@ def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
         ("Requester", requester, ""),
         ("Assignee", assignee, ""),
         ("Category", printable(CATEGORY.show(row.category)), ""),
-        ("Due", due + (f" (by {row.due_by})" if row.due_by else ""), due_colour(row)),
+        ("Due", due + (f" (by {row.due_by})" if row.due_by else ""), BOLD_RED * row.is_overdue),
         ("Created", work_order.local_time(row.created_at), ""),
         (last[0], work_order.local_time(last[1]), ""),
         *([("Until", work_order.local_time(row.held_until), "")] if row.held_until else []),
@@ -1446,37 +1412,44 @@ def priority_colour(row: WorkOrder) -> str:
     return "" if row.status.is_finished else colours.get(row.priority, "")
 
 
-def due_colour(row: WorkOrder) -> str:
-    """Return the colour of an overdue work order's due date."""
-    return BOLD_RED if row.is_overdue else ""
-
-
 # Lists of work orders
 
 
 def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
     """Return these columns of a table of work orders; on a narrow terminal the words of some are abbreviated."""
     is_narrow = terminal_size().columns < NARROW
-    priority, status = ("Pri", "Stat") if is_narrow else ("Priority", "Status")
-    short = SHORT if is_narrow else {}
+
+    def short(word: str) -> str:
+        return SHORT.get(word, word) if is_narrow else word
+
     columns: Dict[str, Column[WorkOrder]] = {
         "id": Column("ID", lambda row: str(row.id), width=5),
         "age": Column("Age", lambda row: work_order.age(row.created_at), 3, width=7),
         "deleted": Column("Deleted", lambda row: work_order.local_time(row.deleted_at or row.updated_at), width=16),
         "priority": Column(
-            priority, lambda row: short.get(str(row.priority), str(row.priority)), colour=priority_colour
+            "Pri" if is_narrow else "Priority",
+            lambda row: short(str(row.priority)),
+            width=4 if is_narrow else 8,
+            colour=priority_colour,
         ),
         "status": Column(
-            status, lambda row: short.get(work_order.describe_status(row), work_order.describe_status(row))
+            "Stat" if is_narrow else "Status",
+            lambda row: short(work_order.describe_status(row)),
+            width=4 if is_narrow else 11,
         ),
         "title": Column("Title", lambda row: row.title, width=18 if is_narrow else 24, can_shrink=True),
         "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
         "requester": Column("Requester", lambda row: row.requester, 2, width=12, can_shrink=True),
         "assignee": Column("Assignee", lambda row: row.assignee or NOBODY, 4, width=10, can_shrink=True),
-        "due": Column("Due", work_order.describe_due, 5, width=10 if is_narrow else 12, colour=due_colour),
+        "due": Column(
+            "Due",
+            work_order.describe_due,
+            5,
+            width=10 if is_narrow else 12,
+            colour=lambda row: BOLD_RED * row.is_overdue,
+            if_dropped=lambda row: "overdue: " * row.is_overdue,
+        ),
     }
-    columns["priority"].width, columns["status"].width = (4, 4) if is_narrow else (8, 11)
-    columns["due"].if_dropped = lambda row: "overdue: " if row.is_overdue else ""
     return [columns[name] for name in names]
 
 
@@ -2492,10 +2465,10 @@ class MainScreen(SessionScreen):
         draft = work_order.Draft(
             title, description, ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))[0]
         )
-        if may(session, Action.NAME_CATEGORY) or work_order.categories(session):
+        if self.may(Action.NAME_CATEGORY) or work_order.categories(session):
             category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None, NONE))
             draft = draft._replace(category=category)
-        if may(session, Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
+        if self.may(Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
             requester, _ = ask_field(session, REQUESTER, Default(self.user.username, ME))
             assignee, _ = ask_field(session, ASSIGNEE, no_assignee)
             draft = draft._replace(requester=requester, assignee=assignee)
