@@ -341,30 +341,22 @@ def _read_hidden(prompt: str, deadline: Deadline) -> str:
 
         return getpass.getpass(prompt)
     # getpass would turn to the controlling terminal instead of standard input and drop what was typed ahead.
-    typed, is_pasted = bytearray(), False
+    keys, is_pasted, line = bytearray(), False, ""
     with _keys(are_echoed=False):
         print(prompt, end="", flush=True)
-        while True:
+        while is_pasted or not keys.endswith((b"\n", b"\r")):
             key = os.read(sys.stdin.fileno(), 1)
             deadline.extend()
-            if key in (b"\n", b"\r") and not is_pasted:
-                break
-            if key == b"" or (key == b"\x04" and not typed and not is_pasted):  # Ctrl-D
+            if key == b"" or (key == b"\x04" and not is_pasted):  # Ctrl-D
                 print()
                 raise EOFError
-            if key == b"\x15":  # Ctrl-U
-                typed.clear()
-            elif key in (b"\x7f", b"\x08"):
-                while typed and typed.pop() & 0xC0 == 0x80:  # the rest of a character of several bytes
-                    pass
-            else:
-                typed += key
-            if typed.endswith((PASTE_BEGINS, PASTE_ENDS)):
-                is_pasted = typed.endswith(PASTE_BEGINS)
-                del typed[-len(PASTE_ENDS) :]
-                typed = typed if is_pasted else bytearray(typed.rstrip(b"\r\n"))
+            keys += key
+            is_pasted = keys.endswith(PASTE_BEGINS) or (is_pasted and not keys.endswith(PASTE_ENDS))
     print()
-    return typed.decode(sys.stdin.encoding, "surrogateescape")
+    typed = re.sub("\x1b\\[200~|[\r\n]*\x1b\\[201~", "", keys.decode(sys.stdin.encoding, "surrogateescape"))
+    for character in typed[:-1].rpartition("\x15")[2]:  # Ctrl-U
+        line = line[:-1] if character in "\x7f\x08" else line + character
+    return line
 
 
 @contextmanager
@@ -438,18 +430,17 @@ def ask(
             answer = read(prompt, initial)
             if answer:
                 return parse(answer)
+            if default:
+                return default.value
+            raise Cancelled
         except InvalidInputError as error:
             initial = answer if read is not read_password and can_offer(answer) else ""
             print_error(f"{error}{hint if initial else ''}")
             hint = "" if initial else hint
-            continue
         except EOFError:
             if sys.stdin.isatty():
                 raise Cancelled from None
             raise
-        if not default:
-            raise Cancelled
-        return default.value
 
 
 def ask_value(
@@ -776,16 +767,6 @@ def heading_lines(heading: str, page: str) -> List[str]:
     *lines, last = wrap(heading, indent="", hanging="  ")
     fits = cell_width(f"{last} {page}") <= terminal_size().columns
     return [*lines, f"{last} {page}".rstrip()] if fits else [*lines, last, f"  {page}"]
-
-
-def bar(part: float, width: int = 20) -> str:
-    """Return a bar for a share of the longest one, in this width; anything above zero gets at least one character."""
-    try:
-        block = "\u2588"
-        block.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        block = "#"
-    return block * math.ceil(part * width)
 
 
 # Screens
@@ -1537,11 +1518,8 @@ class ListScreen(PagedScreen[WorkOrder]):
     def ask_new_value(self, what: str) -> Tuple[Any, str, Optional[datetime]]:
         """Ask what the work orders are to get, with the note and the day that go with it."""
         if what == work_order.DUPLICATES:
-            return (
-                (ask_value("Work order ID", work_order.parse_id), ask_yes_or_no("Cancel them?", default=True)),
-                "",
-                None,
-            )
+            other_id = ask_value("Work order ID", work_order.parse_id)
+            return (other_id, ask_yes_or_no("Cancel them?", default=True)), "", None
         if what not in work_order.FIELDS:
             return None, ask_text("Comment", work_order.parse_text), None
         has_note = what == work_order.STATUS.name
@@ -1583,32 +1561,28 @@ def search(session: Session, text: str) -> Query:
 
 
 def ask_filter(session: Session, filter: Filter) -> Filter:
-    """Ask by which field to filter, and then for its value, or for several fields with their values at once."""
+    """Ask by which field to filter and for its value, None for any, or for several fields with their values at once."""
 
-    def parse(text: str) -> object:
+    def parse_names(text: str) -> object:
         try:
             return users.parse_name(work_order.FILTER_NAMES, text)
         except InvalidInputError:
             return work_order.parse_filters(session, text, filter)
 
     names: List[Tuple[object, str]] = [(name, name) for name in work_order.FILTER_NAMES]
-    answer = ask_choice("Filter by", names, parse=parse, hint=FILTER_HINT)
+    answer = ask_choice("Filter by", names, parse=parse_names, hint=FILTER_HINT)
     if isinstance(answer, Filter):
         return answer
-    value: Any = ask_filter_value(session, str(answer))
-    return filter._replace(**{str(answer): value})
-
-
-def ask_filter_value(session: Session, name: str) -> object:
-    """Ask for the value of a filter; None stands for any."""
+    name, default = str(answer), Default[Any](None, ANY)
     parse = partial(work_order.parse_filter_value, session, name)
-    default: Default[object] = Default(None, ANY)
     values = work_order.filter_choices(session, name)
-    if not values:
-        return ask_person(session, name.capitalize(), People.EVERYBODY, parse, default)
-    is_period = name in ("created", "resolved")
-    choices = [(work_order.parse_period(str(value)) if is_period else value, str(value)) for value in values]
-    return ask_choice(name.capitalize(), [*choices, (None, ANY)], default, parse, PERIOD_HINT * is_period)
+    if values:
+        is_period = name in ("created", "resolved")
+        choices = [(work_order.parse_period(str(value)) if is_period else value, str(value)) for value in values]
+        value = ask_choice(name.capitalize(), [*choices, (None, ANY)], default, parse, PERIOD_HINT * is_period)
+    else:
+        value = ask_person(session, name.capitalize(), People.EVERYBODY, parse, default)
+    return filter._replace(**{name: value})
 
 
 def export(session: Session, query: Query) -> None:
@@ -1949,7 +1923,8 @@ class ReportScreen(PagedScreen[work_order.Row]):
 def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
     """Return the columns of a report that fit, with bars to one scale beside its numbers where there is room."""
     columns = [Column[work_order.Row](report.name_column, lambda row: row.name, width=8, can_shrink=True)]
-    columns += [Column(column.heading, partial(_cell_text, n), column.rank) for n, column in enumerate(report.columns)]
+    for n, column in enumerate(report.columns):
+        columns.append(Column(column.heading, partial(lambda n, row: row.cells[n].text, n), column.rank))
     table = Table(columns, report.rows)
     bars = [n for n, column in enumerate(report.columns) if column.is_bar and columns[n + 1] in table.columns]
     longest = max((row.cells[n].value for row in report.rows for n in bars), default=0)
@@ -1960,12 +1935,14 @@ def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
     return table.columns
 
 
-def _cell_text(number: int, row: work_order.Row) -> str:
-    return row.cells[number].text
-
-
 def _bar_text(number: int, scale: float, row: work_order.Row) -> str:
-    return bar(row.cells[number].value * scale, 1)
+    """Return a bar for a number; anything above zero gets at least one character."""
+    block = "\u2588"
+    try:
+        block.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        block = "#"
+    return block * math.ceil(row.cells[number].value * scale)
 
 
 class ServiceTargetsScreen(SessionScreen):
@@ -2050,7 +2027,6 @@ class UsersScreen(SessionScreen):
 
     @option(2, "Add user")
     def add_user(self) -> None:
-        """Create an account for somebody else and show its one-time password."""
         username = ask_value("Username", partial(users.parse_new_username, self.connection))
         role = ask_choice("Role", by_name([*Role]), Default(Role.USER))
         one_time_password = users.add_user(self.session, username, role)
@@ -2077,7 +2053,6 @@ class UsersScreen(SessionScreen):
 
     @option(4, "Reset password")
     def reset_password(self) -> None:
-        """Replace an account's password with a one-time password and show that."""
         user = self.ask_user()
         confirm(f"User {user.username} will be logged out and get a one-time password.")
         one_time_password = users.reset_password(self.session, user.username)
@@ -2086,7 +2061,6 @@ class UsersScreen(SessionScreen):
 
     @option(5, "Deactivate")
     def deactivate(self) -> None:
-        """Close an account; its unfinished work orders go to whoever takes over."""
         user = self.ask_user()
         successor, handover = self.ask_successor(user)
         confirm(f"User {user.username} will be logged out and can no longer log in.{handover}")
@@ -2124,16 +2098,15 @@ class UsersScreen(SessionScreen):
         count = work_order.find(self.session, Query(work_order.assigned_to(user.username)), None, 1).total
         if not count:
             return None, ""
-        noun = f"unfinished work order{'' if count == 1 else 's'}"
-        question = f"Who takes over their {work_order.number_of(count)} {noun}?"
+        question = f"Who takes over their {work_order.number_of(count)} unfinished work order{'s' * (count != 1)}?"
         default = Default[Optional[str]](None, NOBODY)
-        successor, _ = ask_field(self.session, ASSIGNEE, default, question)
-        while successor == user.username:
-            print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
+        while True:
             successor, _ = ask_field(self.session, ASSIGNEE, default, question)
-        if successor is None:
-            return None, work_order.warn_unassigned(count)
-        return successor, f" {successor} takes over {work_order.quantity_found(count)}."
+            if successor is None:
+                return None, work_order.warn_unassigned(count)
+            if successor != user.username:
+                return successor, f" {successor} takes over {work_order.quantity_found(count)}."
+            print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
 
 
 class UserListScreen(PagedScreen[users.ListedUser]):
@@ -2194,7 +2167,6 @@ class DataScreen(SessionScreen):
 
     @option(6, "Check database", Action.BACK_UP)
     def check_database(self) -> None:
-        """Check the database's structure and references, and whether what is derived is right."""
         print("Checking ...", flush=True)
         problems = users.check_database(self.session)
         for problem in problems:
@@ -2630,7 +2602,6 @@ def run() -> int:
     before = termios.tcgetattr(sys.stdin) if is_terminal else None
     try:
         code = main(sys.argv[1:])
-        sys.stdout.flush()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     except OSError:  # nobody can read what we print: a closed pipe or terminal, a full disk
