@@ -414,15 +414,19 @@ def ask(
     parse: Callable[[str], T],
     default: Optional[Default[T]] = None,
     read: Reader = read_line,
-    initial: str = "",
+    edits_default: bool = False,
 ) -> T:
     """Ask for a text until it can be parsed, and return what it means; an empty answer takes the default.
 
-    `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can. Raises
-    Cancelled for an empty answer without a default, and for Ctrl-D on a terminal.
+    `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can, as the
+    default is if the person `edits_default`. Raises Cancelled for an empty answer without a default, and for Ctrl-D on
+    a terminal.
     """
+    initial, hint = "", f" {OFFER_HINT}"
+    if edits_default and default and default.value and can_offer(default.text):
+        initial, default = default.text, None
     *above, prompt = wrap(f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: ", indent="")
-    hint = f" {OFFER_HINT}"
+    say(*[TEXT_HINT] * (read is read_text))
     while True:
         print(*above, sep="\n", end="\n" * bool(above))
         answer = ""
@@ -467,19 +471,6 @@ def ask_value(
             say(*lines, f"An empty answer {empty} the form.")
 
     return ask(label, parse, default, read)
-
-
-def ask_text(label: str, parse: Callable[[str], str], default: Optional[Default[str]] = None) -> str:
-    """Ask for a text of any number of lines, as ask does."""
-    say(TEXT_HINT)
-    return ask(label, parse, default, read_text)
-
-
-def ask_edit(label: str, parse: Callable[[str], T], current: Default[T], text: str, read: Reader = read_line) -> T:
-    """Ask for a text that starts from the current one: in the line where the terminal can, else as the default."""
-    if text and can_offer(text):
-        return ask(label, parse, read=read, initial=text)
-    return ask(label, parse, current, read)
 
 
 def by_name(values: Sequence[T]) -> List[Tuple[T, str]]:
@@ -589,11 +580,8 @@ def ask_field(
     """
     label = " ".join(filter(None, (label or field.label, field.hint)))
     if field.starts_from_current:
-        say(*[TEXT_HINT] * field.is_text)
-        read, parse_text = read_text if field.is_text else read_line, partial(field.parse, session)
-        if default and default.value:
-            return ask_edit(label, parse_text, default, str(default.value), read), None
-        return ask(label, parse_text, default, read), None
+        read = read_text if field.is_text else read_line
+        return ask(label, partial(field.parse, session), default, read, edits_default=True), None
     choices = field.choices(session)
     both: Optional[Default[Tuple[V, Optional[str]]]] = Default((default.value, None), default.text) if default else None
 
@@ -614,11 +602,23 @@ def ask_field(
     return ask_value(label, parse, both)
 
 
-def ask_until(session: Session, value: object) -> Optional[datetime]:
-    """Ask until when, if a value is On Hold; None stands for no day."""
-    if value is not Status.ON_HOLD:
-        return None
-    return ask_field(session, work_order.HELD_UNTIL, Default[Optional[datetime]](None, work_order.NO_DAY), "Until")[0]
+def ask_change(
+    session: Session, field: Field[V], default: Optional[Default[V]], has_note: bool, note: str = ""
+) -> Tuple[V, str, Optional[datetime]]:
+    """Ask for a value of the field, for On Hold until when (None: no day), and for a note if the field `has_note`."""
+    value, typed_note = ask_field(session, field, default, has_note=has_note)
+    until = None
+    if value is Status.ON_HOLD:
+        no_day = Default[Optional[datetime]](None, work_order.NO_DAY)
+        until, _ = ask_field(session, work_order.HELD_UNTIL, no_day, "Until")
+    if has_note and typed_note is None:
+        typed_note = ask_note(note)
+    return value, typed_note or "", until
+
+
+def ask_note(note: str = "") -> str:
+    """Ask for a note that goes with a change; an empty answer takes the one that could not be saved before."""
+    return ask("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note), read_text)
 
 
 # Printing
@@ -706,8 +706,7 @@ class Column(Generic[T]):
 
     Its `width` is the room that it is taken to need, whatever the rows (None: as much as its widest cell). Where the
     columns need more than there is, those of the lowest rank are left out; rank 0 stays. One that can `shrink` is cut
-    to its width where there is no room for more. The first that can shrink begins with what is to be said `if_dropped`
-    of those that were left out.
+    to its width where there is no room for more.
     """
 
     def __init__(
@@ -718,10 +717,9 @@ class Column(Generic[T]):
         width: Optional[int] = None,
         can_shrink: bool = False,
         colour: Callable[[T], str] = lambda _: "",
-        if_dropped: Callable[[T], str] = lambda _: "",
     ) -> None:
         self.heading, self.text, self.rank, self.width = heading, text, rank, width
-        self.can_shrink, self.colour, self.if_dropped = can_shrink, colour, if_dropped
+        self.can_shrink, self.colour = can_shrink, colour
 
 
 class Table(Generic[T]):
@@ -735,7 +733,6 @@ class Table(Generic[T]):
         for column in sorted(columns, key=lambda column: column.rank):
             if column.rank and sum((each.width or natural[each]) + 2 for each in self.columns) - 2 > self.room:
                 self.columns.remove(column)
-        self._dropped = [column for column in columns if column not in self.columns]
         self._widths = {column: natural[column] for column in self.columns}
         # First the columns that may be left out are cut to their width, and only in the end is one cut below it.
         shrinkable = sorted((each for each in self.columns if each.can_shrink), key=lambda column: -column.rank)
@@ -752,13 +749,9 @@ class Table(Generic[T]):
         """Return the headings, and for each row its line with what stands below it."""
         lines = ["  ".join(fit(column.heading, self._widths[column]) for column in self.columns).rstrip()]
         for row in self.rows:
-            dropped, cells = "".join(column.if_dropped(row) for column in self._dropped), []
-            for column in self.columns:
-                text = printable(column.text(row))
-                if column.can_shrink:
-                    text, dropped = dropped + text, ""
-                cells.append(coloured(fit(text, self._widths[column]), column.colour(row)))
-            lines += ["  ".join(cells).rstrip(), *below(row)]
+            cells = ((column, fit(printable(column.text(row)), self._widths[column])) for column in self.columns)
+            lines.append("  ".join(coloured(text, column.colour(row)) for column, text in cells).rstrip())
+            lines += below(row)
         return lines
 
 
@@ -1119,20 +1112,17 @@ class WorkOrderScreen(SessionScreen):
 
     needs = Action.VIEW
     details: work_order.Details
+    work_order: WorkOrder  # as it was shown last
 
     def __init__(self, session: Session, work_order_id: int) -> None:
         super().__init__(session)
         self.id = work_order_id
         self.drafts: Dict[str, Tuple[Any, str]] = {}
 
-    @property
-    def work_order(self) -> WorkOrder:
-        """The work order as it was shown last."""
-        return self.details.work_order
-
     def show(self) -> None:
         """Print the work order so that it fits the terminal with its menu, in two columns if texts would be cut."""
         self.details = work_order.get(self.session, self.id)
+        self.work_order = self.details.work_order
         above = [*field_lines(self.work_order), *link_lines(self.details.links)]
         room = sys.maxsize
         for self.menu_columns in (1, 2) if sys.stdout.isatty() else ():
@@ -1156,11 +1146,6 @@ class WorkOrderScreen(SessionScreen):
             raise users.ConflictError(f"{error} {offer}") from error
         del self.drafts[name]
 
-    def ask_note(self, name: str) -> str:
-        """Ask for a note that goes with a change."""
-        _, note = self.drafts.get(name, (None, ""))
-        return ask_text("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note))
-
     def edit(self, field: Field[V], offers_current: bool = True) -> None:
         """Ask for another value of the field, and for a note where it takes one; save them and say so.
 
@@ -1169,10 +1154,7 @@ class WorkOrderScreen(SessionScreen):
         value, note = self.drafts.get(field.name, (field.read(self.work_order), ""))
         has_default = offers_current or field.name in self.drafts
         default = Default(value, field.show(value) or NONE) if has_default else None
-        value, typed_note = ask_field(self.session, field, default, has_note=field.takes_note)
-        until = ask_until(self.session, value)
-        if field.takes_note:
-            note = self.ask_note(field.name) if typed_note is None else typed_note
+        value, note, until = ask_change(self.session, field, default, field.takes_note, note)
         with self.draft(field.name, value, note):
             is_changed = work_order.change(self.session, self.work_order, field, value, note, until)
         done = work_order.describe_done(field, self.work_order, value)
@@ -1190,7 +1172,7 @@ class WorkOrderScreen(SessionScreen):
     @option(2, "Add comment", Action.COMMENT)
     def add_comment(self) -> None:
         _, drafted = self.drafts.get("comment", (None, ""))
-        comment = ask_text("Comment", work_order.parse_text, Default(drafted) if drafted else None)
+        comment = ask("Comment", work_order.parse_text, Default(drafted) if drafted else None, read_text)
         with self.draft("comment", None, comment):
             work_order.comment(self.session, self.id, comment)
         say(f"Comment on work order #{self.id} added.{self.describe_spent(comment)}")
@@ -1205,7 +1187,8 @@ class WorkOrderScreen(SessionScreen):
         """Assign the work order to oneself and start it; what somebody else has is taken only after a question."""
         if self.work_order.assignee and not self.details.is_mine:
             confirm(f"Work order #{self.id} is assigned to {self.work_order.assignee}; you would take it from them.")
-        note = self.ask_note("take")
+        _, drafted = self.drafts.get("take", (None, ""))
+        note = ask_note(drafted)
         with self.draft("take", None, note):
             is_changed = work_order.take(self.session, self.work_order, note)
         say(f"Work order #{self.id} is now yours.{self.describe_spent(note)}" if is_changed else "Nothing changed.")
@@ -1428,9 +1411,11 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
             5,
             width=10 if is_narrow else 12,
             colour=lambda row: BOLD_RED * row.is_overdue,
-            if_dropped=lambda row: "overdue: " * row.is_overdue,
         ),
     }
+    kept_last = [columns[name] for name in names if columns[name].rank in (0, columns["due"].rank)]
+    if "due" in names and sum((column.width or 0) + 2 for column in kept_last) - 2 > terminal_size().columns:
+        columns["title"].text = lambda row: f"{'overdue: ' * row.is_overdue}{row.title}"  # there is no room for the day
     return [columns[name] for name in names]
 
 
@@ -1485,7 +1470,7 @@ class ListScreen(PagedScreen[WorkOrder]):
 
     @option(3, "Open work order", when=lambda screen: screen.rows, saves=False)
     def open_work_order(self) -> Next:
-        return ask_work_order(self.session)
+        return WorkOrderScreen(self.session, ask_value("Work order ID", work_order.parse_id))
 
     @option(4, "Filter", saves=False)
     def filter(self) -> None:
@@ -1521,13 +1506,8 @@ class ListScreen(PagedScreen[WorkOrder]):
             other_id = ask_value("Work order ID", work_order.parse_id)
             return (other_id, ask_yes_or_no("Cancel them?", default=True)), "", None
         if what not in work_order.FIELDS:
-            return None, ask_text("Comment", work_order.parse_text), None
-        has_note = what == work_order.STATUS.name
-        value, note = ask_field(self.session, work_order.FIELDS[what], has_note=has_note)
-        until = ask_until(self.session, value)
-        if has_note and note is None:
-            note = ask_text("Note (optional)", work_order.parse_optional_text, Default(""))
-        return value, note or "", until
+            return None, ask("Comment", work_order.parse_text, read=read_text), None
+        return ask_change(self.session, work_order.FIELDS[what], None, has_note=what == work_order.STATUS.name)
 
     def ask_which(self) -> List[int]:
         """Ask for IDs of the list, or for all of them."""
@@ -1539,7 +1519,7 @@ class ListScreen(PagedScreen[WorkOrder]):
     def search_again(self) -> None:
         """Look for another text, which starts from the last one; filter and order stay."""
         last = Default(self.query, self.query.text)
-        query = ask_edit("Search for", partial(search, self.session), last, self.query.text)
+        query = ask("Search for", partial(search, self.session), last, edits_default=True)
         self.show_query(query._replace(filter=self.query.filter, sort=self.query.sort))
 
     @option(10, "Save as a page", Action.EXPORT, when=lambda screen: screen.rows)
@@ -1547,11 +1527,6 @@ class ListScreen(PagedScreen[WorkOrder]):
         with interruptible(self.connection):
             path = work_order.save_list(self.session, self.query)
         say(f"Saved as {path}.")
-
-
-def ask_work_order(session: Session) -> WorkOrderScreen:
-    """Ask for an ID and return the screen of that work order."""
-    return WorkOrderScreen(session, ask_value("Work order ID", work_order.parse_id))
 
 
 def search(session: Session, text: str) -> Query:
@@ -2454,7 +2429,7 @@ class MainScreen(SessionScreen):
 
     @option(3, "Update work order", Action.VIEW, saves=False)
     def update_work_order(self) -> Next:
-        return ask_work_order(self.session)
+        return WorkOrderScreen(self.session, ask_value("Work order ID", work_order.parse_id))
 
     @option(4, "Search work orders", Action.VIEW, saves=False)
     def search_work_orders(self) -> Next:
