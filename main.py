@@ -28,19 +28,7 @@ import users
 import work_order
 from database import ApplicationError, Connection, explain, printable, quantity
 from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
-from work_order import (
-    ASSIGNEE,
-    CATEGORY,
-    REQUESTER,
-    Field,
-    Filter,
-    Import,
-    Period,
-    Priority,
-    Query,
-    Status,
-    WorkOrder,
-)
+from work_order import ASSIGNEE, CATEGORY, REQUESTER, Field, Filter, Import, Period, Priority, Query, Status, WorkOrder
 
 try:
     import termios
@@ -48,8 +36,6 @@ except ImportError:  # not on Windows
     termios = None  # type: ignore[assignment]
 
 VERSION = "1.0.0"
-# Windows has no SIGHUP and no SIGQUIT.
-ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
 ASKED_AT_MOST = 3  # times for an admin's password, while somebody registers
 LISTED_AT_MOST = 20  # people at a prompt for one, and rows of a report
@@ -112,10 +98,10 @@ def prepare_terminal() -> None:
 
         readline.set_auto_history(False)
         readline.set_completer(lambda *_: None)  # the default one lists files
-        readline.parse_and_bind("set editing-mode emacs")
-        readline.parse_and_bind(f"set enable-bracketed-paste {'on' if _is_capable_terminal() else 'off'}")
-        for setting in ("input-meta on", "output-meta on", "convert-meta off"):
-            readline.parse_and_bind(f"set {setting}")  # where the locale is C, it would take bytes above 127 for keys
+        paste = f"enable-bracketed-paste {'on' if _is_capable_terminal() else 'off'}"
+        # Where the locale is C, it would take bytes above 127 for keys.
+        for setting in ("editing-mode emacs", paste, "input-meta on", "output-meta on", "convert-meta off"):
+            readline.parse_and_bind(f"set {setting}")
         for keys in UNSAFE_KEYS:
             readline.parse_and_bind(f'"{keys}": abort')
 
@@ -497,9 +483,8 @@ def ask_choice(
             return parse(text)
         return users.parse_choice(choices, text, lambda choice: choice[1])[0]
 
-    return ask_value(
-        label, parse_answer, default, lambda: [*lines, "Answer with a number, or a name or its beginning."]
-    )
+    answers = [*lines, "Answer with a number, or a name or its beginning."]
+    return ask_value(label, parse_answer, default, lambda: answers)
 
 
 def ask_yes_or_no(question: str, default: bool = False) -> bool:
@@ -677,16 +662,15 @@ def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
     All but the first are also indented by `hanging`, so that no text can be mistaken for the lines above or below it.
     """
     width = max(2, terminal_size().columns - len(indent) - len(hanging))
-    first, *others = [line for paragraph in text.split("\n") for line in _broken(printable(paragraph), width)]
-    return [indent + first, *(indent + hanging + line for line in others)]
-
-
-def _broken(line: str, width: int) -> Iterator[str]:
-    while (end := _characters_within(line, width)) < len(line):
-        end = line.rfind(" ", 0, end + 1) + 1 or max(end, 1)
-        yield line[:end].rstrip()
-        line = line[end:]
-    yield line
+    lines = []
+    for paragraph in text.split("\n"):
+        rest = printable(paragraph)
+        while (end := _characters_within(rest, width)) < len(rest):
+            end = rest.rfind(" ", 0, end + 1) + 1 or max(end, 1)
+            lines.append(rest[:end].rstrip())
+            rest = rest[end:]
+        lines.append(rest)
+    return [indent + lines[0], *(indent + hanging + line for line in lines[1:])]
 
 
 def terminal_size() -> os.terminal_size:
@@ -905,7 +889,9 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
             step = perform(screen, screen.refresh, on_failure=BACK)
             if step is None:
                 screen.refusal = ""
-                stack = [*_screens_below(stack), screen]
+                if isinstance(screen, WorkOrderScreen):  # it takes the place of an open one and of what is above that
+                    place = [isinstance(each, WorkOrderScreen) for each in stack].index(True)
+                    stack = [*stack[:place], screen]
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
                 after_each()
@@ -921,15 +907,6 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
             stack = stack[:2]
         elif step:
             stack.append(step)
-
-
-def _screens_below(stack: Sequence[Screen]) -> Sequence[Screen]:
-    """Return the screens below the last one; a work order takes the place of an open one and of what is above that."""
-    *below, screen = stack
-    for position, other in enumerate(below):
-        if isinstance(other, WorkOrderScreen) and isinstance(screen, WorkOrderScreen):
-            return below[:position]
-    return below
 
 
 def choose(screen: Screen) -> Callable[[], Next]:
@@ -965,7 +942,10 @@ def choose(screen: Screen) -> Callable[[], Next]:
 
 
 def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) -> Next:
-    """Run an action of the screen and return where it leads; if it fails, say why."""
+    """Run an action of the screen and return where it leads; if it fails, say why, and record a refusal.
+
+    Neither is done for a screen that failed for the same reason just before.
+    """
     try:
         return run()
     except EOFError:
@@ -976,23 +956,17 @@ def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) ->
     except (users.SessionEndedError, OSError):
         raise
     except database.EXPECTED_FAULTS as fault:
-        report_fault(screen, fault)
+        sentence = explain(fault)
+        if sentence != screen.refusal:
+            screen.refusal = sentence
+            print_error(sentence)
+            # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
+            if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
+                with suppress(*database.EXPECTED_FAULTS):
+                    users.record_refusal(screen.session, sentence)
     except Exception:  # noqa: BLE001 - the last resort: the work continues, and the log says what to mend
         print_error(f"Something unexpected happened. Nothing was saved. {log_exception()}")
     return on_failure
-
-
-def report_fault(screen: Screen, fault: Exception) -> None:
-    """Print why an action of the screen failed, and record a refusal, unless that was just done for the same reason."""
-    sentence = explain(fault)
-    if sentence == screen.refusal:
-        return
-    screen.refusal = sentence
-    print_error(sentence)
-    # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
-    if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
-        with suppress(*database.EXPECTED_FAULTS):
-            users.record_refusal(screen.session, sentence)
 
 
 def log_exception() -> str:
@@ -1187,8 +1161,7 @@ class WorkOrderScreen(SessionScreen):
         """Assign the work order to oneself and start it; what somebody else has is taken only after a question."""
         if self.work_order.assignee and not self.details.is_mine:
             confirm(f"Work order #{self.id} is assigned to {self.work_order.assignee}; you would take it from them.")
-        _, drafted = self.drafts.get("take", (None, ""))
-        note = ask_note(drafted)
+        note = ask_note(self.drafts.get("take", (None, ""))[1])
         with self.draft("take", None, note):
             is_changed = work_order.take(self.session, self.work_order, note)
         say(f"Work order #{self.id} is now yours.{self.describe_spent(note)}" if is_changed else "Nothing changed.")
@@ -1238,10 +1211,7 @@ class WorkOrderScreen(SessionScreen):
     def link(self) -> None:
         """Link the work order to another one, which may cancel it or put it On Hold, or remove a link."""
         removable = [(each, f"remove {each.words} #{each.other_id}") for each in self.details.links]
-        choices: List[Tuple[Union[work_order.Kind, work_order.Link], str]] = [
-            *by_name(tuple(work_order.Kind)),
-            *removable,
-        ]
+        choices: Choices[Union[work_order.Kind, work_order.Link]] = [*by_name(tuple(work_order.Kind)), *removable]
         kind = ask_choice("Kind", choices)
         if isinstance(kind, work_order.Link):
             work_order.unlink(self.session, self.work_order, kind)
@@ -1743,14 +1713,12 @@ class MyWorkScreen(SessionScreen):
         super().show()
 
     def detail(self, option: Option) -> str:
-        work = self.work
-        counts = (
-            *(0, work.assigned, work.unassigned, work.overdue, work.due_this_week, work.requested),
-            *(work.changed, work.hold_over),
-        )
-        late = work_order.number_of(work.assigned_overdue) if work.assigned_overdue else ""
-        more = {1: f", {late} overdue", 3: f", {late} of them yours"}.get(option.number, "") if late else ""
-        return f": {work_order.number_of(counts[option.number])}{more}" if option.number else ""
+        if not option.number:
+            return ""
+        names = ("assigned", "unassigned", "overdue", "due_this_week", "requested", "changed", "hold_over")
+        count, late = getattr(self.work, names[option.number - 1]), work_order.number_of(self.work.assigned_overdue)
+        more = {1: f", {late} overdue", 3: f", {late} of them yours"} if self.work.assigned_overdue else {}
+        return f": {work_order.number_of(count)}{more.get(option.number, '')}"
 
     @option(1, "Assigned to me", Action.ASSIGN)
     def open_assigned(self) -> Next:
@@ -2262,9 +2230,8 @@ class MailScreen(SessionScreen):
         is left as it was shown stays as another admin may have set it since.
         """
         shown = self.settings
-        new = shown._replace(
-            host=ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
-        )
+        host = ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
+        new = shown._replace(host=host)
         if new.host:
             port = ask_value("Port", users.parse_port, Default(shown.port))
             security = ask_choice("Security", by_name([*users.Security]), Default(shown.security))
@@ -2406,18 +2373,17 @@ class MainScreen(SessionScreen):
     @option(1, "Create work order", Action.CREATE)
     def create_work_order(self) -> Next:
         """Create a work order of one's own or, for managers and admins, of a requester, and open it."""
-        session, no_assignee = self.session, Default[Optional[str]](None, NOBODY)
+        session = self.session
         title, _ = ask_field(session, work_order.TITLE)
         description, _ = ask_field(session, work_order.DESCRIPTION, Default("", ""), "Description (optional)")
-        draft = work_order.Draft(
-            title, description, ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))[0]
-        )
+        priority, _ = ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))
+        draft = work_order.Draft(title, description, priority)
         if self.may(Action.NAME_CATEGORY) or work_order.categories(session):
             category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None, NONE))
             draft = draft._replace(category=category)
         if self.may(Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
             requester, _ = ask_field(session, REQUESTER, Default(self.user.username, ME))
-            assignee, _ = ask_field(session, ASSIGNEE, no_assignee)
+            assignee, _ = ask_field(session, ASSIGNEE, Default[Optional[str]](None, NOBODY))
             draft = draft._replace(requester=requester, assignee=assignee)
         work_order_id = work_order.create(session, draft)
         say(f"Work order #{work_order_id} created.")
@@ -2552,8 +2518,9 @@ def main(arguments: Sequence[str]) -> int:
     prepare_terminal()
     ignore_interrupts()
     ending = Ending()
-    for number in ENDING_SIGNALS:
-        signal.signal(number, ending)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+        if hasattr(signal, name):  # Windows has only the first
+            signal.signal(getattr(signal, name), ending)
     if hasattr(signal, "SIGTSTP"):
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped prompt would leave the terminal without echo
     try:
