@@ -40,10 +40,7 @@ LONGEST_LINE = 100_000
 ASKED_AT_MOST = 3  # times for an admin's password, while somebody registers
 LISTED_AT_MOST = 20  # people at a prompt for one, and rows of a report
 PERIOD_HINT = "Choose one, or type a month such as 2026-10 or two days such as 2026-01-01 to 2026-03-31."
-CATEGORY_HINT = "Choose one, or type a new name."
 FILTER_HINT = "Choose one, or type several filters at once: high+, overdue, assignee lena, created this week."
-TEXT_HINT = "End a line with \\ for more."
-OFFER_HINT = "Ctrl-U empties the line."
 # Keys of readline that bring back what somebody else cut or recorded (yank, macros), that search a history that does
 # not exist (which ends the process in readline 8.2), that list the host's files or accounts, or that change the keys.
 UNSAFE_KEYS = (
@@ -59,7 +56,6 @@ ROOM_FOR_TEXTS = 6  # lines of a work order's screen in which line breaks are ke
 BOLD_RED, YELLOW = "1;31", "33"
 # https://invisible-island.net/xterm/ctlseqs/ctlseqs.html#h2-Bracketed-Paste-Mode
 PASTE_ON, PASTE_OFF, PASTE_BEGINS, PASTE_ENDS = "\x1b[?2004h", "\x1b[?2004l", b"\x1b[200~", b"\x1b[201~"
-ZERO_WIDTH_JOINER = "\u200d"
 
 S = TypeVar("S", bound="Screen")
 T = TypeVar("T")
@@ -391,7 +387,6 @@ class Default(Generic[T]):
         self.value, self.text = value, str(value) if text is None else text
 
 
-Reader = Callable[[str, str], str]
 Choices = Sequence[Tuple[T, str]]  # values and their names
 
 
@@ -399,7 +394,7 @@ def ask(
     label: str,
     parse: Callable[[str], T],
     default: Optional[Default[T]] = None,
-    read: Reader = read_line,
+    read: Callable[[str, str], str] = read_line,
     edits_default: bool = False,
 ) -> T:
     """Ask for a text until it can be parsed, and return what it means; an empty answer takes the default.
@@ -408,11 +403,11 @@ def ask(
     default is if the person `edits_default`. Raises Cancelled for an empty answer without a default, and for Ctrl-D on
     a terminal.
     """
-    initial, hint = "", f" {OFFER_HINT}"
+    initial, hint = "", " Ctrl-U empties the line."
     if edits_default and default and default.value and can_offer(default.text):
         initial, default = default.text, None
     *above, prompt = wrap(f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: ", indent="")
-    say(*[TEXT_HINT] * (read is read_text))
+    say(*["End a line with \\ for more."] * (read is read_text))
     while True:
         print(*above, sep="\n", end="\n" * bool(above))
         answer = ""
@@ -529,19 +524,6 @@ def ask_person(
     return ask_value(label, parse, default, list_people)
 
 
-def parse_field(session: Session, field: Field[V], text: str) -> V:
-    """Return what the text means; for a requester whom nobody knows, ask whether to add an account.
-
-    Raises InvalidInputError.
-    """
-    try:
-        return field.parse(session, text)
-    except users.UnknownPersonError:
-        if field.name != REQUESTER.name or not add_caller(session, text):
-            raise
-        return field.parse(session, text)
-
-
 def add_caller(session: Session, text: str) -> bool:
     """Ask whether to add an account without a password for somebody of that name; return whether it was added."""
     name = users.parse_person_name(text)
@@ -575,12 +557,17 @@ def ask_field(
         if choices and answer in map(str, range(1, len(choices) + 1)):
             value = choices[int(answer) - 1][0]
         else:
-            value = parse_field(session, field, answer.strip())
+            try:
+                value = field.parse(session, answer.strip())
+            except users.UnknownPersonError:
+                if field.name != REQUESTER.name or not add_caller(session, answer.strip()):
+                    raise
+                value = field.parse(session, answer.strip())
         return value, work_order.parse_text(note) if colon else None
 
     if choices:
         names_new = field.name == CATEGORY.name and users.may(users.current_user(session), Action.NAME_CATEGORY)
-        hint = CATEGORY_HINT * names_new
+        hint = "Choose one, or type a new name." * names_new
         return ask_choice(label, [((value, None), text) for value, text in choices], both, parse, hint)
     if field.name == REQUESTER.name:
         return ask_person(session, label, People.REQUESTERS, parse, both)
@@ -631,7 +618,7 @@ def cell_width(text: str) -> int:
 def _character_width(character: str, before: str) -> int:
     category = unicodedata.category(character)
     is_joined = category in ("Mn", "Me", "Cf") or "\U0001f3fb" <= character <= "\U0001f3ff"
-    if is_joined or (before == ZERO_WIDTH_JOINER and category == "So"):
+    if is_joined or (before == "\u200d" and category == "So"):  # the zero width joiner
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
@@ -730,12 +717,12 @@ class Table(Generic[T]):
         return sum(width + 2 for width in self._widths.values()) - 2
 
     def lines(self, below: Callable[[T], Sequence[str]] = lambda _: ()) -> List[str]:
-        """Return the headings, and for each row its line with what stands below it."""
+        """Return the headings, and for each row its line and, on a line each, the texts below it."""
         lines = ["  ".join(fit(column.heading, self._widths[column]) for column in self.columns).rstrip()]
         for row in self.rows:
             cells = ((column, fit(printable(column.text(row)), self._widths[column])) for column in self.columns)
             lines.append("  ".join(coloured(text, column.colour(row)) for column, text in cells).rstrip())
-            lines += below(row)
+            lines += [f"    {fit(printable(text), self.room - 4).rstrip()}" for text in below(row)]
         return lines
 
 
@@ -1006,7 +993,6 @@ class PagedScreen(SessionScreen, Generic[T]):
         self.show_first_page()
 
     def show_first_page(self) -> None:
-        """Begin with the first page."""
         self.keys: List[Optional[T]] = [None]  # the row after which each page begins, up to the present one
         self.rows: Sequence[T] = ()  # those of the page
 
@@ -1061,13 +1047,7 @@ class PagedScreen(SessionScreen, Generic[T]):
         return f"(page {number} of {max(number + 1, -(-total // room))})" if total and is_even else f"(page {number})"
 
     def print_rows(self) -> None:
-        """Print the rows of the page, with what stands below each."""
-        width = terminal_size().columns - 4
-
-        def below(row: T) -> Sequence[str]:
-            return [f"    {fit(printable(text), width).rstrip()}" for text in self.below(row)]
-
-        print(*Table(self.columns, self.rows).lines(below), sep="\n")
+        print(*Table(self.columns, self.rows).lines(self.below), sep="\n")
 
     @option(1, "Next page", when=lambda screen: not screen.is_last_page)
     def next_page(self) -> None:
@@ -1434,7 +1414,6 @@ class ListScreen(PagedScreen[WorkOrder]):
         return [name for name in LIST_COLUMNS if not fixed.get(name)]
 
     def show_query(self, query: Query) -> None:
-        """Show the first page of what another query finds."""
         self.query = query
         self.show_first_page()
 
@@ -1463,27 +1442,23 @@ class ListScreen(PagedScreen[WorkOrder]):
     @option(8, "Change all", Action.CHANGE_MANY, when=lambda screen: screen.rows)
     def change_all(self) -> None:
         """Change one field of all work orders in the list, or of some of them, or add a comment to them."""
-        ids = self.ask_which()
+        parse = partial(work_order.select_ids, self.session, self.query)
+        everything = Default[List[int]]([], f"all {work_order.number_of(self.page.total)}")
+        ids = ask_value("Which", parse, everything) or parse("")
         what = ask_choice("What", by_name([*work_order.CHANGEABLE_TOGETHER]))
-        value, note, until = self.ask_new_value(what)
+        value: Any = None
+        note, until = "", None
+        if what == work_order.DUPLICATES:
+            other_id = ask_value("Work order ID", work_order.parse_id)
+            value = (other_id, ask_yes_or_no("Cancel them?", default=True))
+        elif what in work_order.FIELDS:
+            has_note = what == work_order.STATUS.name
+            value, note, until = ask_change(self.session, work_order.FIELDS[what], None, has_note)
+        else:
+            note = ask("Comment", work_order.parse_text, read=read_text)
         changes = work_order.plan_changes(self.session, ids, what, value, note, until)
         confirm(changes.sentence)
         say(work_order.change_many(self.session, changes))
-
-    def ask_new_value(self, what: str) -> Tuple[Any, str, Optional[datetime]]:
-        """Ask what the work orders are to get, with the note and the day that go with it."""
-        if what == work_order.DUPLICATES:
-            other_id = ask_value("Work order ID", work_order.parse_id)
-            return (other_id, ask_yes_or_no("Cancel them?", default=True)), "", None
-        if what not in work_order.FIELDS:
-            return None, ask("Comment", work_order.parse_text, read=read_text), None
-        return ask_change(self.session, work_order.FIELDS[what], None, has_note=what == work_order.STATUS.name)
-
-    def ask_which(self) -> List[int]:
-        """Ask for IDs of the list, or for all of them."""
-        parse = partial(work_order.select_ids, self.session, self.query)
-        total = work_order.number_of(self.page.total)
-        return ask_value("Which", parse, Default[List[int]]([], f"all {total}")) or parse("")
 
     @option(9, "Search again", when=lambda screen: screen.query.text, saves=False)
     def search_again(self) -> None:
@@ -1910,11 +1885,9 @@ class ServiceTargetsScreen(SessionScreen):
         """Change what is promised for a priority, unless another admin has done so since it was shown."""
         priority = ask_choice("Priority", by_name([*Priority]))
         (shown,) = (target for target in self.targets if target.priority is priority)
-        target = work_order.ServiceTarget(
-            priority,
-            ask_hours("Hours to first response", shown.response_hours),
-            ask_hours("Hours to resolution", shown.resolution_hours),
-        )
+        response_hours = ask_hours("Hours to first response", shown.response_hours)
+        resolution_hours = ask_hours("Hours to resolution", shown.resolution_hours)
+        target = work_order.ServiceTarget(priority, response_hours, resolution_hours)
         is_changed = work_order.set_service_target(self.session, shown, target)
         done = f"Service target for priority {priority} is now: {work_order.describe_target(target)}."
         say(done if is_changed else "Nothing changed.")
@@ -2032,7 +2005,6 @@ class UsersScreen(SessionScreen):
         say(f"User {user.username} has the name {name or NONE} and the email {email or NONE}.")
 
     def ask_user(self) -> User:
-        """Ask for somebody and return the account."""
         parse = partial(users.parse_person, self.session, people=People.EVERYBODY)
         return users.find(self.connection, ask_person(self.session, "Username", People.EVERYBODY, parse))
 
@@ -2183,15 +2155,12 @@ class AuditScreen(PagedScreen[users.AuditEntry]):
         username = ask_person(self.session, "Account", People.EVERYBODY, parse, anything)
         events: List[Tuple[Optional[str], str]] = [(event, event) for event in users.audit_events(self.session)]
         event = ask_choice("Event", [*events, (None, ANY)], anything)
-        self.show_entries(AuditFilter(username, event))
+        self.audit_filter = AuditFilter(username, event)
+        self.show_first_page()
 
     @option(6, "Clear filter", when=lambda screen: screen.audit_filter != AuditFilter())
     def clear_filter(self) -> None:
-        self.show_entries(AuditFilter())
-
-    def show_entries(self, audit_filter: AuditFilter) -> None:
-        """Show the first page of what the filter lets through."""
-        self.audit_filter = audit_filter
+        self.audit_filter = AuditFilter()
         self.show_first_page()
 
 
@@ -2247,7 +2216,6 @@ class MailScreen(SessionScreen):
 
     @option(2, "Send a test message", saves=False)
     def send_test_message(self) -> None:
-        """Send a message at once, and show what the mail server says."""
         own = self.user.email
         to = ask_value("To", users.parse_address, Default(own) if own else None)
         print("Sending ...", flush=True)
@@ -2497,24 +2465,19 @@ class StartScreen(Screen):
 # Starting and ending
 
 
-def parse_arguments(arguments: Sequence[str]) -> None:
-    """Answer --help and --version with exit code 0 and anything else with a usage line and 2."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="main.py",
-        allow_abbrev=False,
-        description="Work orders of an IT department: start it without arguments and choose from numbered menus.",
-        epilog="WORK_ORDER_DB names a database file other than work_order.db beside main.py.",
-    )
-    parser.add_argument("--version", action="version", version=f"IT Work Order Management System {VERSION}")
-    parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run the program and return its exit code: 1 if the database cannot be used."""
+    """Run the program and return its exit code: 1 if the database cannot be used, 2 for an unknown argument."""
     if arguments:
-        parse_arguments(arguments)
+        import argparse
+
+        parser = argparse.ArgumentParser(
+            prog="main.py",
+            allow_abbrev=False,
+            description="Work orders of an IT department: start it without arguments and choose from numbered menus.",
+            epilog="WORK_ORDER_DB names a database file other than work_order.db beside main.py.",
+        )
+        parser.add_argument("--version", action="version", version=f"IT Work Order Management System {VERSION}")
+        parser.parse_args(arguments)
     prepare_terminal()
     ignore_interrupts()
     ending = Ending()
