@@ -541,10 +541,7 @@ def add_caller(session: Session, text: str) -> bool:
 def ask_field(
     session: Session, field: Field[V], default: Optional[Default[V]] = None, label: str = "", has_note: bool = False
 ) -> Tuple[V, Optional[str]]:
-    """Ask for a value of the field, and return it with the note that was typed behind it, as in `lena: look first`.
-
-    Only a field that `has_note` takes one.
-    """
+    """Ask for a value of the field; return it and, if it `has_note`, the note typed behind it: `lena: look first`."""
     label = " ".join(filter(None, (label or field.label, field.hint)))
     if field.starts_from_current:
         read = read_text if field.is_text else read_line
@@ -608,10 +605,7 @@ def print_error(error: object) -> None:
 
 
 def cell_width(text: str) -> int:
-    """Return how many cells of a terminal the printable text takes.
-
-    Han, kana and emoji take two; combining characters, joiners, skin tones and what is joined to an emoji take none.
-    """
+    """Return how many cells of a terminal the text takes: two for Han, kana and emoji, none for what joins others."""
     return len(text) if text.isascii() else sum(map(_character_width, text, f" {text}"))
 
 
@@ -798,7 +792,6 @@ class Screen:
 
     def show(self) -> None:
         """Print the screen."""
-        raise NotImplementedError
 
     def may(self, _: Action) -> bool:
         """Return whether the person may take the action here."""
@@ -929,10 +922,7 @@ def choose(screen: Screen) -> Callable[[], Next]:
 
 
 def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) -> Next:
-    """Run an action of the screen and return where it leads; if it fails, say why, and record a refusal.
-
-    Neither is done for a screen that failed for the same reason just before.
-    """
+    """Return where an action of the screen leads; say why it failed and record a refusal, unless that was just done."""
     try:
         return run()
     except EOFError:
@@ -976,13 +966,12 @@ def log_exception() -> str:
 class PagedScreen(SessionScreen, Generic[T]):
     """A list that is shown by pages, each of which begins after the last row of the one before.
 
-    Which columns are shown depends on nothing that is in the rows. Where the screen that is shown next takes no more
-    than `lines_below`, a list of one page is printed at once.
+    Which columns are shown depends on nothing that is in the rows.
     """
 
     columns: Sequence[Column[T]] = ()
     empty_message = "There are none."
-    lines_below = 0
+    lines_below = 0  # of the screen that is shown next, where a single page that fits above it needs no menu
     rows_per_page = 20  # where there is no terminal
     numbers_single_page = True
     total: Optional[int] = None  # rows on all pages, where it is known
@@ -1218,10 +1207,9 @@ class WorkOrderScreen(SessionScreen):
 
 
 class HistoryScreen(PagedScreen[Tuple[int, str]]):
-    """All that was written about a work order, by lines, so that a page always fits.
+    """The description and the history of a work order, newest first, by lines, so that a page always fits.
 
-    The description comes first, then the history, newest first; a short one is printed at once. Lines are numbered from
-    the last one on, so that a line keeps its number when somebody adds something.
+    A line's number counts from the last line, so that it stays when somebody adds something.
     """
 
     needs = Action.VIEW
@@ -1250,8 +1238,7 @@ def field_lines(row: WorkOrder) -> List[str]:
     """Return a work order's number and title, and its other fields in two columns where the terminal is wide enough."""
     width = terminal_size().columns
     half = 38 if width < 100 else 50
-    fields = _fields(row, half - 15)
-    lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in fields]
+    lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in _fields(row, half - 15)]
     if sys.stdout.isatty() and width < 2 * half and terminal_size().lines < 30:
         lines = [*lines[:6], *lines[8:]]  # the history has the times too
     printed = wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    ")
@@ -1336,32 +1323,20 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
     def short(word: str) -> str:
         return SHORT.get(word, word) if is_narrow else word
 
+    priority, status, title, due = (4, 4, 18, 10) if is_narrow else (8, 11, 24, 12)  # widths
     columns: Dict[str, Column[WorkOrder]] = {
         "id": Column("ID", lambda row: str(row.id), width=5),
         "age": Column("Age", lambda row: work_order.age(row.created_at), 3, width=7),
         "deleted": Column("Deleted", lambda row: work_order.local_time(row.deleted_at or row.updated_at), width=16),
         "priority": Column(
-            "Pri" if is_narrow else "Priority",
-            lambda row: short(str(row.priority)),
-            width=4 if is_narrow else 8,
-            colour=priority_colour,
+            short("Priority"), lambda row: short(str(row.priority)), 0, priority, colour=priority_colour
         ),
-        "status": Column(
-            "Stat" if is_narrow else "Status",
-            lambda row: short(work_order.describe_status(row)),
-            width=4 if is_narrow else 11,
-        ),
-        "title": Column("Title", lambda row: row.title, width=18 if is_narrow else 24, can_shrink=True),
+        "status": Column(short("Status"), lambda row: short(work_order.describe_status(row)), width=status),
+        "title": Column("Title", lambda row: row.title, width=title, can_shrink=True),
         "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
         "requester": Column("Requester", lambda row: row.requester, 2, width=12, can_shrink=True),
         "assignee": Column("Assignee", lambda row: row.assignee or NOBODY, 4, width=10, can_shrink=True),
-        "due": Column(
-            "Due",
-            work_order.describe_due,
-            5,
-            width=10 if is_narrow else 12,
-            colour=lambda row: BOLD_RED * row.is_overdue,
-        ),
+        "due": Column("Due", work_order.describe_due, 5, due, colour=lambda row: BOLD_RED * row.is_overdue),
     }
     kept_last = [columns[name] for name in names if columns[name].rank in (0, columns["due"].rank)]
     if "due" in names and sum((column.width or 0) + 2 for column in kept_last) - 2 > terminal_size().columns:
@@ -1370,6 +1345,8 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
 
 
 SHORT = {
+    "Priority": "Pri",
+    "Status": "Stat",
     "Hold over": "Over",
     "Medium": "Med",
     "Critical": "Crit",
@@ -1396,22 +1373,18 @@ class ListScreen(PagedScreen[WorkOrder]):
             self.page = page = work_order.find(self.session, self.query, after, limit)
         self.heading = work_order.describe_list(self.query, page.total, page.overdue)
         self.total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
-        self.columns = work_order_columns(*self.column_names())
-        return page.work_orders
-
-    def below(self, row: WorkOrder) -> Sequence[str]:
-        return [text.replace("\n", " ") for text in self.page.below.get(row.id, ())]
-
-    def column_names(self) -> List[str]:
-        """Return which columns there are; one that the filter fixes makes room for the others."""
         filter = self.query.filter  # noqa: A001
-        fixed = {
+        fixed = {  # a column that the filter fixes makes room for the others
             "priority": isinstance(filter.priority, Priority),
             "status": filter.status not in (None, work_order.UNFINISHED, Status.ON_HOLD),
             "due": filter.due is work_order.Due.NONE,
             **{name: getattr(filter, name) for name in ("category", "requester", "assignee")},
         }
-        return [name for name in LIST_COLUMNS if not fixed.get(name)]
+        self.columns = work_order_columns(*(name for name in LIST_COLUMNS if not fixed.get(name)))
+        return page.work_orders
+
+    def below(self, row: WorkOrder) -> Sequence[str]:
+        return [text.replace("\n", " ") for text in self.page.below.get(row.id, ())]
 
     def show_query(self, query: Query) -> None:
         self.query = query
@@ -1441,7 +1414,6 @@ class ListScreen(PagedScreen[WorkOrder]):
 
     @option(8, "Change all", Action.CHANGE_MANY, when=lambda screen: screen.rows)
     def change_all(self) -> None:
-        """Change one field of all work orders in the list, or of some of them, or add a comment to them."""
         parse = partial(work_order.select_ids, self.session, self.query)
         everything = Default[List[int]]([], f"all {work_order.number_of(self.page.total)}")
         ids = ask_value("Which", parse, everything) or parse("")
@@ -1483,17 +1455,17 @@ def search(session: Session, text: str) -> Query:
 def ask_filter(session: Session, filter: Filter) -> Filter:
     """Ask by which field to filter and for its value, None for any, or for several fields with their values at once."""
 
-    def parse_names(text: str) -> object:
+    def parse_names(text: str) -> Union[str, Filter]:
         try:
             return users.parse_name(work_order.FILTER_NAMES, text)
         except InvalidInputError:
             return work_order.parse_filters(session, text, filter)
 
-    names: List[Tuple[object, str]] = [(name, name) for name in work_order.FILTER_NAMES]
-    answer = ask_choice("Filter by", names, parse=parse_names, hint=FILTER_HINT)
-    if isinstance(answer, Filter):
-        return answer
-    name, default = str(answer), Default[Any](None, ANY)
+    names: Choices[Union[str, Filter]] = by_name(work_order.FILTER_NAMES)
+    name = ask_choice("Filter by", names, parse=parse_names, hint=FILTER_HINT)
+    if isinstance(name, Filter):
+        return name
+    default = Default[Any](None, ANY)
     parse = partial(work_order.parse_filter_value, session, name)
     values = work_order.filter_choices(session, name)
     if values:
@@ -1737,9 +1709,8 @@ class ReportsScreen(SessionScreen):
     def open_resolution_times(self) -> Next:
         period = ask_period()
         grouping = ask_choice("Group by", by_name([*work_order.Grouping]), Default(work_order.Grouping.PRIORITY))
-        return ReportScreen(
-            self.session, lambda period: work_order.resolution_times(self.session, period, grouping), period
-        )
+        make = partial(work_order.resolution_times, self.session, grouping=grouping)
+        return ReportScreen(self.session, make, period)
 
     @option(2, "Backlog")
     def open_backlog(self) -> Next:
@@ -1894,7 +1865,6 @@ class ServiceTargetsScreen(SessionScreen):
 
 
 def ask_hours(label: str, current: Optional[int]) -> Optional[int]:
-    """Ask for the hours of a target, or for none."""
     default = Default(current, str(current or NONE))
     return ask_value(f"{label} (or {NONE})", work_order.parse_hours, default, can_be_0=True)
 
@@ -1921,9 +1891,8 @@ class AccountScreen(SessionScreen):
 
     @option(3, "Change mail about new work orders", Action.MAIL_WISH)
     def change_mail_wish(self) -> None:
-        wish = ask_choice(
-            "Mail about new work orders", by_name([*users.MailWish]), Default(self.user.new_work_order_mail)
-        )
+        current = Default(self.user.new_work_order_mail)
+        wish = ask_choice("Mail about new work orders", by_name([*users.MailWish]), current)
         users.change_mail_wish(self.session, wish)
         say(f"Mail about new work orders is now: {wish}.")
 
@@ -2284,9 +2253,7 @@ class RecurringScreen(SessionScreen):
         draft = work_order.Draft("", requester=self.user.username)
         if like:
             row = work_order.get(self.session, like).work_order
-            draft = work_order.Draft(
-                row.title, row.description, row.priority, row.category, row.requester, row.assignee
-            )
+            draft = work_order.Draft(**{name: getattr(row, name) for name in work_order.Draft._fields})
         self.save(work_order.Template(draft, None, 1, "month", date.today()))
 
     @option(2, "Change", when=lambda screen: screen.templates)
