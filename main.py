@@ -381,10 +381,11 @@ def _read_from_file(prompt: str) -> str:
 
 
 class Default(Generic[T]):
-    """What an empty answer means, and how the prompt shows it; nothing is shown of an empty text."""
+    """What an empty answer means, and how the prompt shows it: None as `none`, and nothing of an empty text."""
 
     def __init__(self, value: T, text: Optional[str] = None) -> None:
-        self.value, self.text = value, str(value) if text is None else text
+        shown = NONE if value is None else str(value)
+        self.value, self.text = value, shown if text is None else text
 
 
 Choices = Sequence[Tuple[T, str]]  # values and their names
@@ -532,7 +533,7 @@ def add_caller(session: Session, text: str) -> bool:
     username = users.username_from_name(session.connection, name)
     if not ask_yes_or_no(f"{name} has no account. Add him as {username}, without a password?"):
         return False
-    email = ask_value("Email", users.parse_email, Default[Optional[str]](None, NONE))
+    email = ask_value("Email", users.parse_email, Default[Optional[str]](None))
     added = users.add_caller(session, name, email)
     say(f"User {added} added, without a password. The account stays even if you leave this form.")
     return True
@@ -1865,8 +1866,7 @@ class ServiceTargetsScreen(SessionScreen):
 
 
 def ask_hours(label: str, current: Optional[int]) -> Optional[int]:
-    default = Default(current, str(current or NONE))
-    return ask_value(f"{label} (or {NONE})", work_order.parse_hours, default, can_be_0=True)
+    return ask_value(f"{label} (or {NONE})", work_order.parse_hours, Default(current), can_be_0=True)
 
 
 # My account
@@ -1885,7 +1885,7 @@ class AccountScreen(SessionScreen):
 
     @option(2, "Change email")
     def change_email(self) -> None:
-        email = ask_value("Email", users.parse_email, Default(self.user.email, self.user.email or NONE))
+        email = ask_value("Email", users.parse_email, Default(self.user.email))
         users.change_email(self.session, email)
         say(f"Email is now {email or NONE}.")
 
@@ -1968,8 +1968,8 @@ class UsersScreen(SessionScreen):
     @option(8, "Change name or email")
     def change_person(self) -> None:
         user = self.ask_user()
-        name = ask("Name", users.parse_person_name, Default(user.name, user.name or NONE))
-        email = ask_value("Email", users.parse_email, Default(user.email, user.email or NONE))
+        name = ask("Name", users.parse_person_name, Default(user.name))
+        email = ask_value("Email", users.parse_email, Default(user.email))
         users.change_person(self.session, user.username, name, email)
         say(f"User {user.username} has the name {name or NONE} and the email {email or NONE}.")
 
@@ -2168,16 +2168,15 @@ class MailScreen(SessionScreen):
         is left as it was shown stays as another admin may have set it since.
         """
         shown = self.settings
-        host = ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
-        new = shown._replace(host=host)
+        new = shown._replace(host=ask_value("SMTP host", users.parse_mail_host, Default(shown.host)))
         if new.host:
             port = ask_value("Port", users.parse_port, Default(shown.port))
             security = ask_choice("Security", by_name([*users.Security]), Default(shown.security))
             default = Default(shown.sender) if shown.sender else None
             sender = ask_value("Sender's address", users.parse_address, default)
-            username = ask("Username", users.parse_credential, Default(shown.username, shown.username or NONE))
+            username = ask("Username", users.parse_credential, Default(shown.username))
             is_kept = shown.password and (new.host, port, security) == shown[:3]
-            kept = Default(shown.password, "unchanged") if is_kept else Default(None, NONE)
+            kept = Default(shown.password, "unchanged") if is_kept else Default(None)
             password = ask("Password", users.parse_credential, kept, read_password)
             new = users.MailSettings(new.host, port, security, sender, username, password)
         saved = users.change_mail_settings(self.session, shown, new)
@@ -2249,7 +2248,7 @@ class RecurringScreen(SessionScreen):
     def add(self) -> None:
         """Ask for a template, which may begin as an existing work order."""
         parse = lambda text: None if NONE.startswith(text.lower()) else work_order.parse_id(text)  # noqa: E731
-        like = ask_value("Like work order ID", parse, Default[Optional[int]](None, NONE))
+        like = ask_value("Like work order ID", parse, Default[Optional[int]](None))
         draft = work_order.Draft("", requester=self.user.username)
         if like:
             row = work_order.get(self.session, like).work_order
@@ -2275,15 +2274,13 @@ class RecurringScreen(SessionScreen):
         draft = template.draft
         for field in (work_order.TITLE, work_order.DESCRIPTION, work_order.PRIORITY, CATEGORY, REQUESTER, ASSIGNEE):
             current = getattr(draft, field.name)
-            default = None if current == "" and not field.is_text else Default(current, current and field.show(current))
-            value, _ = ask_field(self.session, field, default if current is not None else Default(None, field.none))
+            default = Default(current, field.show(current)) if current != "" or field.is_text else None
+            value, _ = ask_field(self.session, field, default)
             draft = draft._replace(**{field.name: value})
-        days, today = template.due_days, template.first_day == date.today()
-        until_due = Default(days, NONE if days is None else str(days))
-        due_days = ask_value("Days until due", work_order.parse_days, until_due, can_be_0=True)
+        due_days = ask_value("Days until due", work_order.parse_days, Default(template.due_days), can_be_0=True)
         rhythm = Default((template.every, template.unit), template.rhythm)
         every, unit = ask_value("Every", work_order.parse_rhythm, rhythm)
-        first = Default(template.first_day, "today" if today else str(template.first_day))
+        first = Default(template.first_day, "today" if template.first_day == date.today() else None)
         first_day = ask_value("First day", work_order.parse_first_day, first)
         saved = template._replace(draft=draft, due_days=due_days, every=every, unit=unit, first_day=first_day)
         work_order.save_template(self.session, saved)
@@ -2314,7 +2311,7 @@ class MainScreen(SessionScreen):
         priority, _ = ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))
         draft = work_order.Draft(title, description, priority)
         if self.may(Action.NAME_CATEGORY) or work_order.categories(session):
-            category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None, NONE))
+            category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None))
             draft = draft._replace(category=category)
         if self.may(Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
             requester, _ = ask_field(session, REQUESTER, Default(self.user.username, ME))
