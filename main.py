@@ -1321,17 +1321,15 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
     """Return these columns of a table of work orders; on a narrow terminal the words of some are abbreviated."""
     is_narrow = terminal_size().columns < NARROW
 
-    def short(word: str) -> str:
-        return SHORT.get(word, word) if is_narrow else word
+    def short(word: object) -> str:
+        return SHORT.get(str(word), str(word)) if is_narrow else str(word)
 
     priority, status, title, due = (4, 4, 18, 10) if is_narrow else (8, 11, 24, 12)  # widths
     columns: Dict[str, Column[WorkOrder]] = {
         "id": Column("ID", lambda row: str(row.id), width=5),
         "age": Column("Age", lambda row: work_order.age(row.created_at), 3, width=7),
         "deleted": Column("Deleted", lambda row: work_order.local_time(row.deleted_at or row.updated_at), width=16),
-        "priority": Column(
-            short("Priority"), lambda row: short(str(row.priority)), 0, priority, colour=priority_colour
-        ),
+        "priority": Column(short("Priority"), lambda row: short(row.priority), 0, priority, colour=priority_colour),
         "status": Column(short("Status"), lambda row: short(work_order.describe_status(row)), width=status),
         "title": Column("Title", lambda row: row.title, width=title, can_shrink=True),
         "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
