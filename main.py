@@ -8,6 +8,7 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first prompt, Ctrl-C ends the program silently
 
+import itertools
 import math
 import os
 import re
@@ -27,20 +28,7 @@ import users
 import work_order
 from database import ApplicationError, Connection, explain, printable, quantity
 from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
-from work_order import (
-    ASSIGNEE,
-    CATEGORY,
-    REQUESTER,
-    Field,
-    Filter,
-    HistoryEntry,
-    Import,
-    Period,
-    Priority,
-    Query,
-    Status,
-    WorkOrder,
-)
+from work_order import ASSIGNEE, CATEGORY, REQUESTER, Field, Filter, Import, Period, Priority, Query, Status, WorkOrder
 
 try:
     import termios
@@ -48,16 +36,11 @@ except ImportError:  # not on Windows
     termios = None  # type: ignore[assignment]
 
 VERSION = "1.0.0"
-# Windows has no SIGHUP and no SIGQUIT.
-ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 LONGEST_LINE = 100_000
 ASKED_AT_MOST = 3  # times for an admin's password, while somebody registers
-LISTED_AT_MOST = 20  # people, at a prompt for one
+LISTED_AT_MOST = 20  # people at a prompt for one, and rows of a report
 PERIOD_HINT = "Choose one, or type a month such as 2026-10 or two days such as 2026-01-01 to 2026-03-31."
-CATEGORY_HINT = "Choose one, or type a new name."
 FILTER_HINT = "Choose one, or type several filters at once: high+, overdue, assignee lena, created this week."
-TEXT_HINT = "End a line with \\ for more."
-OFFER_HINT = "Ctrl-U empties the line."
 # Keys of readline that bring back what somebody else cut or recorded (yank, macros), that search a history that does
 # not exist (which ends the process in readline 8.2), that list the host's files or accounts, or that change the keys.
 UNSAFE_KEYS = (
@@ -66,7 +49,6 @@ UNSAFE_KEYS = (
     *(r"\e&", r"\e?", r"\e*", r"\e=", r"\e/", r"\e~", r"\e$", r"\e@", r"\e!", r"\e{"),
     *(r"\C-x\C-r", r"\e\C-j", r"\e\C-m", r"\ex"),
 )
-ROWS_PER_PAGE = 20  # where there is no terminal
 NARROW = 80  # columns; on a narrower terminal priorities and statuses are abbreviated
 LOW = 40  # lines; on a lower terminal the menu of a list is set in two columns
 MORE = "    ... more in Show history"
@@ -74,7 +56,6 @@ ROOM_FOR_TEXTS = 6  # lines of a work order's screen in which line breaks are ke
 BOLD_RED, YELLOW = "1;31", "33"
 # https://invisible-island.net/xterm/ctlseqs/ctlseqs.html#h2-Bracketed-Paste-Mode
 PASTE_ON, PASTE_OFF, PASTE_BEGINS, PASTE_ENDS = "\x1b[?2004h", "\x1b[?2004l", b"\x1b[200~", b"\x1b[201~"
-ZERO_WIDTH_JOINER = "\u200d"
 
 S = TypeVar("S", bound="Screen")
 T = TypeVar("T")
@@ -113,10 +94,10 @@ def prepare_terminal() -> None:
 
         readline.set_auto_history(False)
         readline.set_completer(lambda *_: None)  # the default one lists files
-        readline.parse_and_bind("set editing-mode emacs")
-        readline.parse_and_bind(f"set enable-bracketed-paste {'on' if _is_capable_terminal() else 'off'}")
-        for setting in ("input-meta on", "output-meta on", "convert-meta off"):
-            readline.parse_and_bind(f"set {setting}")  # where the locale is C, it would take bytes above 127 for keys
+        paste = f"enable-bracketed-paste {'on' if _is_capable_terminal() else 'off'}"
+        # Where the locale is C, it would take bytes above 127 for keys.
+        for setting in ("editing-mode emacs", paste, "input-meta on", "output-meta on", "convert-meta off"):
+            readline.parse_and_bind(f"set {setting}")
         for keys in UNSAFE_KEYS:
             readline.parse_and_bind(f'"{keys}": abort')
 
@@ -160,8 +141,8 @@ def read_text(prompt: str, initial: str = "") -> str:
 
 def _read(prompt: str, is_hidden: bool = False, initial: str = "", may_idle: bool = False) -> str:
     while True:
-        _check_ending()
         deadline = Deadline(0 if may_idle else idle_seconds())
+        deadline.check()
         try:
             with _listening_for_signals(deadline):
                 if not sys.stdin.isatty():
@@ -169,7 +150,7 @@ def _read(prompt: str, is_hidden: bool = False, initial: str = "", may_idle: boo
                 else:
                     line = _read_hidden(prompt, deadline) if is_hidden else _read_from_terminal(prompt, initial)
         except KeyboardInterrupt:
-            _check_ending()
+            deadline.check()
             print()
             raise Cancelled from None
         deadline.check()  # without an alarm signal, the deadline can only be checked once the answer is in
@@ -195,8 +176,10 @@ class Deadline:
 
     def check(self) -> None:
         """Raise IdleError if the moment has passed, SystemExit after a termination signal."""
-        _check_ending()
-        editor = _line_editor()
+        handler = signal.getsignal(signal.SIGTERM)
+        if isinstance(handler, Ending):
+            handler.check()
+        editor = sys.modules.get("readline")
         if editor and editor.get_line_buffer() != self._edited_line:
             self._edited_line = editor.get_line_buffer()
             self.extend()
@@ -224,22 +207,17 @@ def _listening_for_signals(deadline: Deadline) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
     try:
         yield
-        _stop_listening()
+        ignore_interrupts()
     except BaseException:
-        _stop_listening()  # again, if it was interrupted
+        ignore_interrupts()  # again, if it was interrupted
         raise
 
 
-def _stop_listening() -> None:
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    ignore_interrupts()
-
-
 def ignore_interrupts() -> None:
-    """Let Ctrl-C do nothing from now on."""
-    # It is held back meanwhile: Python complains on the terminal of one that comes while its handler is replaced.
+    """Let neither Ctrl-C nor a deadline interrupt anything from now on."""
+    # Ctrl-C is held back meanwhile: Python complains on the terminal of one that comes while its handler is replaced.
     if hasattr(signal, "pthread_sigmask"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -265,12 +243,6 @@ class Ending:
         """Raise SystemExit if the signal has come."""
         if self.number:
             raise SystemExit(128 + self.number)
-
-
-def _check_ending() -> None:
-    handler = signal.getsignal(signal.SIGTERM)
-    if isinstance(handler, Ending):
-        handler.check()
 
 
 @contextmanager
@@ -303,7 +275,7 @@ def stoppable(label: str) -> Iterator[Callable[[int], None]]:
 
 
 def _read_from_terminal(prompt: str, initial: str) -> str:
-    editor = _line_editor()
+    editor = sys.modules.get("readline")
     if editor:
         # A Ctrl-C that comes while a hook runs would be lost.
         editor.set_startup_hook((lambda: editor.insert_text(initial)) if initial else None)
@@ -320,7 +292,7 @@ def _read_from_terminal(prompt: str, initial: str) -> str:
 
 def can_offer(text: str) -> bool:
     """Return whether the text can be put into the line to be edited, where the person sees it."""
-    if not (_line_editor() and sys.stdin.isatty() and sys.stdout.isatty()):
+    if not ("readline" in sys.modules and sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     import locale
 
@@ -337,18 +309,13 @@ def _is_capable_terminal() -> bool:
 
 def _is_pasted_further() -> bool:
     """Return whether more input is waiting on a terminal where text that is pasted does not arrive as one answer."""
-    editor = _line_editor()
+    editor = sys.modules.get("readline")
     has_bracketed_paste = _is_capable_terminal() and editor and "libedit" not in (editor.__doc__ or "")
     if not sys.stdin.isatty() or has_bracketed_paste or os.name == "nt":
         return False
     import select
 
     return bool(select.select([sys.stdin], [], [], 0.05)[0])
-
-
-def _line_editor() -> Any:
-    """Return the readline module if there is one."""
-    return sys.modules.get("readline")
 
 
 def _read_hidden(prompt: str, deadline: Deadline) -> str:
@@ -358,30 +325,22 @@ def _read_hidden(prompt: str, deadline: Deadline) -> str:
 
         return getpass.getpass(prompt)
     # getpass would turn to the controlling terminal instead of standard input and drop what was typed ahead.
-    typed, is_pasted = bytearray(), False
+    keys, is_pasted, line = bytearray(), False, ""
     with _keys(are_echoed=False):
         print(prompt, end="", flush=True)
-        while True:
+        while is_pasted or not keys.endswith((b"\n", b"\r")):
             key = os.read(sys.stdin.fileno(), 1)
             deadline.extend()
-            if key in (b"\n", b"\r") and not is_pasted:
-                break
-            if key == b"" or (key == b"\x04" and not typed and not is_pasted):  # Ctrl-D
+            if key == b"" or (key == b"\x04" and not is_pasted):  # Ctrl-D
                 print()
                 raise EOFError
-            if key == b"\x15":  # Ctrl-U
-                typed.clear()
-            elif key in (b"\x7f", b"\x08"):
-                while typed and typed.pop() & 0xC0 == 0x80:  # the rest of a character of several bytes
-                    pass
-            else:
-                typed += key
-            if typed.endswith((PASTE_BEGINS, PASTE_ENDS)):
-                is_pasted = typed.endswith(PASTE_BEGINS)
-                del typed[-len(PASTE_ENDS) :]
-                typed = typed if is_pasted else bytearray(typed.rstrip(b"\r\n"))
+            keys += key
+            is_pasted = keys.endswith(PASTE_BEGINS) or (is_pasted and not keys.endswith(PASTE_ENDS))
     print()
-    return typed.decode(sys.stdin.encoding, "surrogateescape")
+    typed = re.sub("\x1b\\[200~|[\r\n]*\x1b\\[201~", "", keys.decode(sys.stdin.encoding, "surrogateescape"))
+    for character in typed[:-1].rpartition("\x15")[2]:  # Ctrl-U
+        line = line[:-1] if character in "\x7f\x08" else line + character
+    return line
 
 
 @contextmanager
@@ -427,13 +386,13 @@ def _read_from_file(prompt: str) -> str:
 
 
 class Default(Generic[T]):
-    """What an empty answer means, and how the prompt shows it; nothing is shown of an empty text."""
+    """What an empty answer means, and how the prompt shows it: None as `none`, and nothing of an empty text."""
 
     def __init__(self, value: T, text: Optional[str] = None) -> None:
-        self.value, self.text = value, str(value) if text is None else text
+        shown = NONE if value is None else str(value)
+        self.value, self.text = value, shown if text is None else text
 
 
-Reader = Callable[[str, str], str]
 Choices = Sequence[Tuple[T, str]]  # values and their names
 
 
@@ -441,16 +400,20 @@ def ask(
     label: str,
     parse: Callable[[str], T],
     default: Optional[Default[T]] = None,
-    read: Reader = read_line,
-    initial: str = "",
+    read: Callable[[str, str], str] = read_line,
+    edits_default: bool = False,
 ) -> T:
     """Ask for a text until it can be parsed, and return what it means; an empty answer takes the default.
 
-    `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can. Raises
-    Cancelled for an empty answer without a default, and for Ctrl-D on a terminal.
+    `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can, as the
+    default is if the person `edits_default`. Raises Cancelled for an empty answer without a default, and for Ctrl-D on
+    a terminal.
     """
+    initial, hint = "", " Ctrl-U empties the line."
+    if edits_default and default and default.value and can_offer(default.text):
+        initial, default = default.text, None
     *above, prompt = wrap(f"{label} [{brief(default.text)}]: " if default and default.text else f"{label}: ", indent="")
-    hint = f" {OFFER_HINT}"
+    say(*["End a line with \\ for more."] * (read is read_text))
     while True:
         print(*above, sep="\n", end="\n" * bool(above))
         answer = ""
@@ -458,18 +421,17 @@ def ask(
             answer = read(prompt, initial)
             if answer:
                 return parse(answer)
+            if default:
+                return default.value
+            raise Cancelled
         except InvalidInputError as error:
             initial = answer if read is not read_password and can_offer(answer) else ""
             print_error(f"{error}{hint if initial else ''}")
             hint = "" if initial else hint
-            continue
         except EOFError:
             if sys.stdin.isatty():
                 raise Cancelled from None
             raise
-        if not default:
-            raise Cancelled
-        return default.value
 
 
 def ask_value(
@@ -498,19 +460,6 @@ def ask_value(
     return ask(label, parse, default, read)
 
 
-def ask_text(label: str, parse: Callable[[str], str], default: Optional[Default[str]] = None) -> str:
-    """Ask for a text of any number of lines, as ask does."""
-    say(TEXT_HINT)
-    return ask(label, parse, default, read_text)
-
-
-def ask_edit(label: str, parse: Callable[[str], T], current: Default[T], text: str, read: Reader = read_line) -> T:
-    """Ask for a text that starts from the current one: in the line where the terminal can, else as the default."""
-    if text and can_offer(text):
-        return ask(label, parse, read=read, initial=text)
-    return ask(label, parse, current, read)
-
-
 def by_name(values: Sequence[T]) -> List[Tuple[T, str]]:
     """Return the values as choices, each under its own name."""
     return [(value, str(value)) for value in values]
@@ -535,9 +484,8 @@ def ask_choice(
             return parse(text)
         return users.parse_choice(choices, text, lambda choice: choice[1])[0]
 
-    return ask_value(
-        label, parse_answer, default, lambda: [*lines, "Answer with a number, or a name or its beginning."]
-    )
+    answers = [*lines, "Answer with a number, or a name or its beginning."]
+    return ask_value(label, parse_answer, default, lambda: answers)
 
 
 def ask_yes_or_no(question: str, default: bool = False) -> bool:
@@ -568,38 +516,18 @@ def ask_period(current: Optional[Period] = None) -> Period:
     return ask_choice("Period", periods, Default(default, default.name), work_order.parse_period, PERIOD_HINT)
 
 
-def may(session: Session, action: Action) -> bool:
-    """Return whether the role of who is signed in allows the action, for some work orders at least."""
-    return users.may(users.current_user(session), action)
-
-
 def ask_person(
     session: Session, label: str, people: People, parse: Callable[[str], T], default: Optional[Default[T]] = None
 ) -> T:
-    """Ask for one of these people; `?` lists the first of them."""
-    return ask_value(label, parse, default, lambda: list_people(session, people))
+    """Ask for one of these people; `?` lists the first 20 of them."""
 
+    def list_people() -> Sequence[str]:
+        found = users.list_people(session, people, LISTED_AT_MOST + 1)
+        lines = [f"  {work_order.describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
+        more = ["  and more"] * (len(found) > LISTED_AT_MOST)
+        return [f"Answer with a username, a name, the beginning of one, or {ME}:", *lines, *more]
 
-def list_people(session: Session, people: People) -> Sequence[str]:
-    """Return in lines who can be named at a prompt for one of these people, at most 20 of them."""
-    found = users.list_people(session, people, LISTED_AT_MOST + 1)
-    lines = [f"  {work_order.describe_person(person.username, person.name)}" for person in found[:LISTED_AT_MOST]]
-    more = ["  and more"] * (len(found) > LISTED_AT_MOST)
-    return [f"Answer with a username, a name, the beginning of one, or {ME}:", *lines, *more]
-
-
-def parse_field(session: Session, field: Field[V], text: str) -> V:
-    """Return what the text means; for a requester whom nobody knows, ask whether to add an account.
-
-    Raises InvalidInputError.
-    """
-    try:
-        return field.parse(session, text)
-    except users.UnknownPersonError:
-        is_requester = field.name == REQUESTER.name
-        if not (is_requester and may(session, Action.ADD_CALLER) and add_caller(session, text)):
-            raise
-        return field.parse(session, text)
+    return ask_value(label, parse, default, list_people)
 
 
 def add_caller(session: Session, text: str) -> bool:
@@ -610,7 +538,7 @@ def add_caller(session: Session, text: str) -> bool:
     username = users.username_from_name(session.connection, name)
     if not ask_yes_or_no(f"{name} has no account. Add him as {username}, without a password?"):
         return False
-    email = ask_value("Email", users.parse_email, Default[Optional[str]](None, NONE))
+    email = ask_value("Email", users.parse_email, Default[Optional[str]](None))
     added = users.add_caller(session, name, email)
     say(f"User {added} added, without a password. The account stays even if you leave this form.")
     return True
@@ -619,17 +547,11 @@ def add_caller(session: Session, text: str) -> bool:
 def ask_field(
     session: Session, field: Field[V], default: Optional[Default[V]] = None, label: str = "", has_note: bool = False
 ) -> Tuple[V, Optional[str]]:
-    """Ask for a value of the field, and return it with the note that was typed behind it, as in `lena: look first`.
-
-    Only a field that `has_note` takes one.
-    """
+    """Ask for a value of the field; return it and, if it `has_note`, the note typed behind it: `lena: look first`."""
     label = " ".join(filter(None, (label or field.label, field.hint)))
     if field.starts_from_current:
-        say(*[TEXT_HINT] * field.is_text)
-        read, parse_text = read_text if field.is_text else read_line, partial(field.parse, session)
-        if default and default.value:
-            return ask_edit(label, parse_text, default, str(default.value), read), None
-        return ask(label, parse_text, default, read), None
+        read = read_text if field.is_text else read_line
+        return ask(label, partial(field.parse, session), default, read, edits_default=True), None
     choices = field.choices(session)
     both: Optional[Default[Tuple[V, Optional[str]]]] = Default((default.value, None), default.text) if default else None
 
@@ -638,22 +560,40 @@ def ask_field(
         if choices and answer in map(str, range(1, len(choices) + 1)):
             value = choices[int(answer) - 1][0]
         else:
-            value = parse_field(session, field, answer.strip())
+            try:
+                value = field.parse(session, answer.strip())
+            except users.UnknownPersonError:
+                if field.name != REQUESTER.name or not add_caller(session, answer.strip()):
+                    raise
+                value = field.parse(session, answer.strip())
         return value, work_order.parse_text(note) if colon else None
 
     if choices:
-        hint = CATEGORY_HINT * (field.name == CATEGORY.name and may(session, Action.NAME_CATEGORY))
+        names_new = field.name == CATEGORY.name and users.may(users.current_user(session), Action.NAME_CATEGORY)
+        hint = "Choose one, or type a new name." * names_new
         return ask_choice(label, [((value, None), text) for value, text in choices], both, parse, hint)
     if field.name == REQUESTER.name:
         return ask_person(session, label, People.REQUESTERS, parse, both)
     return ask_value(label, parse, both)
 
 
-def ask_until(session: Session, value: object) -> Optional[datetime]:
-    """Ask until when, if a value is On Hold; None stands for no day."""
-    if value is not Status.ON_HOLD:
-        return None
-    return ask_field(session, work_order.HELD_UNTIL, Default[Optional[datetime]](None, work_order.NO_DAY), "Until")[0]
+def ask_change(
+    session: Session, field: Field[V], default: Optional[Default[V]], has_note: bool, note: str = ""
+) -> Tuple[V, str, Optional[datetime]]:
+    """Ask for a value of the field, for On Hold until when (None: no day), and for a note if the field `has_note`."""
+    value, typed_note = ask_field(session, field, default, has_note=has_note)
+    until = None
+    if value is Status.ON_HOLD:
+        no_day = Default[Optional[datetime]](None, work_order.NO_DAY)
+        until, _ = ask_field(session, work_order.HELD_UNTIL, no_day, "Until")
+    if has_note and typed_note is None:
+        typed_note = ask_note(note)
+    return value, typed_note or "", until
+
+
+def ask_note(note: str = "") -> str:
+    """Ask for a note that goes with a change; an empty answer takes the one that could not be saved before."""
+    return ask("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note), read_text)
 
 
 # Printing
@@ -671,29 +611,24 @@ def print_error(error: object) -> None:
 
 
 def cell_width(text: str) -> int:
-    """Return how many cells of a terminal the printable text takes.
-
-    Han, kana and emoji take two; combining characters, joiners, skin tones and what is joined to an emoji take none.
-    """
+    """Return how many cells of a terminal the text takes: two for Han, kana and emoji, none for what joins others."""
     return len(text) if text.isascii() else sum(map(_character_width, text, f" {text}"))
 
 
 def _character_width(character: str, before: str) -> int:
     category = unicodedata.category(character)
     is_joined = category in ("Mn", "Me", "Cf") or "\U0001f3fb" <= character <= "\U0001f3ff"
-    if is_joined or (before == ZERO_WIDTH_JOINER and category == "So"):
+    if is_joined or (before == "\u200d" and category == "So"):  # the zero width joiner
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
 def _characters_within(text: str, width: int) -> int:
     """Return how many characters of the text take no more than that many cells."""
-    used = 0
-    for position, (character, before) in enumerate(zip(text, f" {text}")):
-        used += _character_width(character, before)
-        if used > width:
-            return position
-    return len(text)
+    if text.isascii():
+        return max(0, min(width, len(text)))
+    cells = itertools.accumulate(map(_character_width, text, f" {text}"))
+    return sum(1 for _ in itertools.takewhile(lambda used: used <= width, cells))
 
 
 def fit(text: str, width: int) -> str:
@@ -714,18 +649,15 @@ def wrap(text: str, indent: str = "  ", hanging: str = "") -> List[str]:
     All but the first are also indented by `hanging`, so that no text can be mistaken for the lines above or below it.
     """
     width = max(2, terminal_size().columns - len(indent) - len(hanging))
-    first, *others = [line for paragraph in text.split("\n") for line in _broken(printable(paragraph), width)]
-    return [indent + first, *(indent + hanging + line for line in others)]
-
-
-def _broken(line: str, width: int) -> Iterator[str]:
-    end = _characters_within(line, width)
-    while end < len(line):
-        end = line.rfind(" ", 0, end + 1) + 1 or max(end, 1)
-        yield line[:end].rstrip()
-        line = line[end:]
-        end = _characters_within(line, width)
-    yield line
+    lines = []
+    for paragraph in text.split("\n"):
+        rest = printable(paragraph)
+        while (end := _characters_within(rest, width)) < len(rest):
+            end = rest.rfind(" ", 0, end + 1) + 1 or max(end, 1)
+            lines.append(rest[:end].rstrip())
+            rest = rest[end:]
+        lines.append(rest)
+    return [indent + lines[0], *(indent + hanging + line for line in lines[1:])]
 
 
 def terminal_size() -> os.terminal_size:
@@ -745,8 +677,7 @@ class Column(Generic[T]):
 
     Its `width` is the room that it is taken to need, whatever the rows (None: as much as its widest cell). Where the
     columns need more than there is, those of the lowest rank are left out; rank 0 stays. One that can `shrink` is cut
-    to its width where there is no room for more. The first that can shrink begins with what is to be said `if_dropped`
-    of those that were left out.
+    to its width where there is no room for more.
     """
 
     def __init__(
@@ -757,10 +688,9 @@ class Column(Generic[T]):
         width: Optional[int] = None,
         can_shrink: bool = False,
         colour: Callable[[T], str] = lambda _: "",
-        if_dropped: Callable[[T], str] = lambda _: "",
     ) -> None:
         self.heading, self.text, self.rank, self.width = heading, text, rank, width
-        self.can_shrink, self.colour, self.if_dropped = can_shrink, colour, if_dropped
+        self.can_shrink, self.colour = can_shrink, colour
 
 
 class Table(Generic[T]):
@@ -770,40 +700,30 @@ class Table(Generic[T]):
         self.rows, self.room = rows, terminal_size().columns
         texts = {column: [column.heading, *(printable(column.text(row)) for row in rows)] for column in columns}
         natural = {column: max(map(cell_width, texts[column])) for column in columns}
-        needed = {column: column.width or natural[column] for column in columns}
         self.columns = list(columns)
         for column in sorted(columns, key=lambda column: column.rank):
-            if column.rank and sum(needed[each] + 2 for each in self.columns) - 2 > self.room:
+            if column.rank and sum((each.width or natural[each]) + 2 for each in self.columns) - 2 > self.room:
                 self.columns.remove(column)
-        self._dropped = [column for column in columns if column not in self.columns]
         self._widths = {column: natural[column] for column in self.columns}
         # First the columns that may be left out are cut to their width, and only in the end is one cut below it.
         shrinkable = sorted((each for each in self.columns if each.can_shrink), key=lambda column: -column.rank)
-        for least in (*((column, column.width or 0) for column in shrinkable), *((each, 3) for each in shrinkable)):
-            self._shrink(*least)
-
-    def _shrink(self, column: Column[T], least: int) -> None:
-        excess = max(0, self.width - self.room)
-        self._widths[column] -= min(excess, max(0, self._widths[column] - least))
+        for column, least in (*((each, each.width or 0) for each in shrinkable), *((each, 3) for each in shrinkable)):
+            excess = max(0, self.width - self.room)
+            self._widths[column] -= min(excess, max(0, self._widths[column] - least))
 
     @property
     def width(self) -> int:
         """How many cells a line takes."""
         return sum(width + 2 for width in self._widths.values()) - 2
 
-    def lines(self, below: Callable[[T], Sequence[str]] = lambda _: ()) -> List[List[str]]:
-        """Return the heading, and for each row its line with what stands below it."""
-        headings = [fit(column.heading, self._widths[column]) for column in self.columns]
-        return [["  ".join(headings).rstrip()], *([self._line(row), *below(row)] for row in self.rows)]
-
-    def _line(self, row: T) -> str:
-        dropped, cells = "".join(column.if_dropped(row) for column in self._dropped), []
-        for column in self.columns:
-            text = printable(column.text(row))
-            if column.can_shrink:
-                text, dropped = dropped + text, ""
-            cells.append(coloured(fit(text, self._widths[column]), column.colour(row)))
-        return "  ".join(cells).rstrip()
+    def lines(self, below: Callable[[T], Sequence[str]] = lambda _: ()) -> List[str]:
+        """Return the headings, and for each row its line and, on a line each, the texts below it."""
+        lines = ["  ".join(fit(column.heading, self._widths[column]) for column in self.columns).rstrip()]
+        for row in self.rows:
+            cells = ((column, fit(printable(column.text(row)), self._widths[column])) for column in self.columns)
+            lines.append("  ".join(coloured(text, column.colour(row)) for column, text in cells).rstrip())
+            lines += [f"    {fit(printable(text), self.room - 4).rstrip()}" for text in below(row)]
+        return lines
 
 
 def heading_lines(heading: str, page: str) -> List[str]:
@@ -811,21 +731,6 @@ def heading_lines(heading: str, page: str) -> List[str]:
     *lines, last = wrap(heading, indent="", hanging="  ")
     fits = cell_width(f"{last} {page}") <= terminal_size().columns
     return [*lines, f"{last} {page}".rstrip()] if fits else [*lines, last, f"  {page}"]
-
-
-def print_groups(groups: Sequence[Sequence[str]]) -> None:
-    """Print lines that belong together, such as those of a table's row."""
-    print(*(line for group in groups for line in group), sep="\n")
-
-
-def bar(part: float, width: int = 20) -> str:
-    """Return a bar for a share of the longest one, in this width; anything above zero gets at least one character."""
-    try:
-        block = "\u2588"
-        block.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:
-        block = "#"
-    return block * math.ceil(part * width)
 
 
 # Screens
@@ -893,7 +798,6 @@ class Screen:
 
     def show(self) -> None:
         """Print the screen."""
-        raise NotImplementedError
 
     def may(self, _: Action) -> bool:
         """Return whether the person may take the action here."""
@@ -971,7 +875,9 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
             step = perform(screen, screen.refresh, on_failure=BACK)
             if step is None:
                 screen.refusal = ""
-                stack = [*_screens_below(stack), screen]
+                if isinstance(screen, WorkOrderScreen):  # it takes the place of an open one and of what is above that
+                    place = [isinstance(each, WorkOrderScreen) for each in stack].index(True)
+                    stack = [*stack[:place], screen]
                 # A screen without options has said it all.
                 step = perform(screen, choose(screen)) if screen.options else BACK
                 after_each()
@@ -987,15 +893,6 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
             stack = stack[:2]
         elif step:
             stack.append(step)
-
-
-def _screens_below(stack: Sequence[Screen]) -> Sequence[Screen]:
-    """Return the screens below the last one; a work order takes the place of an open one and of what is above that."""
-    *below, screen = stack
-    for position, other in enumerate(below):
-        if isinstance(other, WorkOrderScreen) and isinstance(screen, WorkOrderScreen):
-            return below[:position]
-    return below
 
 
 def choose(screen: Screen) -> Callable[[], Next]:
@@ -1031,7 +928,7 @@ def choose(screen: Screen) -> Callable[[], Next]:
 
 
 def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) -> Next:
-    """Run an action of the screen and return where it leads; if it fails, say why."""
+    """Return where an action of the screen leads; say why it failed and record a refusal, unless that was just done."""
     try:
         return run()
     except EOFError:
@@ -1042,23 +939,17 @@ def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) ->
     except (users.SessionEndedError, OSError):
         raise
     except database.EXPECTED_FAULTS as fault:
-        report_fault(screen, fault)
+        sentence = explain(fault)
+        if sentence != screen.refusal:
+            screen.refusal = sentence
+            print_error(sentence)
+            # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
+            if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
+                with suppress(*database.EXPECTED_FAULTS):
+                    users.record_refusal(screen.session, sentence)
     except Exception:  # noqa: BLE001 - the last resort: the work continues, and the log says what to mend
         print_error(f"Something unexpected happened. Nothing was saved. {log_exception()}")
     return on_failure
-
-
-def report_fault(screen: Screen, fault: Exception) -> None:
-    """Print why an action of the screen failed, and record a refusal, unless that was just done for the same reason."""
-    sentence = explain(fault)
-    if sentence == screen.refusal:
-        return
-    screen.refusal = sentence
-    print_error(sentence)
-    # Somebody else's work order counts as not found; the audit log shows anyone who tries many.
-    if screen.session and isinstance(fault, (users.PermissionDeniedError, work_order.NotFoundError)):
-        with suppress(*database.EXPECTED_FAULTS):
-            users.record_refusal(screen.session, sentence)
 
 
 def log_exception() -> str:
@@ -1078,117 +969,88 @@ def log_exception() -> str:
 # Paging
 
 
-class Listing(Generic[T]):
-    """What a list shows: its heading, rows, what stands below each row, and how many rows there are on all pages."""
-
-    def __init__(
-        self,
-        heading: str,
-        rows: Sequence[T],
-        total: Optional[int] = None,
-        below: Callable[[T], Sequence[str]] = lambda _: (),
-    ) -> None:
-        self.heading, self.rows, self.total, self.below = heading, rows, total, below
-
-
 class PagedScreen(SessionScreen, Generic[T]):
     """A list that is shown by pages, each of which begins after the last row of the one before.
 
-    Which columns are shown depends on nothing that is in the rows. Where the screen that is shown next takes no more
-    than `lines_below`, a list of one page is printed at once.
+    Which columns are shown depends on nothing that is in the rows.
     """
 
     columns: Sequence[Column[T]] = ()
     empty_message = "There are none."
-    lines_below: Optional[int] = None
+    lines_below = 0  # of the screen that is shown next, where a single page that fits above it needs no menu
+    rows_per_page = 20  # where there is no terminal
+    numbers_single_page = True
+    total: Optional[int] = None  # rows on all pages, where it is known
+    is_last_page = True
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.show_first_page()
 
     def show_first_page(self) -> None:
-        """Begin with the first page."""
         self.keys: List[Optional[T]] = [None]  # the row after which each page begins, up to the present one
-        self.listing: Listing[T] = Listing("", ())
-        self.rows: Sequence[T] = ()  # those of the listing that are on the page
+        self.rows: Sequence[T] = ()  # those of the page
 
-    def read(self, after: Optional[T], limit: int) -> Listing[T]:
-        """Return up to `limit` rows that follow `after`."""
+    def read(self, after: Optional[T], limit: int) -> Sequence[T]:
+        """Return up to `limit` rows that follow `after`; set what changes of the heading, the total and the columns."""
         raise NotImplementedError
+
+    def below(self, _: T) -> Sequence[str]:
+        """Return what stands below a row, on a line each."""
+        return ()
 
     def show(self) -> None:
         """Print the page or, if nothing is left of it, the one before."""
+        limit = max(self.rows_per_page, terminal_size().lines) + 1
+        found = self.read(self.keys[-1], limit)
+        while not found and len(self.keys) > 1:
+            self.keys.pop()
+            found = self.read(self.keys[-1], limit)
         self.menu_columns = 2 if sys.stdout.isatty() and terminal_size().lines < LOW else 1
         room = self.room()
-        self.listing = self.read(self.keys[-1], room + 1)
-        while not self.listing.rows and len(self.keys) > 1:
-            self.keys.pop()
-            self.listing = self.read(self.keys[-1], room + 1)
-        self.rows = self.listing.rows[: self.count_fitting(room)]
-        print("", *heading_lines(self.listing.heading, self.describe_page(room)), sep="\n")
+        heights = itertools.accumulate(1 + len(self.below(row)) * sys.stdout.isatty() for row in found)
+        self.rows = found[: max(1, sum(height <= room for height in heights))]
+        self.is_last_page = len(self.rows) == len(found)
+        print("", *heading_lines(self.heading, self.describe_page(room)), sep="\n")
         if self.rows:
             self.print_rows()
         elif self.empty_message:
             print(self.empty_message)
 
-    @property
-    def is_last_page(self) -> bool:
-        """Whether no page follows."""
-        return len(self.rows) == len(self.listing.rows)
-
     def open_options(self) -> List[Option]:
-        is_all = self.is_last_page and len(self.keys) == 1 and self.lines_below is not None
-        lines = len(self.rows) + (self.lines_below or 0) + 3
-        is_at_once = is_all and (not sys.stdout.isatty() or lines <= terminal_size().lines)
-        return [] if is_at_once else super().open_options()
+        lines = len(self.rows) + self.lines_below + 3
+        is_short = self.lines_below and (not sys.stdout.isatty() or lines <= terminal_size().lines)
+        return [] if is_short and self.is_last_page and len(self.keys) == 1 else super().open_options()
 
     def room(self) -> int:
         """Return how many lines fit between the heading and the menu, or how many rows where there is no terminal."""
         if not sys.stdout.isatty():
-            return ROWS_PER_PAGE
+            return self.rows_per_page
         # What was done, a blank line, the headings of the columns, and the prompt.
-        heading = heading_lines(self.longest_heading(), "(page 10 of 10)")
+        heading = heading_lines(self.heading, "(page 10 of 10)")
         others = 4 + len(heading) + len(self.menu_lines(self.permitted_options()))
         return max(5, terminal_size().lines - others)
 
-    def longest_heading(self) -> str:
-        """Return a heading that takes as many lines as any on these pages."""
-        return "x" * 55
-
-    def count_fitting(self, room: int) -> int:
-        """Return how many of the rows fit with what stands below them, at least one."""
-        used = 0
-        for number, row in enumerate(self.listing.rows[:room]):
-            used += 1 + len(self.listing.below(row)) * sys.stdout.isatty()
-            if used > room and number:
-                return number
-        return room
-
     def describe_page(self, room: int) -> str:
         """Return the number of the page and, where it is known, of all pages."""
-        number, total = len(self.keys), self.listing.total
+        number, total = len(self.keys), self.total
+        if self.is_last_page and number == 1 and not self.numbers_single_page:
+            return ""
         if self.is_last_page and total is not None:
             return f"(page {number} of {number})"
-        is_even = not sys.stdout.isatty() or not any(map(self.listing.below, self.listing.rows))
+        is_even = not sys.stdout.isatty() or not any(map(self.below, self.rows))
         return f"(page {number} of {max(number + 1, -(-total // room))})" if total and is_even else f"(page {number})"
 
     def print_rows(self) -> None:
-        """Print the rows of the page, with what stands below each on a line of its own."""
-        width = terminal_size().columns - 4
+        print(*Table(self.columns, self.rows).lines(self.below), sep="\n")
 
-        def below(row: T) -> Sequence[str]:
-            return [f"    {fit(printable(text), width).rstrip()}" for text in self.listing.below(row)]
-
-        print_groups(Table(self.columns, self.rows).lines(below))
-
-    def show_next_page(self) -> None:
+    @option(1, "Next page", when=lambda screen: not screen.is_last_page)
+    def next_page(self) -> None:
         self.keys.append(self.rows[-1])
 
-    def show_previous_page(self) -> None:
+    @option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)
+    def previous_page(self) -> None:
         self.keys.pop()
-
-    next_page = option(1, "Next page", when=lambda screen: not screen.is_last_page)(show_next_page)
-    previous_page = option(2, "Previous page", when=lambda screen: len(screen.keys) > 1)(show_previous_page)
 
 
 # One work order
@@ -1199,21 +1061,18 @@ class WorkOrderScreen(SessionScreen):
 
     needs = Action.VIEW
     details: work_order.Details
+    work_order: WorkOrder  # as it was shown last
 
     def __init__(self, session: Session, work_order_id: int) -> None:
         super().__init__(session)
         self.id = work_order_id
         self.drafts: Dict[str, Tuple[Any, str]] = {}
 
-    @property
-    def work_order(self) -> WorkOrder:
-        """The work order as it was shown last."""
-        return self.details.work_order
-
     def show(self) -> None:
         """Print the work order so that it fits the terminal with its menu, in two columns if texts would be cut."""
         self.details = work_order.get(self.session, self.id)
-        above = [*title_lines(self.work_order), *field_lines(self.work_order), *link_lines(self.details.links)]
+        self.work_order = self.details.work_order
+        above = [*field_lines(self.work_order), *link_lines(self.details.links)]
         room = sys.maxsize
         for self.menu_columns in (1, 2) if sys.stdout.isatty() else ():
             # What was just done, a blank line, and the prompt.
@@ -1236,11 +1095,6 @@ class WorkOrderScreen(SessionScreen):
             raise users.ConflictError(f"{error} {offer}") from error
         del self.drafts[name]
 
-    def ask_note(self, name: str) -> str:
-        """Ask for a note that goes with a change."""
-        _, note = self.drafts.get(name, (None, ""))
-        return ask_text("Note" if note else "Note (optional)", work_order.parse_optional_text, Default(note))
-
     def edit(self, field: Field[V], offers_current: bool = True) -> None:
         """Ask for another value of the field, and for a note where it takes one; save them and say so.
 
@@ -1249,10 +1103,7 @@ class WorkOrderScreen(SessionScreen):
         value, note = self.drafts.get(field.name, (field.read(self.work_order), ""))
         has_default = offers_current or field.name in self.drafts
         default = Default(value, field.show(value) or NONE) if has_default else None
-        value, typed_note = ask_field(self.session, field, default, has_note=field.takes_note)
-        until = ask_until(self.session, value)
-        if field.takes_note:
-            note = self.ask_note(field.name) if typed_note is None else typed_note
+        value, note, until = ask_change(self.session, field, default, field.takes_note, note)
         with self.draft(field.name, value, note):
             is_changed = work_order.change(self.session, self.work_order, field, value, note, until)
         done = work_order.describe_done(field, self.work_order, value)
@@ -1270,7 +1121,7 @@ class WorkOrderScreen(SessionScreen):
     @option(2, "Add comment", Action.COMMENT)
     def add_comment(self) -> None:
         _, drafted = self.drafts.get("comment", (None, ""))
-        comment = ask_text("Comment", work_order.parse_text, Default(drafted) if drafted else None)
+        comment = ask("Comment", work_order.parse_text, Default(drafted) if drafted else None, read_text)
         with self.draft("comment", None, comment):
             work_order.comment(self.session, self.id, comment)
         say(f"Comment on work order #{self.id} added.{self.describe_spent(comment)}")
@@ -1285,7 +1136,7 @@ class WorkOrderScreen(SessionScreen):
         """Assign the work order to oneself and start it; what somebody else has is taken only after a question."""
         if self.work_order.assignee and not self.details.is_mine:
             confirm(f"Work order #{self.id} is assigned to {self.work_order.assignee}; you would take it from them.")
-        note = self.ask_note("take")
+        note = ask_note(self.drafts.get("take", (None, ""))[1])
         with self.draft("take", None, note):
             is_changed = work_order.take(self.session, self.work_order, note)
         say(f"Work order #{self.id} is now yours.{self.describe_spent(note)}" if is_changed else "Nothing changed.")
@@ -1335,10 +1186,7 @@ class WorkOrderScreen(SessionScreen):
     def link(self) -> None:
         """Link the work order to another one, which may cancel it or put it On Hold, or remove a link."""
         removable = [(each, f"remove {each.words} #{each.other_id}") for each in self.details.links]
-        choices: List[Tuple[Union[work_order.Kind, work_order.Link], str]] = [
-            *by_name(tuple(work_order.Kind)),
-            *removable,
-        ]
+        choices: Choices[Union[work_order.Kind, work_order.Link]] = [*by_name(tuple(work_order.Kind)), *removable]
         kind = ask_choice("Kind", choices)
         if isinstance(kind, work_order.Link):
             work_order.unlink(self.session, self.work_order, kind)
@@ -1364,69 +1212,42 @@ class WorkOrderScreen(SessionScreen):
         say(f"Saved as {path}.")
 
 
-class HistoryLine(NamedTuple):
-    """A line of a history as it is printed: its text, its number, and the entry that it belongs to, if to one."""
+class HistoryScreen(PagedScreen[Tuple[int, str]]):
+    """The description and the history of a work order, newest first, by lines, so that a page always fits.
 
-    text: str
-    number: int
-    entry: Optional[HistoryEntry]
-
-
-class HistoryScreen(PagedScreen[HistoryLine]):
-    """All that was written about a work order, by lines, so that a page always fits.
-
-    The description comes first, then the history, newest first; a short one is printed at once.
+    A line's number counts from the last line, so that it stays when somebody adds something.
     """
 
     needs = Action.VIEW
     lines_below = 24
+    rows_per_page = 200
+    numbers_single_page = False
 
     def __init__(self, session: Session, work_order_id: int) -> None:
         super().__init__(session)
-        self.id = work_order_id
+        self.id, self.heading = work_order_id, f"History of work order #{work_order_id}, newest first"
 
-    def read(self, after: Optional[HistoryLine], limit: int) -> Listing[HistoryLine]:
-        if after and after.entry:
-            lines = _history_lines(after.entry)
-        else:  # the description and, of a deleted work order, all fields
-            row = work_order.get_with_deleted(self.session, self.id)
-            texts = [*title_lines(row), *field_lines(row)] if row.deleted_at else []
-            texts += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
-            lines = [HistoryLine(text, number, None) for number, text in enumerate(texts)]
-        lines = lines[after.number + 1 :] if after else lines
-        for entry in work_order.history(self.session, self.id, after.entry if after else None, limit):
-            lines += _history_lines(entry)
-        return Listing(f"History of work order #{self.id}, newest first", lines[:limit])
-
-    def describe_page(self, room: int) -> str:
-        return "" if self.is_last_page and len(self.keys) == 1 else super().describe_page(room)
+    def read(self, after: Optional[Tuple[int, str]], limit: int) -> Sequence[Tuple[int, str]]:
+        row = work_order.get_with_deleted(self.session, self.id)
+        lines = field_lines(row) if row.deleted_at else []
+        lines += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
+        for entry in work_order.history(self.session, self.id):
+            lines += wrap(work_order.describe_entry(entry), hanging="    ")
+        numbered = list(zip(range(len(lines), 0, -1), lines))
+        return [line for line in numbered if after is None or line[0] < after[0]][:limit]
 
     def print_rows(self) -> None:
-        print(*(line.text for line in self.rows), sep="\n")
-
-    def room(self) -> int:
-        return super().room() if sys.stdout.isatty() else 200
-
-
-def _history_lines(entry: HistoryEntry) -> List[HistoryLine]:
-    lines = wrap(work_order.describe_entry(entry), hanging="    ")
-    return [HistoryLine(text, number, entry) for number, text in enumerate(lines)]
-
-
-def title_lines(row: WorkOrder) -> List[str]:
-    """Return the number and the title of a work order."""
-    return wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    ")
+        print(*(text for _, text in self.rows), sep="\n")
 
 
 def field_lines(row: WorkOrder) -> List[str]:
-    """Return everything but the texts of a work order, in two columns where the terminal is wide enough."""
+    """Return a work order's number and title, and its other fields in two columns where the terminal is wide enough."""
     width = terminal_size().columns
     half = 38 if width < 100 else 50
-    fields = _fields(row, half - 15)
-    lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in fields]
+    lines = [(f"{name + ':':<11} {value}", colour) for name, value, colour in _fields(row, half - 15)]
     if sys.stdout.isatty() and width < 2 * half and terminal_size().lines < 30:
         lines = [*lines[:6], *lines[8:]]  # the history has the times too
-    printed = []
+    printed = wrap(f"Work order #{row.id}: {row.title}", indent="", hanging="    ")
     for left, right in zip(lines[::2], [*lines[1::2], ("", "")]):
         if cell_width(left[0]) < half - 2 and cell_width(right[0]) <= width - half:
             printed.append(f"  {fit(left[0], half - 2)}{coloured(*right)}".rstrip())
@@ -1450,7 +1271,7 @@ def _fields(row: WorkOrder, room: int) -> List[Tuple[str, str, str]]:
         ("Requester", requester, ""),
         ("Assignee", assignee, ""),
         ("Category", printable(CATEGORY.show(row.category)), ""),
-        ("Due", due + (f" (by {row.due_by})" if row.due_by else ""), due_colour(row)),
+        ("Due", due + (f" (by {row.due_by})" if row.due_by else ""), BOLD_RED * row.is_overdue),
         ("Created", work_order.local_time(row.created_at), ""),
         (last[0], work_order.local_time(last[1]), ""),
         *([("Until", work_order.local_time(row.held_until), "")] if row.held_until else []),
@@ -1498,41 +1319,38 @@ def priority_colour(row: WorkOrder) -> str:
     return "" if row.status.is_finished else colours.get(row.priority, "")
 
 
-def due_colour(row: WorkOrder) -> str:
-    """Return the colour of an overdue work order's due date."""
-    return BOLD_RED if row.is_overdue else ""
-
-
 # Lists of work orders
 
 
 def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
     """Return these columns of a table of work orders; on a narrow terminal the words of some are abbreviated."""
     is_narrow = terminal_size().columns < NARROW
-    priority, status = ("Pri", "Stat") if is_narrow else ("Priority", "Status")
-    short = SHORT if is_narrow else {}
+
+    def short(word: object) -> str:
+        return SHORT.get(str(word), str(word)) if is_narrow else str(word)
+
+    priority, status, title, due = (4, 4, 18, 10) if is_narrow else (8, 11, 24, 12)  # widths
     columns: Dict[str, Column[WorkOrder]] = {
         "id": Column("ID", lambda row: str(row.id), width=5),
         "age": Column("Age", lambda row: work_order.age(row.created_at), 3, width=7),
         "deleted": Column("Deleted", lambda row: work_order.local_time(row.deleted_at or row.updated_at), width=16),
-        "priority": Column(
-            priority, lambda row: short.get(str(row.priority), str(row.priority)), colour=priority_colour
-        ),
-        "status": Column(
-            status, lambda row: short.get(work_order.describe_status(row), work_order.describe_status(row))
-        ),
-        "title": Column("Title", lambda row: row.title, width=18 if is_narrow else 24, can_shrink=True),
+        "priority": Column(short("Priority"), lambda row: short(row.priority), 0, priority, colour=priority_colour),
+        "status": Column(short("Status"), lambda row: short(work_order.describe_status(row)), width=status),
+        "title": Column("Title", lambda row: row.title, width=title, can_shrink=True),
         "category": Column("Category", lambda row: row.category or "", 1, width=12, can_shrink=True),
         "requester": Column("Requester", lambda row: row.requester, 2, width=12, can_shrink=True),
         "assignee": Column("Assignee", lambda row: row.assignee or NOBODY, 4, width=10, can_shrink=True),
-        "due": Column("Due", work_order.describe_due, 5, width=10 if is_narrow else 12, colour=due_colour),
+        "due": Column("Due", work_order.describe_due, 5, due, colour=lambda row: BOLD_RED * row.is_overdue),
     }
-    columns["priority"].width, columns["status"].width = (4, 4) if is_narrow else (8, 11)
-    columns["due"].if_dropped = lambda row: "overdue: " if row.is_overdue else ""
+    kept_last = [columns[name] for name in names if columns[name].rank in (0, columns["due"].rank)]
+    if "due" in names and sum((column.width or 0) + 2 for column in kept_last) - 2 > terminal_size().columns:
+        columns["title"].text = lambda row: f"{'overdue: ' * row.is_overdue}{row.title}"  # there is no room for the day
     return [columns[name] for name in names]
 
 
 SHORT = {
+    "Priority": "Pri",
+    "Status": "Stat",
     "Hold over": "Over",
     "Medium": "Med",
     "Critical": "Crit",
@@ -1554,39 +1372,31 @@ class ListScreen(PagedScreen[WorkOrder]):
         super().__init__(session)
         self.query = query
 
-    def read(self, after: Optional[WorkOrder], limit: int) -> Listing[WorkOrder]:
+    def read(self, after: Optional[WorkOrder], limit: int) -> Sequence[WorkOrder]:
         with interruptible(self.connection):
-            page = work_order.find(self.session, self.query, after, limit)
-
-        def below(row: WorkOrder) -> Sequence[str]:
-            return [text.replace("\n", " ") for text in page.below.get(row.id, ())]
-
-        self.columns = work_order_columns(*self.column_names())
-        total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
-        return Listing(work_order.describe_list(self.query, page.total, page.overdue), page.work_orders, total, below)
-
-    def column_names(self) -> List[str]:
-        """Return which columns there are; one that the filter fixes makes room for the others."""
+            self.page = page = work_order.find(self.session, self.query, after, limit)
+        self.heading = work_order.describe_list(self.query, page.total, page.overdue)
+        self.total = page.total if page.total <= work_order.COUNTED_AT_MOST else None
         filter = self.query.filter  # noqa: A001
-        fixed = {
+        fixed = {  # a column that the filter fixes makes room for the others
             "priority": isinstance(filter.priority, Priority),
             "status": filter.status not in (None, work_order.UNFINISHED, Status.ON_HOLD),
             "due": filter.due is work_order.Due.NONE,
             **{name: getattr(filter, name) for name in ("category", "requester", "assignee")},
         }
-        return [name for name in LIST_COLUMNS if not fixed.get(name)]
+        self.columns = work_order_columns(*(name for name in LIST_COLUMNS if not fixed.get(name)))
+        return page.work_orders
 
-    def longest_heading(self) -> str:
-        return work_order.describe_list(self.query, 100, 10)
+    def below(self, row: WorkOrder) -> Sequence[str]:
+        return [text.replace("\n", " ") for text in self.page.below.get(row.id, ())]
 
     def show_query(self, query: Query) -> None:
-        """Show the first page of what another query finds."""
         self.query = query
         self.show_first_page()
 
     @option(3, "Open work order", when=lambda screen: screen.rows, saves=False)
     def open_work_order(self) -> Next:
-        return ask_work_order(self.session)
+        return WorkOrderScreen(self.session, ask_value("Work order ID", work_order.parse_id))
 
     @option(4, "Filter", saves=False)
     def filter(self) -> None:
@@ -1608,42 +1418,29 @@ class ListScreen(PagedScreen[WorkOrder]):
 
     @option(8, "Change all", Action.CHANGE_MANY, when=lambda screen: screen.rows)
     def change_all(self) -> None:
-        """Change one field of all work orders in the list, or of some of them, or add a comment to them."""
-        ids = self.ask_which()
+        parse = partial(work_order.select_ids, self.session, self.query)
+        everything = Default[List[int]]([], f"all {work_order.number_of(self.page.total)}")
+        ids = ask_value("Which", parse, everything) or parse("")
         what = ask_choice("What", by_name([*work_order.CHANGEABLE_TOGETHER]))
-        value, note, until = self.ask_new_value(what)
+        value: Any = None
+        note, until = "", None
+        if what == work_order.DUPLICATES:
+            other_id = ask_value("Work order ID", work_order.parse_id)
+            value = (other_id, ask_yes_or_no("Cancel them?", default=True))
+        elif what in work_order.FIELDS:
+            has_note = what == work_order.STATUS.name
+            value, note, until = ask_change(self.session, work_order.FIELDS[what], None, has_note)
+        else:
+            note = ask("Comment", work_order.parse_text, read=read_text)
         changes = work_order.plan_changes(self.session, ids, what, value, note, until)
         confirm(changes.sentence)
         say(work_order.change_many(self.session, changes))
-
-    def ask_new_value(self, what: str) -> Tuple[Any, str, Optional[datetime]]:
-        """Ask what the work orders are to get, with the note and the day that go with it."""
-        if what == work_order.DUPLICATES:
-            return (
-                (ask_value("Work order ID", work_order.parse_id), ask_yes_or_no("Cancel them?", default=True)),
-                "",
-                None,
-            )
-        if what not in work_order.FIELDS:
-            return None, ask_text("Comment", work_order.parse_text), None
-        has_note = what == work_order.STATUS.name
-        value, note = ask_field(self.session, work_order.FIELDS[what], has_note=has_note)
-        until = ask_until(self.session, value)
-        if has_note and note is None:
-            note = ask_text("Note (optional)", work_order.parse_optional_text, Default(""))
-        return value, note or "", until
-
-    def ask_which(self) -> List[int]:
-        """Ask for IDs of the list, or for all of them."""
-        parse = partial(work_order.select_ids, self.session, self.query)
-        total = work_order.number_of(self.listing.total or work_order.COUNTED_AT_MOST + 1)
-        return ask_value("Which", parse, Default[List[int]]([], f"all {total}")) or parse("")
 
     @option(9, "Search again", when=lambda screen: screen.query.text, saves=False)
     def search_again(self) -> None:
         """Look for another text, which starts from the last one; filter and order stay."""
         last = Default(self.query, self.query.text)
-        query = ask_edit("Search for", partial(search, self.session), last, self.query.text)
+        query = ask("Search for", partial(search, self.session), last, edits_default=True)
         self.show_query(query._replace(filter=self.query.filter, sort=self.query.sort))
 
     @option(10, "Save as a page", Action.EXPORT, when=lambda screen: screen.rows)
@@ -1653,11 +1450,6 @@ class ListScreen(PagedScreen[WorkOrder]):
         say(f"Saved as {path}.")
 
 
-def ask_work_order(session: Session) -> WorkOrderScreen:
-    """Ask for an ID and return the screen of that work order."""
-    return WorkOrderScreen(session, ask_value("Work order ID", work_order.parse_id))
-
-
 def search(session: Session, text: str) -> Query:
     """Return the query for what contains the text; Ctrl-C leaves it."""
     with interruptible(session.connection):
@@ -1665,32 +1457,28 @@ def search(session: Session, text: str) -> Query:
 
 
 def ask_filter(session: Session, filter: Filter) -> Filter:
-    """Ask by which field to filter, and then for its value, or for several fields with their values at once."""
+    """Ask by which field to filter and for its value, None for any, or for several fields with their values at once."""
 
-    def parse(text: str) -> object:
+    def parse_names(text: str) -> Union[str, Filter]:
         try:
             return users.parse_choice(work_order.FILTER_NAMES, text, has_numbers=False)
         except InvalidInputError:
             return work_order.parse_filters(session, text, filter)
 
-    names: List[Tuple[object, str]] = [(name, name) for name in work_order.FILTER_NAMES]
-    answer = ask_choice("Filter by", names, parse=parse, hint=FILTER_HINT)
-    if isinstance(answer, Filter):
-        return answer
-    value: Any = ask_filter_value(session, str(answer))
-    return filter._replace(**{str(answer): value})
-
-
-def ask_filter_value(session: Session, name: str) -> object:
-    """Ask for the value of a filter; None stands for any."""
+    names: Choices[Union[str, Filter]] = by_name(work_order.FILTER_NAMES)
+    name = ask_choice("Filter by", names, parse=parse_names, hint=FILTER_HINT)
+    if isinstance(name, Filter):
+        return name
+    default = Default[Any](None, ANY)
     parse = partial(work_order.parse_filter_value, session, name)
-    default: Default[object] = Default(None, ANY)
     values = work_order.filter_choices(session, name)
-    if not values:
-        return ask_person(session, name.capitalize(), People.EVERYBODY, parse, default)
-    is_period = name in ("created", "resolved")
-    choices = [(work_order.parse_period(str(value)) if is_period else value, str(value)) for value in values]
-    return ask_choice(name.capitalize(), [*choices, (None, ANY)], default, parse, PERIOD_HINT * is_period)
+    if values:
+        is_period = name in ("created", "resolved")
+        choices = [(work_order.parse_period(str(value)) if is_period else value, str(value)) for value in values]
+        value = ask_choice(name.capitalize(), [*choices, (None, ANY)], default, parse, PERIOD_HINT * is_period)
+    else:
+        value = ask_person(session, name.capitalize(), People.EVERYBODY, parse, default)
+    return filter._replace(**{name: value})
 
 
 def export(session: Session, query: Query) -> None:
@@ -1762,7 +1550,7 @@ def ask_about_columns(imported: Import) -> None:
         )
         # One line for all columns of the same name and meaning, as trackers have for comments.
         places = {column: place for place, column in reversed([*enumerate(zip(header, targets))])}
-        print_groups(Table(headings, sorted(places.values())).lines())
+        print(*Table(headings, sorted(places.values())).lines(), sep="\n")
         place = ask_number("Change which column", len(header))
         if place is None:
             return
@@ -1862,14 +1650,12 @@ class MyWorkScreen(SessionScreen):
         super().show()
 
     def detail(self, option: Option) -> str:
-        work = self.work
-        counts = (
-            *(0, work.assigned, work.unassigned, work.overdue, work.due_this_week, work.requested),
-            *(work.changed, work.hold_over),
-        )
-        late = work_order.number_of(work.assigned_overdue) if work.assigned_overdue else ""
-        more = {1: f", {late} overdue", 3: f", {late} of them yours"}.get(option.number, "") if late else ""
-        return f": {work_order.number_of(counts[option.number])}{more}" if option.number else ""
+        if not option.number:
+            return ""
+        names = ("assigned", "unassigned", "overdue", "due_this_week", "requested", "changed", "hold_over")
+        count, late = getattr(self.work, names[option.number - 1]), work_order.number_of(self.work.assigned_overdue)
+        more = {1: f", {late} overdue", 3: f", {late} of them yours"} if self.work.assigned_overdue else {}
+        return f": {work_order.number_of(count)}{more.get(option.number, '')}"
 
     @option(1, "Assigned to me", Action.ASSIGN)
     def open_assigned(self) -> Next:
@@ -1913,9 +1699,8 @@ class ReportsScreen(SessionScreen):
     def open_resolution_times(self) -> Next:
         period = ask_period()
         grouping = ask_choice("Group by", by_name([*work_order.Grouping]), Default(work_order.Grouping.PRIORITY))
-        return ReportScreen(
-            self.session, lambda period: work_order.resolution_times(self.session, period, grouping), period
-        )
+        make = partial(work_order.resolution_times, self.session, grouping=grouping)
+        return ReportScreen(self.session, make, period)
 
     @option(2, "Backlog")
     def open_backlog(self) -> Next:
@@ -1948,6 +1733,8 @@ class ReportScreen(PagedScreen[work_order.Row]):
 
     needs = Action.REPORTS
     empty_message = "Nothing to show."
+    rows_per_page = sys.maxsize
+    numbers_single_page = False
     report: work_order.Report
 
     def __init__(
@@ -1962,28 +1749,23 @@ class ReportScreen(PagedScreen[work_order.Row]):
             self.period = work_order.parse_period(self.period.name)  # which may last until now
         with interruptible(self.connection):
             self.report = self.make(self.period or work_order.parse_period("all"))
+        self.heading, self.total = self.report.title, len(self.report.rows)
         self.columns = report_columns(self.report)
         super().show()
         room = self.room() - len(self.rows) - 2
         if self.report.oldest and room > 0:
             print("The oldest:")
             columns = work_order_columns("id", "age", "priority", "title", "assignee")
-            print_groups(Table(columns, self.report.oldest[:room]).lines())
+            print(*Table(columns, self.report.oldest[:room]).lines(), sep="\n")
         print(*self.meaning_lines(), sep="\n")
 
-    def read(self, after: Optional[work_order.Row], limit: int) -> Listing[work_order.Row]:
+    def read(self, after: Optional[work_order.Row], limit: int) -> Sequence[work_order.Row]:
         names = [row.name for row in self.report.rows]
         first = names.index(after.name) + 1 if after and after.name in names else 0
-        return Listing(self.report.title, self.report.rows[first : first + limit], len(names))
+        return self.report.rows[first : first + limit]
 
     def room(self) -> int:
-        return max(3, super().room() - len(self.meaning_lines())) if sys.stdout.isatty() else sys.maxsize - 1
-
-    def longest_heading(self) -> str:
-        return self.report.title
-
-    def describe_page(self, room: int) -> str:
-        return super().describe_page(room) if len(self.report.rows) > room else ""
+        return max(3, super().room() - len(self.meaning_lines()))
 
     def meaning_lines(self) -> List[str]:
         """Return what the numbers of the columns that are shown mean."""
@@ -1995,7 +1777,7 @@ class ReportScreen(PagedScreen[work_order.Row]):
     def show_work_orders(self) -> Next:
         """Ask for a row and, where it has more than one number, for a column; open the list of what was counted."""
         rows = self.report.rows
-        if len(rows) <= ROWS_PER_PAGE:
+        if len(rows) <= LISTED_AT_MOST:
             row = ask_choice("Row", [(row, row.name) for row in rows])
         else:  # the table shows them
             row = ask_value("Row", lambda text: users.parse_choice(rows, text, lambda row: row.name, has_numbers=False))
@@ -2020,7 +1802,8 @@ class ReportScreen(PagedScreen[work_order.Row]):
 def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
     """Return the columns of a report that fit, with bars to one scale beside its numbers where there is room."""
     columns = [Column[work_order.Row](report.name_column, lambda row: row.name, width=8, can_shrink=True)]
-    columns += [Column(column.heading, partial(_cell_text, n), column.rank) for n, column in enumerate(report.columns)]
+    for n, column in enumerate(report.columns):
+        columns.append(Column(column.heading, partial(lambda n, row: row.cells[n].text, n), column.rank))
     table = Table(columns, report.rows)
     bars = [n for n, column in enumerate(report.columns) if column.is_bar and columns[n + 1] in table.columns]
     longest = max((row.cells[n].value for row in report.rows for n in bars), default=0)
@@ -2031,12 +1814,14 @@ def report_columns(report: work_order.Report) -> List[Column[work_order.Row]]:
     return table.columns
 
 
-def _cell_text(number: int, row: work_order.Row) -> str:
-    return row.cells[number].text
-
-
 def _bar_text(number: int, scale: float, row: work_order.Row) -> str:
-    return bar(row.cells[number].value * scale, 1)
+    """Return a bar for a number; anything above zero gets at least one character."""
+    block = "\u2588"
+    try:
+        block.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        block = "#"
+    return block * math.ceil(row.cells[number].value * scale)
 
 
 class ServiceTargetsScreen(SessionScreen):
@@ -2053,7 +1838,7 @@ class ServiceTargetsScreen(SessionScreen):
             Column("First response", lambda target: f"{target.response_hours or NONE}"),
             Column("Resolution", lambda target: f"{target.resolution_hours or NONE}"),
         )
-        print_groups(Table(columns, self.targets).lines())
+        print(*Table(columns, self.targets).lines(), sep="\n")
         say(work_order.SERVICE_TARGETS)
 
     @option(1, "Change target", Action.SERVICE_TARGETS)
@@ -2061,20 +1846,16 @@ class ServiceTargetsScreen(SessionScreen):
         """Change what is promised for a priority, unless another admin has done so since it was shown."""
         priority = ask_choice("Priority", by_name([*Priority]))
         (shown,) = (target for target in self.targets if target.priority is priority)
-        target = work_order.ServiceTarget(
-            priority,
-            ask_hours("Hours to first response", shown.response_hours),
-            ask_hours("Hours to resolution", shown.resolution_hours),
-        )
+        response_hours = ask_hours("Hours to first response", shown.response_hours)
+        resolution_hours = ask_hours("Hours to resolution", shown.resolution_hours)
+        target = work_order.ServiceTarget(priority, response_hours, resolution_hours)
         is_changed = work_order.set_service_target(self.session, shown, target)
         done = f"Service target for priority {priority} is now: {work_order.describe_target(target)}."
         say(done if is_changed else "Nothing changed.")
 
 
 def ask_hours(label: str, current: Optional[int]) -> Optional[int]:
-    """Ask for the hours of a target, or for none."""
-    default = Default(current, str(current or NONE))
-    return ask_value(f"{label} (or {NONE})", work_order.parse_hours, default, can_be_0=True)
+    return ask_value(f"{label} (or {NONE})", work_order.parse_hours, Default(current), can_be_0=True)
 
 
 # My account
@@ -2093,15 +1874,14 @@ class AccountScreen(SessionScreen):
 
     @option(2, "Change email")
     def change_email(self) -> None:
-        email = ask_value("Email", users.parse_email, Default(self.user.email, self.user.email or NONE))
+        email = ask_value("Email", users.parse_email, Default(self.user.email))
         users.change_email(self.session, email)
         say(f"Email is now {email or NONE}.")
 
     @option(3, "Change mail about new work orders", Action.MAIL_WISH)
     def change_mail_wish(self) -> None:
-        wish = ask_choice(
-            "Mail about new work orders", by_name([*users.MailWish]), Default(self.user.new_work_order_mail)
-        )
+        current = Default(self.user.new_work_order_mail)
+        wish = ask_choice("Mail about new work orders", by_name([*users.MailWish]), current)
         users.change_mail_wish(self.session, wish)
         say(f"Mail about new work orders is now: {wish}.")
 
@@ -2121,7 +1901,6 @@ class UsersScreen(SessionScreen):
 
     @option(2, "Add user")
     def add_user(self) -> None:
-        """Create an account for somebody else and show its one-time password."""
         username = ask_value("Username", partial(users.parse_new_username, self.connection))
         role = ask_choice("Role", by_name([*Role]), Default(Role.USER))
         one_time_password = users.add_user(self.session, username, role)
@@ -2148,7 +1927,6 @@ class UsersScreen(SessionScreen):
 
     @option(4, "Reset password")
     def reset_password(self) -> None:
-        """Replace an account's password with a one-time password and show that."""
         user = self.ask_user()
         confirm(f"User {user.username} will be logged out and get a one-time password.")
         one_time_password = users.reset_password(self.session, user.username)
@@ -2157,7 +1935,6 @@ class UsersScreen(SessionScreen):
 
     @option(5, "Deactivate")
     def deactivate(self) -> None:
-        """Close an account; its unfinished work orders go to whoever takes over."""
         user = self.ask_user()
         successor, handover = self.ask_successor(user)
         confirm(f"User {user.username} will be logged out and can no longer log in.{handover}")
@@ -2180,13 +1957,12 @@ class UsersScreen(SessionScreen):
     @option(8, "Change name or email")
     def change_person(self) -> None:
         user = self.ask_user()
-        name = ask("Name", users.parse_person_name, Default(user.name, user.name or NONE))
-        email = ask_value("Email", users.parse_email, Default(user.email, user.email or NONE))
+        name = ask("Name", users.parse_person_name, Default(user.name))
+        email = ask_value("Email", users.parse_email, Default(user.email))
         users.change_person(self.session, user.username, name, email)
         say(f"User {user.username} has the name {name or NONE} and the email {email or NONE}.")
 
     def ask_user(self) -> User:
-        """Ask for somebody and return the account."""
         parse = partial(users.parse_person, self.session, people=People.EVERYBODY)
         return users.find(self.connection, ask_person(self.session, "Username", People.EVERYBODY, parse))
 
@@ -2195,16 +1971,15 @@ class UsersScreen(SessionScreen):
         count = work_order.find(self.session, Query(work_order.assigned_to(user.username)), None, 1).total
         if not count:
             return None, ""
-        noun = f"unfinished work order{'' if count == 1 else 's'}"
-        question = f"Who takes over their {work_order.number_of(count)} {noun}?"
+        question = f"Who takes over their {work_order.number_of(count)} unfinished work order{'s' * (count != 1)}?"
         default = Default[Optional[str]](None, NOBODY)
-        successor, _ = ask_field(self.session, ASSIGNEE, default, question)
-        while successor == user.username:
-            print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
+        while True:
             successor, _ = ask_field(self.session, ASSIGNEE, default, question)
-        if successor is None:
-            return None, work_order.warn_unassigned(count)
-        return successor, f" {successor} takes over {work_order.quantity_found(count)}."
+            if successor is None:
+                return None, work_order.warn_unassigned(count)
+            if successor != user.username:
+                return successor, f" {successor} takes over {work_order.quantity_found(count)}."
+            print_error(f"{successor} cannot take over from themselves; name somebody else, or {NOBODY}.")
 
 
 class UserListScreen(PagedScreen[users.ListedUser]):
@@ -2221,13 +1996,14 @@ class UserListScreen(PagedScreen[users.ListedUser]):
         Column("Since", lambda listed: work_order.local_time(listed.user.created_at), 1, width=16),
     )
 
-    def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
-        def below(listed: users.ListedUser) -> Sequence[str]:
-            state = users.describe_state(listed)
-            return [state] if ":" in state else []
+    def read(self, after: Optional[users.ListedUser], limit: int) -> Sequence[users.ListedUser]:
+        accounts, self.total = users.list_users(self.session, after, limit)
+        self.heading = quantity(self.total, "user")
+        return accounts
 
-        accounts, total = users.list_users(self.session, after, limit)
-        return Listing(quantity(total, "user"), accounts, total, below)
+    def below(self, listed: users.ListedUser) -> Sequence[str]:
+        state = users.describe_state(listed)
+        return [state] if ":" in state else []
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
@@ -2264,7 +2040,6 @@ class DataScreen(SessionScreen):
 
     @option(6, "Check database", Action.BACK_UP)
     def check_database(self) -> None:
-        """Check the database's structure and references, and whether what is derived is right."""
         print("Checking ...", flush=True)
         problems = users.check_database(self.session)
         for problem in problems:
@@ -2283,12 +2058,12 @@ class DataScreen(SessionScreen):
 class DeletedScreen(PagedScreen[WorkOrder]):
     """The deleted work orders, latest deletion first."""
 
+    heading = "Deleted work orders, latest deletion first"
     needs = Action.RESTORE
 
-    def read(self, after: Optional[WorkOrder], limit: int) -> Listing[WorkOrder]:
+    def read(self, after: Optional[WorkOrder], limit: int) -> Sequence[WorkOrder]:
         self.columns = work_order_columns("id", "deleted", "status", "title", "requester")
-        rows = work_order.list_deleted(self.session, after, limit)
-        return Listing("Deleted work orders, latest deletion first", rows)
+        return work_order.list_deleted(self.session, after, limit)
 
     @option(3, "Open work order", when=lambda screen: screen.rows, saves=False)
     def open_deleted(self) -> Next:
@@ -2318,9 +2093,9 @@ class AuditScreen(PagedScreen[users.AuditEntry]):
         Column("SSH client", lambda entry: entry.ssh_client, 1, width=15, can_shrink=True),
     )
 
-    def read(self, after: Optional[users.AuditEntry], limit: int) -> Listing[users.AuditEntry]:
-        rows = users.audit_log(self.session, self.audit_filter, after and after.id, limit)
-        return Listing(f"Audit log, newest first: {', '.join(filter(None, self.audit_filter)) or 'everything'}", rows)
+    def read(self, after: Optional[users.AuditEntry], limit: int) -> Sequence[users.AuditEntry]:
+        self.heading = f"Audit log, newest first: {', '.join(filter(None, self.audit_filter)) or 'everything'}"
+        return users.audit_log(self.session, self.audit_filter, after and after.id, limit)
 
     @option(3, "Show entry", when=lambda screen: screen.rows, saves=False)
     def show_entry(self) -> Next:
@@ -2338,15 +2113,12 @@ class AuditScreen(PagedScreen[users.AuditEntry]):
         username = ask_person(self.session, "Account", People.EVERYBODY, parse, anything)
         events: List[Tuple[Optional[str], str]] = [(event, event) for event in users.audit_events(self.session)]
         event = ask_choice("Event", [*events, (None, ANY)], anything)
-        self.show_entries(AuditFilter(username, event))
+        self.audit_filter = AuditFilter(username, event)
+        self.show_first_page()
 
     @option(6, "Clear filter", when=lambda screen: screen.audit_filter != AuditFilter())
     def clear_filter(self) -> None:
-        self.show_entries(AuditFilter())
-
-    def show_entries(self, audit_filter: AuditFilter) -> None:
-        """Show the first page of what the filter lets through."""
-        self.audit_filter = audit_filter
+        self.audit_filter = AuditFilter()
         self.show_first_page()
 
 
@@ -2362,16 +2134,8 @@ class AuditEntryScreen(SessionScreen):
 
     def show(self) -> None:
         super().show()
-        for name, value in (
-            ("ID", str(self.entry.id)),
-            ("When", work_order.local_time(self.entry.recorded_at)),
-            ("Account", self.entry.username or "-"),
-            ("Event", self.entry.event),
-            ("Subject", self.entry.subject),
-            ("System user", self.entry.os_user),
-            ("SSH client", self.entry.ssh_client or "-"),
-        ):
-            print(*wrap(f"{name + ':':<13}{value}", hanging=" " * 13), sep="\n")
+        for column in AuditScreen.columns:
+            print(*wrap(f"{column.heading + ':':<13}{column.text(self.entry) or '-'}", hanging=" " * 13), sep="\n")
 
 
 class MailScreen(SessionScreen):
@@ -2393,17 +2157,15 @@ class MailScreen(SessionScreen):
         is left as it was shown stays as another admin may have set it since.
         """
         shown = self.settings
-        new = shown._replace(
-            host=ask_value("SMTP host", users.parse_mail_host, Default(shown.host, shown.host or NONE))
-        )
+        new = shown._replace(host=ask_value("SMTP host", users.parse_mail_host, Default(shown.host)))
         if new.host:
             port = ask_value("Port", users.parse_port, Default(shown.port))
             security = ask_choice("Security", by_name([*users.Security]), Default(shown.security))
             default = Default(shown.sender) if shown.sender else None
             sender = ask_value("Sender's address", users.parse_address, default)
-            username = ask("Username", users.parse_credential, Default(shown.username, shown.username or NONE))
+            username = ask("Username", users.parse_credential, Default(shown.username))
             is_kept = shown.password and (new.host, port, security) == shown[:3]
-            kept = Default(shown.password, "unchanged") if is_kept else Default(None, NONE)
+            kept = Default(shown.password, "unchanged") if is_kept else Default(None)
             password = ask("Password", users.parse_credential, kept, read_password)
             new = users.MailSettings(new.host, port, security, sender, username, password)
         saved = users.change_mail_settings(self.session, shown, new)
@@ -2411,7 +2173,6 @@ class MailScreen(SessionScreen):
 
     @option(2, "Send a test message", saves=False)
     def send_test_message(self) -> None:
-        """Send a message at once, and show what the mail server says."""
         own = self.user.email
         to = ask_value("To", users.parse_address, Default(own) if own else None)
         print("Sending ...", flush=True)
@@ -2429,8 +2190,9 @@ class MailScreen(SessionScreen):
 
 
 class OutboxScreen(PagedScreen[users.Message]):
-    """The messages that wait or have failed, newest first, each with the reason why it was not sent."""
+    """The messages that wait or have failed, each with the reason why it was not sent."""
 
+    heading = "Waiting and failed messages, newest first"
     needs = Action.MAIL
     columns: Sequence[Column[users.Message]] = (
         Column("Written", lambda message: work_order.local_time(message.created_at), 1, width=16),
@@ -2440,11 +2202,11 @@ class OutboxScreen(PagedScreen[users.Message]):
         Column("Next try", users.describe_attempt, width=16),
     )
 
-    def read(self, after: Optional[users.Message], limit: int) -> Listing[users.Message]:
-        rows = users.outbox(self.session, after, limit)
-        reasons = {message.id: [message.reason] for message in rows if message.reason}
-        heading = "Waiting and failed messages, newest first"
-        return Listing(heading, rows, below=lambda message: reasons.get(message.id, ()))
+    def read(self, after: Optional[users.Message], limit: int) -> Sequence[users.Message]:
+        return users.outbox(self.session, after, limit)
+
+    def below(self, message: users.Message) -> Sequence[str]:
+        return [message.reason] if message.reason else []
 
 
 # Recurring work orders
@@ -2467,7 +2229,7 @@ class RecurringScreen(SessionScreen):
             Column("Requester", lambda template: template.draft.requester or "", 1, width=10, can_shrink=True),
         )
         if self.templates:
-            print_groups(Table(columns, self.templates).lines())
+            print(*Table(columns, self.templates).lines(), sep="\n")
         else:
             print("There are none.")
 
@@ -2475,13 +2237,11 @@ class RecurringScreen(SessionScreen):
     def add(self) -> None:
         """Ask for a template, which may begin as an existing work order."""
         parse = lambda text: None if NONE.startswith(text.lower()) else work_order.parse_id(text)  # noqa: E731
-        like = ask_value("Like work order ID", parse, Default[Optional[int]](None, NONE))
+        like = ask_value("Like work order ID", parse, Default[Optional[int]](None))
         draft = work_order.Draft("", requester=self.user.username)
         if like:
             row = work_order.get(self.session, like).work_order
-            draft = work_order.Draft(
-                row.title, row.description, row.priority, row.category, row.requester, row.assignee
-            )
+            draft = work_order.Draft(**{name: getattr(row, name) for name in work_order.Draft._fields})
         self.save(work_order.Template(draft, None, 1, "month", date.today()))
 
     @option(2, "Change", when=lambda screen: screen.templates)
@@ -2503,15 +2263,13 @@ class RecurringScreen(SessionScreen):
         draft = template.draft
         for field in (work_order.TITLE, work_order.DESCRIPTION, work_order.PRIORITY, CATEGORY, REQUESTER, ASSIGNEE):
             current = getattr(draft, field.name)
-            default = None if current == "" and not field.is_text else Default(current, current and field.show(current))
-            value, _ = ask_field(self.session, field, default if current is not None else Default(None, field.none))
+            default = Default(current, field.show(current)) if current != "" or field.is_text else None
+            value, _ = ask_field(self.session, field, default)
             draft = draft._replace(**{field.name: value})
-        days, today = template.due_days, template.first_day == date.today()
-        until_due = Default(days, NONE if days is None else str(days))
-        due_days = ask_value("Days until due", work_order.parse_days, until_due, can_be_0=True)
+        due_days = ask_value("Days until due", work_order.parse_days, Default(template.due_days), can_be_0=True)
         rhythm = Default((template.every, template.unit), template.rhythm)
         every, unit = ask_value("Every", work_order.parse_rhythm, rhythm)
-        first = Default(template.first_day, "today" if today else str(template.first_day))
+        first = Default(template.first_day, "today" if template.first_day == date.today() else None)
         first_day = ask_value("First day", work_order.parse_first_day, first)
         saved = template._replace(draft=draft, due_days=due_days, every=every, unit=unit, first_day=first_day)
         work_order.save_template(self.session, saved)
@@ -2536,18 +2294,17 @@ class MainScreen(SessionScreen):
     @option(1, "Create work order", Action.CREATE)
     def create_work_order(self) -> Next:
         """Create a work order of one's own or, for managers and admins, of a requester, and open it."""
-        session, no_assignee = self.session, Default[Optional[str]](None, NOBODY)
+        session = self.session
         title, _ = ask_field(session, work_order.TITLE)
         description, _ = ask_field(session, work_order.DESCRIPTION, Default("", ""), "Description (optional)")
-        draft = work_order.Draft(
-            title, description, ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))[0]
-        )
-        if may(session, Action.NAME_CATEGORY) or work_order.categories(session):
-            category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None, NONE))
+        priority, _ = ask_field(session, work_order.PRIORITY, Default(Priority.MEDIUM))
+        draft = work_order.Draft(title, description, priority)
+        if self.may(Action.NAME_CATEGORY) or work_order.categories(session):
+            category, _ = ask_field(session, CATEGORY, Default[Optional[str]](None))
             draft = draft._replace(category=category)
-        if may(session, Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
+        if self.may(Action.CHANGE_REQUESTER) and len(users.list_people(session, People.REQUESTERS, 2)) > 1:
             requester, _ = ask_field(session, REQUESTER, Default(self.user.username, ME))
-            assignee, _ = ask_field(session, ASSIGNEE, no_assignee)
+            assignee, _ = ask_field(session, ASSIGNEE, Default[Optional[str]](None, NOBODY))
             draft = draft._replace(requester=requester, assignee=assignee)
         work_order_id = work_order.create(session, draft)
         say(f"Work order #{work_order_id} created.")
@@ -2559,7 +2316,7 @@ class MainScreen(SessionScreen):
 
     @option(3, "Update work order", Action.VIEW, saves=False)
     def update_work_order(self) -> Next:
-        return ask_work_order(self.session)
+        return WorkOrderScreen(self.session, ask_value("Work order ID", work_order.parse_id))
 
     @option(4, "Search work orders", Action.VIEW, saves=False)
     def search_work_orders(self) -> Next:
@@ -2573,7 +2330,7 @@ class MainScreen(SessionScreen):
     def show_summary(self) -> None:
         report = work_order.summary(self.session)
         say(report.title)
-        print_groups(Table(report_columns(report), report.rows).lines())
+        print(*Table(report_columns(report), report.rows).lines(), sep="\n")
 
     @option(7, "Reports", Action.REPORTS)
     def open_reports(self) -> Next:
@@ -2661,29 +2418,25 @@ class StartScreen(Screen):
 # Starting and ending
 
 
-def parse_arguments(arguments: Sequence[str]) -> None:
-    """Answer --help and --version with exit code 0 and anything else with a usage line and 2."""
-    import argparse
-
-    parser = argparse.ArgumentParser(
-        prog="main.py",
-        allow_abbrev=False,
-        description="Work orders of an IT department: start it without arguments and choose from numbered menus.",
-        epilog="WORK_ORDER_DB names a database file other than work_order.db beside main.py.",
-    )
-    parser.add_argument("--version", action="version", version=f"IT Work Order Management System {VERSION}")
-    parser.parse_args(arguments)
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Run the program and return its exit code: 1 if the database cannot be used."""
+    """Run the program and return its exit code: 1 if the database cannot be used, 2 for an unknown argument."""
     if arguments:
-        parse_arguments(arguments)
+        import argparse
+
+        parser = argparse.ArgumentParser(
+            prog="main.py",
+            allow_abbrev=False,
+            description="Work orders of an IT department: start it without arguments and choose from numbered menus.",
+            epilog="WORK_ORDER_DB names a database file other than work_order.db beside main.py.",
+        )
+        parser.add_argument("--version", action="version", version=f"IT Work Order Management System {VERSION}")
+        parser.parse_args(arguments)
     prepare_terminal()
     ignore_interrupts()
     ending = Ending()
-    for number in ENDING_SIGNALS:
-        signal.signal(number, ending)
+    for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+        if hasattr(signal, name):  # Windows has only the first
+            signal.signal(getattr(signal, name), ending)
     if hasattr(signal, "SIGTSTP"):
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # a stopped prompt would leave the terminal without echo
     try:
@@ -2707,7 +2460,6 @@ def run() -> int:
     before = termios.tcgetattr(sys.stdin) if is_terminal else None
     try:
         code = main(sys.argv[1:])
-        sys.stdout.flush()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     except OSError:  # nobody can read what we print: a closed pipe or terminal, a full disk
