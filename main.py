@@ -1342,9 +1342,10 @@ def work_order_columns(*names: str) -> List[Column[WorkOrder]]:
         "assignee": Column("Assignee", lambda row: row.assignee or NOBODY, 4, width=10, can_shrink=True),
         "due": Column("Due", work_order.describe_due, 5, due, colour=lambda row: BOLD_RED * row.is_overdue),
     }
-    kept_last = [columns[name] for name in names if columns[name].rank in (0, columns["due"].rank)]
-    if "due" in names and sum((column.width or 0) + 2 for column in kept_last) - 2 > terminal_size().columns:
-        columns["title"].text = lambda row: f"{'overdue: ' * row.is_overdue}{row.title}"  # there is no room for the day
+    # Of the columns that can be left out, "Due" is the last; where even that has no room, the title says "overdue".
+    last = [columns[name] for name in names if columns[name].rank in (0, columns["due"].rank)]
+    if "due" in names and sum((column.width or 0) + 2 for column in last) - 2 > terminal_size().columns:
+        columns["title"].text = lambda row: f"{'overdue: ' * row.is_overdue}{row.title}"
     return [columns[name] for name in names]
 
 
