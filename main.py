@@ -1301,7 +1301,8 @@ def text_lines(details: work_order.Details, room: int) -> List[str]:
         entries = [line for note in notes for line in wrap(note.replace("\n", " "), hanging="    ")]
     if len(notes) == work_order.LATEST_NOTES:
         entries.append(MORE)
-    if room < ROOM_FOR_TEXTS and len(description) + len(entries) > room:  # the latest comment or note matters most
+    needed = len(description) + len(entries) + bool(description) + bool(entries)  # with the headings
+    if needed > room < ROOM_FOR_TEXTS:  # the latest comment or note matters most
         return _cut([*entries, *description], room)
     entries = ["  Latest comments and notes:", *entries] if entries else []
     description = ["  Description:", *description] if description else []
