@@ -3,7 +3,6 @@
 `python database.py` creates the database and prints its path and its schema version.
 """
 
-import contextlib
 import errno
 import itertools
 import os
@@ -12,10 +11,10 @@ import sqlite3
 import sys
 import time
 import unicodedata
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, ContextManager, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
@@ -44,10 +43,6 @@ class DatabaseFileError(ApplicationError):
 
 class DamageError(ApplicationError):
     """A stored row contains an impossible value."""
-
-
-class UncertainCommitError(ApplicationError):
-    """The disk failed while a change was being committed, so that nobody knows whether it was saved."""
 
 
 EXPECTED_FAULTS = (ApplicationError, sqlite3.Error)
@@ -701,48 +696,35 @@ def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
     """Commit everything written inside when the block ends, or nothing if it raises.
 
-    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS, UncertainCommitError if the disk
-    fails at the commit itself.
+    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS, ApplicationError if the disk fails at
+    the commit itself, so that nobody knows whether the change was saved.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    with _rolled_back_on_error(connection):
+    connection.execute(begin)
+    try:
         yield
         try:
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
+            if "disk I/O error" not in str(error):
+                raise
             # The file may have been written completely before the disk failed.
-            if "disk I/O error" in str(error):
-                raise UncertainCommitError(
-                    "The disk reported an error at the very end of saving. It is not certain whether it was saved: "
-                    "look before you try again."
-                ) from error
-            raise
-
-
-@contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read everything inside from one moment, that of an enclosing block if any. Raises as transaction does."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    with _rolled_back_on_error(connection):
-        yield
-        connection.execute("COMMIT")
-
-
-@contextmanager
-def _rolled_back_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
+            raise ApplicationError(
+                "The disk reported an error at the very end of saving. It is not certain whether it was saved: "
+                "look before you try again."
+            ) from error
     except BaseException:
         # SQLite has rolled back by itself after some faults, such as a full disk.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def snapshot(connection: sqlite3.Connection) -> ContextManager[None]:
+    """Read everything inside from one moment, that of an enclosing block if any. Raises as transaction does."""
+    return nullcontext() if connection.in_transaction else transaction(connection, "BEGIN")
 
 
 def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> int:
@@ -854,7 +836,7 @@ def _create(path: Path) -> None:
         with partial_files(path) as (partial,):
             with closing(open_file(partial)) as connection:
                 migrate(connection)
-            with contextlib.suppress(FileExistsError):  # another program that started now was faster
+            with suppress(FileExistsError):  # another program that started now was faster
                 publish(partial, path)
     except (OSError, sqlite3.OperationalError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -933,7 +915,7 @@ def copied(connection: Connection) -> Iterator[Connection]:
 
     What takes long to read is read there, so that nobody who saves waits for it. Raises OutputError without room.
     """
-    with contextlib.ExitStack() as opened:
+    with ExitStack() as opened:
         try:
             (partial,) = opened.enter_context(partial_files(connection.path))
             _copy(connection, partial)
@@ -1024,7 +1006,7 @@ def partial_files(*targets: Path) -> Iterator[List[Path]]:
     finally:
         for partial in partials:
             for path in (partial, partial.with_name(f"{partial.name}-journal")):
-                with contextlib.suppress(OSError):  # it is not there, or a later program removes it
+                with suppress(OSError):  # it is not there, or a later program removes it
                     path.unlink()
 
 
@@ -1032,7 +1014,7 @@ def publish_numbered(partial: Path, target: Path) -> Path:
     """Give the finished file its name, with a number where that is taken, and return it. Raises OutputError."""
     _flush(partial)
     for path in (target, *(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(2, 1000))):
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             publish(partial, path)
             return path
     raise OutputError(f"{target} and many names like it are taken. Nothing was written.")
@@ -1064,7 +1046,7 @@ def _remove_old_partials(folder: Path) -> None:
     """Remove what programs that were killed have left unfinished: whatever is older than an hour."""
     for path in folder.glob(".*.partial*"):
         if re.fullmatch(r"\..+\.[0-9a-f]{16}\.partial(-journal)?", path.name):
-            with contextlib.suppress(OSError):  # on Windows one that is still open
+            with suppress(OSError):  # on Windows one that is still open
                 if time.time() - path.stat().st_mtime > 60 * 60:
                     path.unlink()
 
@@ -1113,11 +1095,11 @@ def run_command(command: Callable[[], Iterable[str]]) -> int:
     except (KeyboardInterrupt, EOFError, UnicodeError):
         reason = "Nothing was changed."
     else:
-        with contextlib.suppress(OSError, AttributeError):  # nobody may be there to read it
+        with suppress(OSError, AttributeError):  # nobody may be there to read it
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
             print(*map(printable, lines), sep="\n", flush=True)
         return 0
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         print(f"Error: {printable(reason)}", file=sys.stderr)
     return 1
 
