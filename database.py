@@ -4,7 +4,6 @@
 """
 
 import errno
-import itertools
 import os
 import re
 import sqlite3
@@ -443,48 +442,28 @@ def _kind_of_stop(status: str) -> str:
 
 def refresh_derived(connection: sqlite3.Connection, work_order_id: int) -> None:
     """Store what is derived of a work order, inside the transaction that has changed it or its history."""
-    for _, derived, stored in list(_compute(connection, work_order_id)):
-        if derived[:-1] != stored[:-1]:
-            update(connection, "work_orders", work_order_id, dict(zip(Derived._fields[:-1], derived)))
-        if stored.text is None:
-            connection.execute(
-                "INSERT INTO work_order_search (rowid, text) VALUES (?, ?)", (work_order_id, derived.text)
-            )
-        elif derived.text != stored.text:
-            connection.execute("UPDATE work_order_search SET text = ? WHERE rowid = ?", (derived.text, work_order_id))
+    derived, stored = _compute(connection, work_order_id)
+    if derived[:-1] != stored[:-1]:
+        update(connection, "work_orders", work_order_id, dict(zip(Derived._fields[:-1], derived)))
+    if derived.text != stored.text:
+        connection.execute("REPLACE INTO work_order_search (rowid, text) VALUES (?, ?)", (work_order_id, derived.text))
 
 
-def _compute(
-    connection: sqlite3.Connection, work_order_id: Optional[int] = None
-) -> Iterator[Tuple[int, Derived, Derived]]:
-    """Yield the ID of one or each work order, what is derived of it, and what is stored of that."""
-    condition, values = ("id = ?", [work_order_id]) if work_order_id else ("1", [])
-    rows = connection.execute(
-        f"""
-        SELECT id, title, description, priority, status, requester_id, due_at, due_by, source_id, {
-            ", ".join(Derived._fields[:-1])
-        }, (SELECT text FROM work_order_search WHERE rowid = work_orders.id) AS text
-        FROM work_orders WHERE {condition} ORDER BY id
+def _compute(connection: sqlite3.Connection, work_order_id: int) -> Tuple[Derived, Derived]:
+    """Return what is derived of a work order, and what is stored of that."""
+    row = connection.execute(
+        """
+        SELECT *, (SELECT text FROM work_order_search WHERE rowid = work_orders.id) AS text
+        FROM work_orders WHERE id = ?
         """,
-        values,
-    )
+        (work_order_id,),
+    ).fetchone()
     history = connection.execute(
-        f"""
-        SELECT work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported,
-            minutes
-        FROM work_order_history WHERE {condition.replace("id", "work_order_id")} ORDER BY work_order_id, id
-        """,
-        values,
-    )
-    groups = itertools.groupby(history, key=lambda entry: int(entry["work_order_id"]))
-    owner, entries = next(groups, (0, iter(())))
-    for row in rows:
-        own = list(entries) if owner == row["id"] else []
-        if own:
-            owner, entries = next(groups, (0, iter(())))
-        with sound(f"Work order #{row['id']}"):
-            derived = derive(row, own)
-        yield row["id"], derived, Derived(*(row[name] for name in Derived._fields))
+        "SELECT * FROM work_order_history WHERE work_order_id = ? ORDER BY id", (work_order_id,)
+    ).fetchall()
+    with sound(f"Work order #{work_order_id}"):
+        derived = derive(row, history)
+    return derived, Derived(*(row[name] for name in Derived._fields))
 
 
 # Migrations
@@ -952,7 +931,8 @@ def _find_search_problems(connection: sqlite3.Connection) -> List[str]:
 def find_differences(connection: sqlite3.Connection) -> List[str]:
     """Return a line for each work order whose derived columns differ from a fresh computation."""
     problems = []
-    for work_order_id, derived, stored in _compute(connection):
+    for (work_order_id,) in connection.execute("SELECT id FROM work_orders ORDER BY id"):
+        derived, stored = _compute(connection, work_order_id)
         names = [name for name, value in derived._asdict().items() if value != getattr(stored, name)]
         if names:
             problems.append(
