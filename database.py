@@ -425,19 +425,16 @@ def _stops(history: Sequence[sqlite3.Row]) -> Tuple[Optional[str], int]:
 
     Moving between Resolved and Cancelled begins no new stop; leaving On Hold and reopening end one.
     """
-    kind, since, seconds = "", None, 0
+    stop, since, seconds = "", None, 0
     for entry in history:
-        if entry["field"] == "created" and entry["new_value"]:
-            kind, since = _kind_of_stop(entry["new_value"]), entry["old_value"]
-        elif entry["field"] == "status" and _kind_of_stop(entry["new_value"]) != kind:
-            seconds += seconds_between(since, entry["changed_at"]) if since else 0
-            kind = _kind_of_stop(entry["new_value"])
-            since = entry["changed_at"] if kind else None
+        if entry["field"] in ("created", "status"):
+            status = entry["new_value"]
+            new_stop = "finished" if status in FINISHED else "held" if status == ON_HOLD else ""
+            if new_stop != stop:
+                seconds += seconds_between(since, entry["changed_at"]) if since else 0
+                begin = entry["old_value"] if entry["field"] == "created" else entry["changed_at"]
+                stop, since = new_stop, begin if new_stop else None
     return since, seconds
-
-
-def _kind_of_stop(status: str) -> str:
-    return "finished" if status in FINISHED else "held" if status == ON_HOLD else ""
 
 
 def refresh_derived(connection: sqlite3.Connection, work_order_id: int) -> None:
@@ -459,7 +456,11 @@ def _compute(connection: sqlite3.Connection, work_order_id: int) -> Tuple[Derive
         (work_order_id,),
     ).fetchone()
     history = connection.execute(
-        "SELECT * FROM work_order_history WHERE work_order_id = ? ORDER BY id", (work_order_id,)
+        """
+        SELECT user_id, changed_at, field, old_value, new_value, note, is_imported, minutes
+        FROM work_order_history WHERE work_order_id = ? ORDER BY id
+        """,
+        (work_order_id,),
     ).fetchall()
     with sound(f"Work order #{work_order_id}"):
         derived = derive(row, history)
@@ -738,7 +739,7 @@ class Connection(sqlite3.Connection):
     """A connection that knows its file: the path, and which file that was when it was opened."""
 
     path: Path
-    file: Tuple[int, int]
+    file: os.stat_result
 
 
 def connect(path: Path, create: bool = False) -> Connection:
@@ -783,10 +784,11 @@ def open_file(path: Path) -> Connection:
         f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, factory=Connection
     )
     connection.row_factory = sqlite3.Row
-    connection.path, connection.file = path, _identity(path)
+    connection.path, connection.file = path, path.stat()
     try:
-        # EXTRA flushes the folder too, where that is possible; else each save would fail.
-        safety = "EXTRA" if _can_flush(path.parent) else "FULL"
+        safety = "EXTRA"  # which flushes the folder too; where that is not possible, each save would fail
+        with suppress(OSError):  # a broken disk, of which the next save tells
+            safety = "EXTRA" if _flush(path.parent) else "FULL"
         for pragma in ("foreign_keys = ON", "cell_size_check = ON", f"synchronous = {safety}", "fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA cache_size = {-CACHE_KIBIBYTES}")
@@ -798,15 +800,10 @@ def open_file(path: Path) -> Connection:
 
 def is_in_place(connection: Connection) -> bool:
     """Return whether the connection's path still leads to the file that was opened."""
-    return _identity(connection.path) == connection.file
-
-
-def _identity(path: Path) -> Tuple[int, int]:
     try:
-        status = path.stat()
+        return os.path.samestat(connection.path.stat(), connection.file)
     except OSError:
-        return 0, 0
-    return status.st_dev, status.st_ino
+        return False
 
 
 def _create(path: Path) -> None:
@@ -868,13 +865,12 @@ def back_up(connection: Connection, target: Path) -> Path:
     not sound; then there is no new file.
     """
     try:
-        with partial_files(target) as (partial,):
-            _copy(connection, partial)
-            with closing(open_file(partial)) as copy:
-                problems = find_problems(copy)
+        with _copy(connection, target) as copy:
+            problems = find_problems(copy)
             if problems:
                 raise OutputError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
-            return publish_numbered(partial, target)
+            copy.close()
+            return publish_numbered(copy.path, target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
 
@@ -896,11 +892,26 @@ def copied(connection: Connection) -> Iterator[Connection]:
     """
     with ExitStack() as opened:
         try:
-            (partial,) = opened.enter_context(partial_files(connection.path))
-            _copy(connection, partial)
-            copy = opened.enter_context(closing(open_file(partial)))
+            copy = opened.enter_context(_copy(connection, connection.path))
         except OSError as error:
             raise OutputError(f"A copy of the database cannot be written: {error.strerror}.") from error
+        yield copy
+
+
+@contextmanager
+def _copy(connection: Connection, target: Path) -> Iterator[Connection]:
+    """Yield a copy beside the target. It prints nothing: a stopped terminal would hold up everybody."""
+
+    def step(status: int, *_: int) -> None:
+        # SQLite has waited for the others already; Python would retry forever.
+        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
+            raise sqlite3.OperationalError("database is locked")
+
+    with partial_files(target) as (partial,), closing(open_file(partial)) as copy:
+        with snapshot(connection):
+            # An open read keeps others from committing, which would make SQLite restart the copy.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
         yield copy
 
 
@@ -908,24 +919,21 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
     """Return what is wrong with the database's structure and references: an empty list if it is sound."""
     structure = [str(line) for (line,) in connection.execute("PRAGMA integrity_check").fetchall()]
     references = connection.execute("PRAGMA foreign_key_check").fetchall()
-    return [
+    problems = [
         *(line for line in structure if line != "ok"),
         *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
-        *_find_search_problems(connection),
     ]
-
-
-def _find_search_problems(connection: sqlite3.Connection) -> List[str]:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'work_order_words'").fetchone():
-        return []  # of version 9
+    if schema_version(connection) < BASELINE:
+        return problems  # version 9 has another search index
     try:
         connection.execute("INSERT INTO work_order_search (work_order_search) VALUES ('integrity-check')")
         rows = connection.execute(
             "SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)"
         ).fetchall()
+        problems += [f"the search index has a work order #{row[0]} that there is not" for row in rows]
     except sqlite3.DatabaseError as error:
-        return [f"the search index is damaged ({error})"]
-    return [f"the search index has a work order #{row[0]} that there is not" for row in rows]
+        problems.append(f"the search index is damaged ({error})")
+    return problems
 
 
 def find_differences(connection: sqlite3.Connection) -> List[str]:
@@ -939,20 +947,6 @@ def find_differences(connection: sqlite3.Connection) -> List[str]:
                 f"Work order #{work_order_id}: the stored {', '.join(names)} differ from the computed ones."
             )
     return problems
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the database to the empty file. It prints nothing: a stopped terminal would hold up everybody."""
-
-    def step(status: int, *_: int) -> None:
-        # SQLite has waited for the others already; Python would retry forever.
-        if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
-            raise sqlite3.OperationalError("database is locked")
-
-    with closing(sqlite3.connect(target, isolation_level=None)) as copy, snapshot(connection):
-        # An open read keeps others from committing, which would make SQLite restart the copy.
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
 
 
 # Files beside the database
@@ -975,9 +969,14 @@ def new_path(connection: Connection, kind: str, suffix: str) -> Path:
 
 @contextmanager
 def partial_files(*targets: Path) -> Iterator[List[Path]]:
-    """Make an empty file beside each target, for its owner alone, after removing old ones; remove them at the end."""
-    for folder in {target.parent for target in targets}:
-        _remove_old_partials(folder)
+    """Make an empty file beside each target, all in one folder, for its owner alone, and remove them at the end.
+
+    Those that programs that were killed have left are removed once they are an hour old.
+    """
+    for path in targets[0].parent.glob(f".?*.{'[0-9a-f]' * 16}.partial*"):
+        with suppress(OSError):  # on Windows one that is still open
+            if time.time() - path.stat().st_mtime > 60 * 60:
+                path.unlink()
     partials = [target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial") for target in targets]
     try:
         for partial in partials:
@@ -1008,12 +1007,10 @@ def publish(partial: Path, target: Path) -> None:
     """
     try:
         os.link(partial, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        if target.exists():
-            raise FileExistsError(f"{target} exists") from None
-        partial.rename(target)
+    except OSError as error:
+        if os.path.lexists(target):
+            raise FileExistsError(f"{target} exists") from error
+        partial.rename(target)  # on a file system without links
     try:
         _flush(target.parent)
     except OSError as error:
@@ -1022,42 +1019,25 @@ def publish(partial: Path, target: Path) -> None:
         ) from error
 
 
-def _remove_old_partials(folder: Path) -> None:
-    """Remove what programs that were killed have left unfinished: whatever is older than an hour."""
-    for path in folder.glob(".*.partial*"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.partial(-journal)?", path.name):
-            with suppress(OSError):  # on Windows one that is still open
-                if time.time() - path.stat().st_mtime > 60 * 60:
-                    path.unlink()
-
-
 def _timestamp() -> str:
     return datetime.now().strftime("%Y-%m-%d-%H%M%S")
 
 
-def _can_flush(folder: Path) -> bool:
-    """Return whether the file system can flush a folder; some cannot, as on network drives."""
-    try:
-        _sync(folder)
-    except OSError as error:
-        return error.errno not in (errno.EINVAL, errno.ENOTSUP)
-    return True
-
-
-def _flush(path: Path) -> None:
-    """Wait until the file or folder is on the disk. A folder that its file system cannot flush is no error."""
-    if not path.is_dir() or _can_flush(path):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows flushes no folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # as Windows wants it for files
+def _flush(path: Path) -> bool:
+    """Wait until the file or folder is on the disk; return False for a folder that its file system cannot flush."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
+        return True  # Windows flushes no folders
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # as Windows wants it for files
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if is_folder and error.errno in (errno.EINVAL, errno.ENOTSUP):  # as on network drives
+            return False
+        raise
     finally:
         os.close(descriptor)
+    return True
 
 
 # Command line
@@ -1087,10 +1067,8 @@ def run_command(command: Callable[[], Iterable[str]]) -> int:
 def main() -> List[str]:
     """Create the database if need be, and return its path and its schema version in words."""
     path = default_path()
-    connection = connect(path, create=True)
-    version = schema_version(connection)
-    connection.close()
-    return [f"Database: {path}", f"Schema version: {version}"]
+    with closing(connect(path, create=True)) as connection:
+        return [f"Database: {path}", f"Schema version: {schema_version(connection)}"]
 
 
 if __name__ == "__main__":
