@@ -527,133 +527,40 @@ def schema_version(connection: sqlite3.Connection) -> int:
 def migrate(connection: "Connection") -> None:
     """Bring the database to the newest version in one transaction, after a checked backup of what was there.
 
-    What fails changes nothing. Of several programs that start at once, one does it, and the others wait.
+    What fails changes nothing, and the connection is to be closed. Of several programs that start at once, one does
+    it, and the others wait.
     """
     if schema_version(connection) == newest_version():
         return
     connection.execute("PRAGMA foreign_keys = OFF")  # tables are drawn afresh; checked before the commit
-    try:
-        with transaction(connection):
-            version = schema_version(connection)
-            if version == newest_version():  # another program was faster
-                return
+    with transaction(connection):
+        version = schema_version(connection)
+        if version < newest_version():  # else another program was faster
             if version == 0:
                 _run_script(connection, SCHEMA)
             else:
                 name = f"{connection.path.name}.version-{version}.{_timestamp()}"
                 with closing(open_file(connection.path)) as reader:  # what holds the lock cannot be copied from
-                    back_up(reader, connection.path.with_name(name))
+                    backup = back_up(reader, connection.path.with_name(name))
             if version == BASELINE - 1:
+                connection.execute("ATTACH ? AS version_9", (f"{backup.as_uri()}?mode=ro",))
                 _upgrade_from_version_9(connection)
             for script in MIGRATIONS[max(0, version - BASELINE) :]:
                 _run_script(connection, script)
-            if 0 < version < BASELINE:
+            if version == BASELINE - 1:
                 for (work_order_id,) in connection.execute("SELECT id FROM work_orders").fetchall():
                     refresh_derived(connection, work_order_id)
             if connection.execute("PRAGMA foreign_key_check").fetchone():
                 raise DatabaseFileError(f"{connection.path} is damaged: rows refer to nothing. It was left as it was.")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {newest_version()}")
-    finally:
-        connection.execute("PRAGMA foreign_keys = ON")
-
-
-# The tables of version 9 that are kept, with what their columns of version 10 are taken from.
-_KEPT_FROM_VERSION_9 = (
-    (
-        "users",
-        # An account that an import made, and that nobody has touched since, had a password that nobody knew.
-        """
-        WITH untouched (id) AS (
-            SELECT subject_id FROM version_9_audit_log GROUP BY subject_id
-            HAVING sum(event = 'user added' AND subject LIKE '% as user, deactivated') = 1
-                AND sum(event NOT IN ('user added', 'login failed', 'approval failed')) = 0
-        )
-        SELECT id, username, NULL, CASE WHEN id IN untouched THEN NULL ELSE password_hash END, role, email,
-            is_active OR id IN untouched, created_at, must_change_password AND id NOT IN untouched, password_version,
-            seen_history_id, 'none'
-        FROM version_9_users
-        """,
-    ),
-    (
-        "work_orders (id, title, description, priority, category, status, requester_id, assignee_id, created_at,"
-        " updated_at, resolved_at, due_at, deleted_at, due_by, response_hours)",
-        """
-        SELECT id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at,
-            resolved_at, due_at, deleted_at, coalesce(due_by, CASE WHEN due_at IS NOT NULL THEN 'hand' END),
-            response_hours
-        FROM version_9_work_orders
-        """,
-    ),
-    (
-        "work_order_history",
-        # An import reserved two history IDs for each work order, the second for its status row, which an Open one has
-        # not; so all of its 'created' rows have the same distance from the work orders' IDs.
-        """
-        WITH importers (id, at) AS (
-            SELECT user_id, max(recorded_at) FROM version_9_audit_log WHERE event = 'imported' GROUP BY user_id
-        ),
-        neighbours (id, before, next_id) AS (
-            SELECT id, lag(changed_at) OVER (ORDER BY id), lead(id) OVER (ORDER BY id) FROM version_9_work_order_history
-        ),
-        candidates AS (
-            SELECT entry.id, work_order_id, user_id, changed_at <= importers.at AS is_possible,
-                2 * work_order_id - entry.id AS distance,
-                note LIKE 'Imported; the ID was %.' OR changed_at < before
-                    OR changed_at < (SELECT created_at FROM version_9_users WHERE id = user_id)
-                    OR coalesce(next_id, (
-                        SELECT seq + 1 FROM version_9_sqlite_sequence WHERE name = 'work_order_history'
-                    )) > entry.id + 1 AS is_sure
-            FROM version_9_work_order_history AS entry
-            JOIN importers ON importers.id = user_id JOIN neighbours ON neighbours.id = entry.id
-            WHERE field = 'created'
-        ),
-        created AS (
-            SELECT * FROM candidates AS candidate
-            WHERE is_sure OR is_possible AND EXISTS (
-                SELECT 1 FROM candidates
-                WHERE is_sure AND user_id = candidate.user_id AND distance = candidate.distance
-            )
-        )
-        SELECT id, work_order_id, user_id, changed_at, field, old_value, new_value, note,
-            id IN (SELECT id FROM created) OR field = 'status' AND old_value = 'Open' AND EXISTS (
-                SELECT 1 FROM created
-                WHERE created.id = entry.id - 1 AND created.work_order_id = entry.work_order_id
-                    AND created.user_id = entry.user_id
-            )
-        FROM version_9_work_order_history AS entry ORDER BY id
-        """,
-    ),
-    (
-        "audit_log",
-        """
-        SELECT id, recorded_at, user_id, subject_id, os_user, ssh_client, event, subject
-        FROM version_9_audit_log ORDER BY id
-        """,
-    ),
-    *(
-        (table, f"SELECT * FROM version_9_{table}")
-        for table in ("password_failures", "login_clients", "service_targets", "mail_settings")
-    ),
-    (
-        "outbox",
-        """
-        SELECT id, user_id, message_id, '[#' || work_order_id || '] ' || title || ': ' || ending, '', created_at,
-            attempts, CASE WHEN failed_at IS NULL THEN next_attempt_at END, reason
-        FROM version_9_outbox
-        """,
-    ),
-    ("outbox_parts", "SELECT id, id, work_order_id, text FROM version_9_outbox"),
-)
+    if version == BASELINE - 1:
+        connection.execute("DETACH version_9")
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
-    """Set the tables of version 9 aside, create the schema afresh, and copy every row."""
-    tables = [statement.split()[0] for statement, _ in _KEPT_FROM_VERSION_9 if not statement.startswith("outbox_parts")]
-    for table in (*tables, "sqlite_sequence"):
-        connection.execute(f"CREATE TEMP TABLE version_9_{table} AS SELECT * FROM main.{table}")
-    connection.execute("CREATE INDEX temp.version_9_subjects ON version_9_audit_log (subject_id)")
-    connection.execute("CREATE UNIQUE INDEX temp.version_9_history_ids ON version_9_work_order_history (id)")
+    """Create the schema afresh, and copy every row from the attached backup."""
     everything = connection.execute(
         """
         SELECT type, name FROM main.sqlite_master
@@ -664,12 +571,79 @@ def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
     for kind, name in everything:
         connection.execute(f"DROP {kind} IF EXISTS main.{name}")  # the tables behind a virtual one go with it
     _run_script(connection, SCHEMA)
-    for statement, source in _KEPT_FROM_VERSION_9:
-        connection.execute(f"INSERT OR REPLACE INTO {statement} {source}")
-    connection.execute("DELETE FROM sqlite_sequence")
-    connection.execute("INSERT INTO sqlite_sequence SELECT name, seq FROM version_9_sqlite_sequence")
-    for table in (*tables, "sqlite_sequence"):
-        connection.execute(f"DROP TABLE temp.version_9_{table}")
+    _run_script(connection, _COPY_FROM_VERSION_9)
+
+
+_COPY_FROM_VERSION_9 = """
+-- An account that an import made, and that nobody has touched since, had a password that nobody knew.
+INSERT INTO users
+WITH untouched (id) AS (
+    SELECT subject_id FROM version_9.audit_log GROUP BY subject_id
+    HAVING sum(event = 'user added' AND subject LIKE '% as user, deactivated') = 1
+        AND sum(event NOT IN ('user added', 'login failed', 'approval failed')) = 0
+)
+SELECT id, username, NULL, CASE WHEN id IN untouched THEN NULL ELSE password_hash END, role, email,
+    is_active OR id IN untouched, created_at, must_change_password AND id NOT IN untouched, password_version,
+    seen_history_id, 'none'
+FROM version_9.users;
+
+INSERT INTO work_orders (
+    id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at, resolved_at,
+    due_at, deleted_at, due_by, response_hours
+)
+SELECT
+    id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at, resolved_at,
+    due_at, deleted_at, coalesce(due_by, CASE WHEN due_at IS NOT NULL THEN 'hand' END), response_hours
+FROM version_9.work_orders;
+
+-- An import reserved two history IDs for each work order, the second for its status row, which an Open one has not;
+-- so all of its 'created' rows have the same distance from the work orders' IDs.
+INSERT INTO work_order_history
+WITH importers (id, at) AS (
+    SELECT user_id, max(recorded_at) FROM version_9.audit_log WHERE event = 'imported' GROUP BY user_id
+),
+neighbours (id, before, next_id) AS (
+    SELECT id, lag(changed_at) OVER (ORDER BY id), lead(id) OVER (ORDER BY id) FROM version_9.work_order_history
+),
+candidates AS (
+    SELECT entry.id, work_order_id, user_id, changed_at <= importers.at AS is_possible,
+        2 * work_order_id - entry.id AS distance,
+        note LIKE 'Imported; the ID was %.' OR changed_at < before
+            OR changed_at < (SELECT created_at FROM version_9.users WHERE id = user_id)
+            OR coalesce(next_id, (
+                SELECT seq + 1 FROM version_9.sqlite_sequence WHERE name = 'work_order_history'
+            )) > entry.id + 1 AS is_sure
+    FROM version_9.work_order_history AS entry
+    JOIN importers ON importers.id = user_id JOIN neighbours ON neighbours.id = entry.id
+    WHERE field = 'created'
+),
+created AS (
+    SELECT * FROM candidates AS candidate
+    WHERE is_sure OR is_possible AND EXISTS (
+        SELECT 1 FROM candidates WHERE is_sure AND user_id = candidate.user_id AND distance = candidate.distance
+    )
+)
+SELECT id, work_order_id, user_id, changed_at, field, old_value, new_value, note,
+    id IN (SELECT id FROM created) OR field = 'status' AND old_value = 'Open' AND EXISTS (
+        SELECT 1 FROM created
+        WHERE created.id = entry.id - 1 AND created.work_order_id = entry.work_order_id
+            AND created.user_id = entry.user_id
+    )
+FROM version_9.work_order_history AS entry ORDER BY id;
+
+INSERT INTO audit_log SELECT id, recorded_at, user_id, subject_id, os_user, ssh_client, event, subject
+FROM version_9.audit_log ORDER BY id;
+INSERT INTO password_failures SELECT * FROM version_9.password_failures;
+INSERT INTO login_clients SELECT * FROM version_9.login_clients;
+REPLACE INTO service_targets SELECT * FROM version_9.service_targets;
+REPLACE INTO mail_settings SELECT * FROM version_9.mail_settings;
+INSERT INTO outbox SELECT id, user_id, message_id, '[#' || work_order_id || '] ' || title || ': ' || ending, '',
+    created_at, attempts, CASE WHEN failed_at IS NULL THEN next_attempt_at END, reason
+FROM version_9.outbox;
+INSERT INTO outbox_parts SELECT id, id, work_order_id, text FROM version_9.outbox;
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence SELECT name, seq FROM version_9.sqlite_sequence;
+"""
 
 
 # Transactions
