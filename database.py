@@ -449,11 +449,8 @@ def refresh_derived(connection: sqlite3.Connection, work_order_id: int) -> None:
 def _compute(connection: sqlite3.Connection, work_order_id: int) -> Tuple[Derived, Derived]:
     """Return what is derived of a work order, and what is stored of that."""
     row = connection.execute(
-        """
-        SELECT *, (SELECT text FROM work_order_search WHERE rowid = work_orders.id) AS text
-        FROM work_orders WHERE id = ?
-        """,
-        (work_order_id,),
+        "SELECT *, (SELECT text FROM work_order_search WHERE rowid = :id) AS text FROM work_orders WHERE id = :id",
+        {"id": work_order_id},
     ).fetchone()
     history = connection.execute(
         """
@@ -563,9 +560,8 @@ def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
     """Create the schema afresh, and copy every row from the attached backup."""
     everything = connection.execute(
         """
-        SELECT type, name FROM main.sqlite_master
-        WHERE type IN ('trigger', 'view') OR type = 'table' AND name NOT LIKE 'sqlite_%'
-        ORDER BY type <> 'trigger', type <> 'view', sql NOT LIKE 'CREATE VIRTUAL%', name DESC
+        SELECT type, name FROM main.sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'
+        ORDER BY sql NOT LIKE 'CREATE VIRTUAL%'
         """
     ).fetchall()
     for kind, name in everything:
@@ -698,10 +694,7 @@ def update(connection: sqlite3.Connection, table: str, row_id: int, values: Mapp
 
 
 def default_path() -> Path:
-    """Return where the database is: what WORK_ORDER_DB names, or work_order.db beside this file.
-
-    Raises DatabaseFileError where that cannot be found out.
-    """
+    """Return what WORK_ORDER_DB names, or work_order.db beside this file. Raises DatabaseFileError without a folder."""
     named = os.environ.get("WORK_ORDER_DB")
     try:
         return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
@@ -731,8 +724,7 @@ def connect(path: Path, create: bool = False) -> Connection:
     try:
         connection = open_file(path)
         try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
+            if connection.file.st_size <= CHECKED_WHEN_OPENED_BYTES:
                 (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if problem != "ok":
                     raise sqlite3.DatabaseError(problem)
@@ -805,8 +797,8 @@ def _check_header(path: Path) -> None:
         raise DatabaseFileError(
             f"{path} does not exist. `python main.py` or `python database.py` creates it."
         ) from error
-    except (OSError, ValueError) as error:
-        raise DatabaseFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    except OSError as error:
+        raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
     if not header:
         raise DatabaseFileError(
             f"{path} is empty. If it was your database, restore a backup; to start with a new one, remove it."
@@ -850,10 +842,7 @@ def back_up(connection: Connection, target: Path) -> Path:
 
 
 def check(connection: Connection) -> List[str]:
-    """Return what is wrong with the database: an empty list if it is sound.
-
-    It looks at a copy, so that others wait no longer than for a backup. Raises OutputError where there is no room.
-    """
+    """Return what is wrong with a copy of the database: an empty list if it is sound. Raises OutputError as copied."""
     with copied(connection) as copy:
         return find_problems(copy) or find_differences(copy)
 
@@ -904,7 +893,7 @@ def find_problems(connection: sqlite3.Connection) -> List[str]:
         rows = connection.execute(
             "SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)"
         ).fetchall()
-        problems += [f"the search index has a work order #{row[0]} that there is not" for row in rows]
+        problems += [f"the search index has a work order #{number} that there is not" for (number,) in rows]
     except sqlite3.DatabaseError as error:
         problems.append(f"the search index is damaged ({error})")
     return problems
@@ -915,11 +904,9 @@ def find_differences(connection: sqlite3.Connection) -> List[str]:
     problems = []
     for (work_order_id,) in connection.execute("SELECT id FROM work_orders ORDER BY id"):
         derived, stored = _compute(connection, work_order_id)
-        names = [name for name, value in derived._asdict().items() if value != getattr(stored, name)]
+        names = ", ".join(name for name, new, old in zip(Derived._fields, derived, stored) if new != old)
         if names:
-            problems.append(
-                f"Work order #{work_order_id}: the stored {', '.join(names)} differ from the computed ones."
-            )
+            problems.append(f"Work order #{work_order_id}: the stored {names} differ from the computed ones.")
     return problems
 
 
@@ -927,10 +914,7 @@ def find_differences(connection: sqlite3.Connection) -> List[str]:
 
 
 def new_path(connection: Connection, kind: str, suffix: str) -> Path:
-    """Return where the next file of a kind goes: a dated name in that kind's folder (`exports/`) beside the database.
-
-    Raises OutputError if that folder is a link or cannot be made.
-    """
+    """Return a dated name in a kind's folder (`exports/`) beside the database. Raises OutputError if that is a link."""
     folder = connection.path.with_name(f"{kind}s")
     try:
         if folder.is_symlink():
@@ -954,7 +938,7 @@ def partial_files(*targets: Path) -> Iterator[List[Path]]:
     partials = [target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial") for target in targets]
     try:
         for partial in partials:
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            partial.touch(mode=0o600, exist_ok=False)
         yield partials
     finally:
         for partial in partials:
@@ -1018,10 +1002,7 @@ def _flush(path: Path) -> bool:
 
 
 def run_command(command: Callable[[], Iterable[str]]) -> int:
-    """Run a module's command, print the lines that it returns, and return the exit code.
-
-    What it refuses is printed as one line, and the code is 1.
-    """
+    """Run a module's command and return the exit code: 0 after its lines, 1 after a line that says what failed."""
     try:
         lines = command()
     except EXPECTED_FAULTS as fault:
@@ -1041,8 +1022,8 @@ def run_command(command: Callable[[], Iterable[str]]) -> int:
 def main() -> List[str]:
     """Create the database if need be, and return its path and its schema version in words."""
     path = default_path()
-    with closing(connect(path, create=True)) as connection:
-        return [f"Database: {path}", f"Schema version: {schema_version(connection)}"]
+    connect(path, create=True).close()
+    return [f"Database: {path}", f"Schema version: {newest_version()}"]
 
 
 if __name__ == "__main__":
