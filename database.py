@@ -557,7 +557,7 @@ def migrate(connection: "Connection") -> None:
 
 
 def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
-    """Create the schema afresh, and copy every row from the attached backup."""
+    """Create the schema afresh, and copy every row from the backup, which is attached as version_9."""
     everything = connection.execute(
         """
         SELECT type, name FROM main.sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'
@@ -880,20 +880,15 @@ def _copy(connection: Connection, target: Path) -> Iterator[Connection]:
 
 def find_problems(connection: sqlite3.Connection) -> List[str]:
     """Return what is wrong with the database's structure and references: an empty list if it is sound."""
-    structure = [str(line) for (line,) in connection.execute("PRAGMA integrity_check").fetchall()]
-    references = connection.execute("PRAGMA foreign_key_check").fetchall()
-    problems = [
-        *(line for line in structure if line != "ok"),
-        *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
-    ]
+    problems = [str(line) for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
+    references = connection.execute("PRAGMA foreign_key_check")
+    problems += [f"row {row} of {table} refers to nothing" for table, row, _, _ in references]
     if schema_version(connection) < BASELINE:
         return problems  # version 9 has another search index
     try:
         connection.execute("INSERT INTO work_order_search (work_order_search) VALUES ('integrity-check')")
-        rows = connection.execute(
-            "SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)"
-        ).fetchall()
-        problems += [f"the search index has a work order #{number} that there is not" for (number,) in rows]
+        left = connection.execute("SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)")
+        problems += [f"the search index has a work order #{number} that there is not" for (number,) in left]
     except sqlite3.DatabaseError as error:
         problems.append(f"the search index is damaged ({error})")
     return problems
@@ -929,7 +924,7 @@ def new_path(connection: Connection, kind: str, suffix: str) -> Path:
 def partial_files(*targets: Path) -> Iterator[List[Path]]:
     """Make an empty file beside each target, all in one folder, for its owner alone, and remove them at the end.
 
-    Those that programs that were killed have left are removed once they are an hour old.
+    Those left by programs that were killed are removed once they are an hour old.
     """
     for path in targets[0].parent.glob(f".?*.{'[0-9a-f]' * 16}.partial*"):
         with suppress(OSError):  # on Windows one that is still open
