@@ -3,19 +3,17 @@
 `python database.py` creates the database and prints its path and its schema version.
 """
 
-import contextlib
 import errno
-import itertools
 import os
 import re
 import sqlite3
 import sys
 import time
 import unicodedata
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, ContextManager, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 APPLICATION_ID = 0x574F524B  # "WORK" in ASCII; https://www.sqlite.org/fileformat2.html#application_id
 BUSY_SECONDS = 10
@@ -44,10 +42,6 @@ class DatabaseFileError(ApplicationError):
 
 class DamageError(ApplicationError):
     """A stored row contains an impossible value."""
-
-
-class UncertainCommitError(ApplicationError):
-    """The disk failed while a change was being committed, so that nobody knows whether it was saved."""
 
 
 EXPECTED_FAULTS = (ApplicationError, sqlite3.Error)
@@ -431,65 +425,43 @@ def _stops(history: Sequence[sqlite3.Row]) -> Tuple[Optional[str], int]:
 
     Moving between Resolved and Cancelled begins no new stop; leaving On Hold and reopening end one.
     """
-    kind, since, seconds = "", None, 0
+    stop, since, seconds = "", None, 0
     for entry in history:
-        if entry["field"] == "created" and entry["new_value"]:
-            kind, since = _kind_of_stop(entry["new_value"]), entry["old_value"]
-        elif entry["field"] == "status" and _kind_of_stop(entry["new_value"]) != kind:
-            seconds += seconds_between(since, entry["changed_at"]) if since else 0
-            kind = _kind_of_stop(entry["new_value"])
-            since = entry["changed_at"] if kind else None
+        if entry["field"] in ("created", "status"):
+            status = entry["new_value"]
+            new_stop = "finished" if status in FINISHED else "held" if status == ON_HOLD else ""
+            if new_stop != stop:
+                seconds += seconds_between(since, entry["changed_at"]) if since else 0
+                begin = entry["old_value"] if entry["field"] == "created" else entry["changed_at"]
+                stop, since = new_stop, begin if new_stop else None
     return since, seconds
-
-
-def _kind_of_stop(status: str) -> str:
-    return "finished" if status in FINISHED else "held" if status == ON_HOLD else ""
 
 
 def refresh_derived(connection: sqlite3.Connection, work_order_id: int) -> None:
     """Store what is derived of a work order, inside the transaction that has changed it or its history."""
-    for _, derived, stored in list(_compute(connection, work_order_id)):
-        if derived[:-1] != stored[:-1]:
-            update(connection, "work_orders", work_order_id, dict(zip(Derived._fields[:-1], derived)))
-        if stored.text is None:
-            connection.execute(
-                "INSERT INTO work_order_search (rowid, text) VALUES (?, ?)", (work_order_id, derived.text)
-            )
-        elif derived.text != stored.text:
-            connection.execute("UPDATE work_order_search SET text = ? WHERE rowid = ?", (derived.text, work_order_id))
+    derived, stored = _compute(connection, work_order_id)
+    if derived[:-1] != stored[:-1]:
+        update(connection, "work_orders", work_order_id, dict(zip(Derived._fields[:-1], derived)))
+    if derived.text != stored.text:
+        connection.execute("REPLACE INTO work_order_search (rowid, text) VALUES (?, ?)", (work_order_id, derived.text))
 
 
-def _compute(
-    connection: sqlite3.Connection, work_order_id: Optional[int] = None
-) -> Iterator[Tuple[int, Derived, Derived]]:
-    """Yield the ID of one or each work order, what is derived of it, and what is stored of that."""
-    condition, values = ("id = ?", [work_order_id]) if work_order_id else ("1", [])
-    rows = connection.execute(
-        f"""
-        SELECT id, title, description, priority, status, requester_id, due_at, due_by, source_id, {
-            ", ".join(Derived._fields[:-1])
-        }, (SELECT text FROM work_order_search WHERE rowid = work_orders.id) AS text
-        FROM work_orders WHERE {condition} ORDER BY id
-        """,
-        values,
-    )
+def _compute(connection: sqlite3.Connection, work_order_id: int) -> Tuple[Derived, Derived]:
+    """Return what is derived of a work order, and what is stored of that."""
+    row = connection.execute(
+        "SELECT *, (SELECT text FROM work_order_search WHERE rowid = :id) AS text FROM work_orders WHERE id = :id",
+        {"id": work_order_id},
+    ).fetchone()
     history = connection.execute(
-        f"""
-        SELECT work_order_id, user_id, changed_at, field, old_value, new_value, note, is_imported,
-            minutes
-        FROM work_order_history WHERE {condition.replace("id", "work_order_id")} ORDER BY work_order_id, id
+        """
+        SELECT user_id, changed_at, field, old_value, new_value, note, is_imported, minutes
+        FROM work_order_history WHERE work_order_id = ? ORDER BY id
         """,
-        values,
-    )
-    groups = itertools.groupby(history, key=lambda entry: int(entry["work_order_id"]))
-    owner, entries = next(groups, (0, iter(())))
-    for row in rows:
-        own = list(entries) if owner == row["id"] else []
-        if own:
-            owner, entries = next(groups, (0, iter(())))
-        with sound(f"Work order #{row['id']}"):
-            derived = derive(row, own)
-        yield row["id"], derived, Derived(*(row[name] for name in Derived._fields))
+        (work_order_id,),
+    ).fetchall()
+    with sound(f"Work order #{work_order_id}"):
+        derived = derive(row, history)
+    return derived, Derived(*(row[name] for name in Derived._fields))
 
 
 # Migrations
@@ -552,197 +524,157 @@ def schema_version(connection: sqlite3.Connection) -> int:
 def migrate(connection: "Connection") -> None:
     """Bring the database to the newest version in one transaction, after a checked backup of what was there.
 
-    What fails changes nothing. Of several programs that start at once, one does it, and the others wait.
+    What fails changes nothing, and the connection is to be closed. Of several programs that start at once, one does
+    it, and the others wait.
     """
     if schema_version(connection) == newest_version():
         return
     connection.execute("PRAGMA foreign_keys = OFF")  # tables are drawn afresh; checked before the commit
-    try:
-        with transaction(connection):
-            version = schema_version(connection)
-            if version == newest_version():  # another program was faster
-                return
+    with transaction(connection):
+        version = schema_version(connection)
+        if version < newest_version():  # else another program was faster
             if version == 0:
                 _run_script(connection, SCHEMA)
             else:
                 name = f"{connection.path.name}.version-{version}.{_timestamp()}"
                 with closing(open_file(connection.path)) as reader:  # what holds the lock cannot be copied from
-                    back_up(reader, connection.path.with_name(name))
+                    backup = back_up(reader, connection.path.with_name(name))
             if version == BASELINE - 1:
+                connection.execute("ATTACH ? AS version_9", (f"{backup.as_uri()}?mode=ro",))
                 _upgrade_from_version_9(connection)
             for script in MIGRATIONS[max(0, version - BASELINE) :]:
                 _run_script(connection, script)
-            if 0 < version < BASELINE:
+            if version == BASELINE - 1:
                 for (work_order_id,) in connection.execute("SELECT id FROM work_orders").fetchall():
                     refresh_derived(connection, work_order_id)
             if connection.execute("PRAGMA foreign_key_check").fetchone():
                 raise DatabaseFileError(f"{connection.path} is damaged: rows refer to nothing. It was left as it was.")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {newest_version()}")
-    finally:
-        connection.execute("PRAGMA foreign_keys = ON")
-
-
-# The tables of version 9 that are kept, with what their columns of version 10 are taken from.
-_KEPT_FROM_VERSION_9 = (
-    (
-        "users",
-        # An account that an import made, and that nobody has touched since, had a password that nobody knew.
-        """
-        WITH untouched (id) AS (
-            SELECT subject_id FROM version_9_audit_log GROUP BY subject_id
-            HAVING sum(event = 'user added' AND subject LIKE '% as user, deactivated') = 1
-                AND sum(event NOT IN ('user added', 'login failed', 'approval failed')) = 0
-        )
-        SELECT id, username, NULL, CASE WHEN id IN untouched THEN NULL ELSE password_hash END, role, email,
-            is_active OR id IN untouched, created_at, must_change_password AND id NOT IN untouched, password_version,
-            seen_history_id, 'none'
-        FROM version_9_users
-        """,
-    ),
-    (
-        "work_orders (id, title, description, priority, category, status, requester_id, assignee_id, created_at,"
-        " updated_at, resolved_at, due_at, deleted_at, due_by, response_hours)",
-        """
-        SELECT id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at,
-            resolved_at, due_at, deleted_at, coalesce(due_by, CASE WHEN due_at IS NOT NULL THEN 'hand' END),
-            response_hours
-        FROM version_9_work_orders
-        """,
-    ),
-    (
-        "work_order_history",
-        # An import reserved two history IDs for each work order, the second for its status row, which an Open one has
-        # not; so all of its 'created' rows have the same distance from the work orders' IDs.
-        """
-        WITH importers (id, at) AS (
-            SELECT user_id, max(recorded_at) FROM version_9_audit_log WHERE event = 'imported' GROUP BY user_id
-        ),
-        neighbours (id, before, next_id) AS (
-            SELECT id, lag(changed_at) OVER (ORDER BY id), lead(id) OVER (ORDER BY id) FROM version_9_work_order_history
-        ),
-        candidates AS (
-            SELECT entry.id, work_order_id, user_id, changed_at <= importers.at AS is_possible,
-                2 * work_order_id - entry.id AS distance,
-                note LIKE 'Imported; the ID was %.' OR changed_at < before
-                    OR changed_at < (SELECT created_at FROM version_9_users WHERE id = user_id)
-                    OR coalesce(next_id, (
-                        SELECT seq + 1 FROM version_9_sqlite_sequence WHERE name = 'work_order_history'
-                    )) > entry.id + 1 AS is_sure
-            FROM version_9_work_order_history AS entry
-            JOIN importers ON importers.id = user_id JOIN neighbours ON neighbours.id = entry.id
-            WHERE field = 'created'
-        ),
-        created AS (
-            SELECT * FROM candidates AS candidate
-            WHERE is_sure OR is_possible AND EXISTS (
-                SELECT 1 FROM candidates
-                WHERE is_sure AND user_id = candidate.user_id AND distance = candidate.distance
-            )
-        )
-        SELECT id, work_order_id, user_id, changed_at, field, old_value, new_value, note,
-            id IN (SELECT id FROM created) OR field = 'status' AND old_value = 'Open' AND EXISTS (
-                SELECT 1 FROM created
-                WHERE created.id = entry.id - 1 AND created.work_order_id = entry.work_order_id
-                    AND created.user_id = entry.user_id
-            )
-        FROM version_9_work_order_history AS entry ORDER BY id
-        """,
-    ),
-    (
-        "audit_log",
-        """
-        SELECT id, recorded_at, user_id, subject_id, os_user, ssh_client, event, subject
-        FROM version_9_audit_log ORDER BY id
-        """,
-    ),
-    *(
-        (table, f"SELECT * FROM version_9_{table}")
-        for table in ("password_failures", "login_clients", "service_targets", "mail_settings")
-    ),
-    (
-        "outbox",
-        """
-        SELECT id, user_id, message_id, '[#' || work_order_id || '] ' || title || ': ' || ending, '', created_at,
-            attempts, CASE WHEN failed_at IS NULL THEN next_attempt_at END, reason
-        FROM version_9_outbox
-        """,
-    ),
-    ("outbox_parts", "SELECT id, id, work_order_id, text FROM version_9_outbox"),
-)
+    if version == BASELINE - 1:
+        connection.execute("DETACH version_9")
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _upgrade_from_version_9(connection: sqlite3.Connection) -> None:
-    """Set the tables of version 9 aside, create the schema afresh, and copy every row."""
-    tables = [statement.split()[0] for statement, _ in _KEPT_FROM_VERSION_9 if not statement.startswith("outbox_parts")]
-    for table in (*tables, "sqlite_sequence"):
-        connection.execute(f"CREATE TEMP TABLE version_9_{table} AS SELECT * FROM main.{table}")
-    connection.execute("CREATE INDEX temp.version_9_subjects ON version_9_audit_log (subject_id)")
-    connection.execute("CREATE UNIQUE INDEX temp.version_9_history_ids ON version_9_work_order_history (id)")
+    """Create the schema afresh, and copy every row from the backup, which is attached as version_9."""
     everything = connection.execute(
         """
-        SELECT type, name FROM main.sqlite_master
-        WHERE type IN ('trigger', 'view') OR type = 'table' AND name NOT LIKE 'sqlite_%'
-        ORDER BY type <> 'trigger', type <> 'view', sql NOT LIKE 'CREATE VIRTUAL%', name DESC
+        SELECT type, name FROM main.sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'
+        ORDER BY sql NOT LIKE 'CREATE VIRTUAL%'
         """
     ).fetchall()
     for kind, name in everything:
         connection.execute(f"DROP {kind} IF EXISTS main.{name}")  # the tables behind a virtual one go with it
     _run_script(connection, SCHEMA)
-    for statement, source in _KEPT_FROM_VERSION_9:
-        connection.execute(f"INSERT OR REPLACE INTO {statement} {source}")
-    connection.execute("DELETE FROM sqlite_sequence")
-    connection.execute("INSERT INTO sqlite_sequence SELECT name, seq FROM version_9_sqlite_sequence")
-    for table in (*tables, "sqlite_sequence"):
-        connection.execute(f"DROP TABLE temp.version_9_{table}")
+    _run_script(connection, _COPY_FROM_VERSION_9)
+
+
+_COPY_FROM_VERSION_9 = """
+-- An account that an import made, and that nobody has touched since, had a password that nobody knew.
+INSERT INTO users
+WITH untouched (id) AS (
+    SELECT subject_id FROM version_9.audit_log GROUP BY subject_id
+    HAVING sum(event = 'user added' AND subject LIKE '% as user, deactivated') = 1
+        AND sum(event NOT IN ('user added', 'login failed', 'approval failed')) = 0
+)
+SELECT id, username, NULL, CASE WHEN id IN untouched THEN NULL ELSE password_hash END, role, email,
+    is_active OR id IN untouched, created_at, must_change_password AND id NOT IN untouched, password_version,
+    seen_history_id, 'none'
+FROM version_9.users;
+
+INSERT INTO work_orders (
+    id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at, resolved_at,
+    due_at, deleted_at, due_by, response_hours
+)
+SELECT
+    id, title, description, priority, category, status, requester_id, assignee_id, created_at, updated_at, resolved_at,
+    due_at, deleted_at, coalesce(due_by, CASE WHEN due_at IS NOT NULL THEN 'hand' END), response_hours
+FROM version_9.work_orders;
+
+-- An import reserved two history IDs for each work order, the second for its status row, which an Open one has not;
+-- so all of its 'created' rows have the same distance from the work orders' IDs.
+INSERT INTO work_order_history
+WITH importers (id, at) AS (
+    SELECT user_id, max(recorded_at) FROM version_9.audit_log WHERE event = 'imported' GROUP BY user_id
+),
+neighbours (id, before, next_id) AS (
+    SELECT id, lag(changed_at) OVER (ORDER BY id), lead(id) OVER (ORDER BY id) FROM version_9.work_order_history
+),
+candidates AS (
+    SELECT entry.id, work_order_id, user_id, changed_at <= importers.at AS is_possible,
+        2 * work_order_id - entry.id AS distance,
+        note LIKE 'Imported; the ID was %.' OR changed_at < before
+            OR changed_at < (SELECT created_at FROM version_9.users WHERE id = user_id)
+            OR coalesce(next_id, (
+                SELECT seq + 1 FROM version_9.sqlite_sequence WHERE name = 'work_order_history'
+            )) > entry.id + 1 AS is_sure
+    FROM version_9.work_order_history AS entry
+    JOIN importers ON importers.id = user_id JOIN neighbours ON neighbours.id = entry.id
+    WHERE field = 'created'
+),
+created AS (
+    SELECT * FROM candidates AS candidate
+    WHERE is_sure OR is_possible AND EXISTS (
+        SELECT 1 FROM candidates WHERE is_sure AND user_id = candidate.user_id AND distance = candidate.distance
+    )
+)
+SELECT id, work_order_id, user_id, changed_at, field, old_value, new_value, note,
+    id IN (SELECT id FROM created) OR field = 'status' AND old_value = 'Open' AND EXISTS (
+        SELECT 1 FROM created
+        WHERE created.id = entry.id - 1 AND created.work_order_id = entry.work_order_id
+            AND created.user_id = entry.user_id
+    )
+FROM version_9.work_order_history AS entry ORDER BY id;
+
+INSERT INTO audit_log SELECT id, recorded_at, user_id, subject_id, os_user, ssh_client, event, subject
+FROM version_9.audit_log ORDER BY id;
+INSERT INTO password_failures SELECT * FROM version_9.password_failures;
+INSERT INTO login_clients SELECT * FROM version_9.login_clients;
+REPLACE INTO service_targets SELECT * FROM version_9.service_targets;
+REPLACE INTO mail_settings SELECT * FROM version_9.mail_settings;
+INSERT INTO outbox SELECT id, user_id, message_id, '[#' || work_order_id || '] ' || title || ': ' || ending, '',
+    created_at, attempts, CASE WHEN failed_at IS NULL THEN next_attempt_at END, reason
+FROM version_9.outbox;
+INSERT INTO outbox_parts SELECT id, id, work_order_id, text FROM version_9.outbox;
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence SELECT name, seq FROM version_9.sqlite_sequence;
+"""
 
 
 # Transactions
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
     """Commit everything written inside when the block ends, or nothing if it raises.
 
-    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS, UncertainCommitError if the disk
-    fails at the commit itself.
+    Raises sqlite3.OperationalError if others hold the database for BUSY_SECONDS, ApplicationError if the disk fails at
+    the commit itself, so that nobody knows whether the change was saved.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    with _rolled_back_on_error(connection):
+    connection.execute(begin)
+    try:
         yield
         try:
             connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
+            if "disk I/O error" not in str(error):
+                raise
             # The file may have been written completely before the disk failed.
-            if "disk I/O error" in str(error):
-                raise UncertainCommitError(
-                    "The disk reported an error at the very end of saving. It is not certain whether it was saved: "
-                    "look before you try again."
-                ) from error
-            raise
-
-
-@contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read everything inside from one moment, that of an enclosing block if any. Raises as transaction does."""
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    with _rolled_back_on_error(connection):
-        yield
-        connection.execute("COMMIT")
-
-
-@contextmanager
-def _rolled_back_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
+            raise ApplicationError(
+                "The disk reported an error at the very end of saving. It is not certain whether it was saved: "
+                "look before you try again."
+            ) from error
     except BaseException:
         # SQLite has rolled back by itself after some faults, such as a full disk.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def snapshot(connection: sqlite3.Connection) -> ContextManager[None]:
+    """Read everything inside from one moment, that of an enclosing block if any. Raises as transaction does."""
+    return nullcontext() if connection.in_transaction else transaction(connection, "BEGIN")
 
 
 def insert(connection: sqlite3.Connection, table: str, values: Mapping[str, object]) -> int:
@@ -762,10 +694,7 @@ def update(connection: sqlite3.Connection, table: str, row_id: int, values: Mapp
 
 
 def default_path() -> Path:
-    """Return where the database is: what WORK_ORDER_DB names, or work_order.db beside this file.
-
-    Raises DatabaseFileError where that cannot be found out.
-    """
+    """Return what WORK_ORDER_DB names, or work_order.db beside this file. Raises DatabaseFileError without a folder."""
     named = os.environ.get("WORK_ORDER_DB")
     try:
         return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
@@ -777,7 +706,7 @@ class Connection(sqlite3.Connection):
     """A connection that knows its file: the path, and which file that was when it was opened."""
 
     path: Path
-    file: Tuple[int, int]
+    file: os.stat_result
 
 
 def connect(path: Path, create: bool = False) -> Connection:
@@ -795,8 +724,7 @@ def connect(path: Path, create: bool = False) -> Connection:
     try:
         connection = open_file(path)
         try:
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if path.stat().st_size <= CHECKED_WHEN_OPENED_BYTES:
+            if connection.file.st_size <= CHECKED_WHEN_OPENED_BYTES:
                 (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 if problem != "ok":
                     raise sqlite3.DatabaseError(problem)
@@ -822,10 +750,11 @@ def open_file(path: Path) -> Connection:
         f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, factory=Connection
     )
     connection.row_factory = sqlite3.Row
-    connection.path, connection.file = path, _identity(path)
+    connection.path, connection.file = path, path.stat()
     try:
-        # EXTRA flushes the folder too, where that is possible; else each save would fail.
-        safety = "EXTRA" if _can_flush(path.parent) else "FULL"
+        safety = "EXTRA"  # which flushes the folder too; where that is not possible, each save would fail
+        with suppress(OSError):  # a broken disk, of which the next save tells
+            safety = "EXTRA" if _flush(path.parent) else "FULL"
         for pragma in ("foreign_keys = ON", "cell_size_check = ON", f"synchronous = {safety}", "fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA cache_size = {-CACHE_KIBIBYTES}")
@@ -837,15 +766,10 @@ def open_file(path: Path) -> Connection:
 
 def is_in_place(connection: Connection) -> bool:
     """Return whether the connection's path still leads to the file that was opened."""
-    return _identity(connection.path) == connection.file
-
-
-def _identity(path: Path) -> Tuple[int, int]:
     try:
-        status = path.stat()
+        return os.path.samestat(connection.path.stat(), connection.file)
     except OSError:
-        return 0, 0
-    return status.st_dev, status.st_ino
+        return False
 
 
 def _create(path: Path) -> None:
@@ -854,7 +778,7 @@ def _create(path: Path) -> None:
         with partial_files(path) as (partial,):
             with closing(open_file(partial)) as connection:
                 migrate(connection)
-            with contextlib.suppress(FileExistsError):  # another program that started now was faster
+            with suppress(FileExistsError):  # another program that started now was faster
                 publish(partial, path)
     except (OSError, sqlite3.OperationalError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -873,8 +797,8 @@ def _check_header(path: Path) -> None:
         raise DatabaseFileError(
             f"{path} does not exist. `python main.py` or `python database.py` creates it."
         ) from error
-    except (OSError, ValueError) as error:
-        raise DatabaseFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+    except OSError as error:
+        raise DatabaseFileError(f"{path} cannot be read: {error.strerror}.") from error
     if not header:
         raise DatabaseFileError(
             f"{path} is empty. If it was your database, restore a backup; to start with a new one, remove it."
@@ -907,22 +831,18 @@ def back_up(connection: Connection, target: Path) -> Path:
     not sound; then there is no new file.
     """
     try:
-        with partial_files(target) as (partial,):
-            _copy(connection, partial)
-            with closing(open_file(partial)) as copy:
-                problems = find_problems(copy)
+        with _copy(connection, target) as copy:
+            problems = find_problems(copy)
             if problems:
                 raise OutputError(f"The copy is not sound ({problems[0]}); no backup was made. Check the database.")
-            return publish_numbered(partial, target)
+            copy.close()
+            return publish_numbered(copy.path, target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}. No backup was made.") from error
 
 
 def check(connection: Connection) -> List[str]:
-    """Return what is wrong with the database: an empty list if it is sound.
-
-    It looks at a copy, so that others wait no longer than for a backup. Raises OutputError where there is no room.
-    """
+    """Return what is wrong with a copy of the database: an empty list if it is sound. Raises OutputError as copied."""
     with copied(connection) as copy:
         return find_problems(copy) or find_differences(copy)
 
@@ -933,74 +853,63 @@ def copied(connection: Connection) -> Iterator[Connection]:
 
     What takes long to read is read there, so that nobody who saves waits for it. Raises OutputError without room.
     """
-    with contextlib.ExitStack() as opened:
+    with ExitStack() as opened:
         try:
-            (partial,) = opened.enter_context(partial_files(connection.path))
-            _copy(connection, partial)
-            copy = opened.enter_context(closing(open_file(partial)))
+            copy = opened.enter_context(_copy(connection, connection.path))
         except OSError as error:
             raise OutputError(f"A copy of the database cannot be written: {error.strerror}.") from error
         yield copy
 
 
-def find_problems(connection: sqlite3.Connection) -> List[str]:
-    """Return what is wrong with the database's structure and references: an empty list if it is sound."""
-    structure = [str(line) for (line,) in connection.execute("PRAGMA integrity_check").fetchall()]
-    references = connection.execute("PRAGMA foreign_key_check").fetchall()
-    return [
-        *(line for line in structure if line != "ok"),
-        *(f"row {row} of {table} refers to nothing" for table, row, _, _ in references),
-        *_find_search_problems(connection),
-    ]
-
-
-def _find_search_problems(connection: sqlite3.Connection) -> List[str]:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'work_order_words'").fetchone():
-        return []  # of version 9
-    try:
-        connection.execute("INSERT INTO work_order_search (work_order_search) VALUES ('integrity-check')")
-        rows = connection.execute(
-            "SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)"
-        ).fetchall()
-    except sqlite3.DatabaseError as error:
-        return [f"the search index is damaged ({error})"]
-    return [f"the search index has a work order #{row[0]} that there is not" for row in rows]
-
-
-def find_differences(connection: sqlite3.Connection) -> List[str]:
-    """Return a line for each work order whose derived columns differ from a fresh computation."""
-    problems = []
-    for work_order_id, derived, stored in _compute(connection):
-        names = [name for name, value in derived._asdict().items() if value != getattr(stored, name)]
-        if names:
-            problems.append(
-                f"Work order #{work_order_id}: the stored {', '.join(names)} differ from the computed ones."
-            )
-    return problems
-
-
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the database to the empty file. It prints nothing: a stopped terminal would hold up everybody."""
+@contextmanager
+def _copy(connection: Connection, target: Path) -> Iterator[Connection]:
+    """Yield a copy beside the target. It prints nothing: a stopped terminal would hold up everybody."""
 
     def step(status: int, *_: int) -> None:
         # SQLite has waited for the others already; Python would retry forever.
         if status in (_SQLITE_BUSY, _SQLITE_LOCKED):
             raise sqlite3.OperationalError("database is locked")
 
-    with closing(sqlite3.connect(target, isolation_level=None)) as copy, snapshot(connection):
-        # An open read keeps others from committing, which would make SQLite restart the copy.
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
+    with partial_files(target) as (partial,), closing(open_file(partial)) as copy:
+        with snapshot(connection):
+            # An open read keeps others from committing, which would make SQLite restart the copy.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.backup(copy, pages=PAGES_PER_STEP, progress=step)
+        yield copy
+
+
+def find_problems(connection: sqlite3.Connection) -> List[str]:
+    """Return what is wrong with the database's structure and references: an empty list if it is sound."""
+    problems = [str(line) for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
+    references = connection.execute("PRAGMA foreign_key_check")
+    problems += [f"row {row} of {table} refers to nothing" for table, row, _, _ in references]
+    if schema_version(connection) < BASELINE:
+        return problems  # version 9 has another search index
+    try:
+        connection.execute("INSERT INTO work_order_search (work_order_search) VALUES ('integrity-check')")
+        left = connection.execute("SELECT rowid FROM work_order_search WHERE rowid NOT IN (SELECT id FROM work_orders)")
+        problems += [f"the search index has a work order #{number} that there is not" for (number,) in left]
+    except sqlite3.DatabaseError as error:
+        problems.append(f"the search index is damaged ({error})")
+    return problems
+
+
+def find_differences(connection: sqlite3.Connection) -> List[str]:
+    """Return a line for each work order whose derived columns differ from a fresh computation."""
+    problems = []
+    for (work_order_id,) in connection.execute("SELECT id FROM work_orders ORDER BY id"):
+        derived, stored = _compute(connection, work_order_id)
+        names = ", ".join(name for name, new, old in zip(Derived._fields, derived, stored) if new != old)
+        if names:
+            problems.append(f"Work order #{work_order_id}: the stored {names} differ from the computed ones.")
+    return problems
 
 
 # Files beside the database
 
 
 def new_path(connection: Connection, kind: str, suffix: str) -> Path:
-    """Return where the next file of a kind goes: a dated name in that kind's folder (`exports/`) beside the database.
-
-    Raises OutputError if that folder is a link or cannot be made.
-    """
+    """Return a dated name in a kind's folder (`exports/`) beside the database. Raises OutputError if that is a link."""
     folder = connection.path.with_name(f"{kind}s")
     try:
         if folder.is_symlink():
@@ -1013,18 +922,23 @@ def new_path(connection: Connection, kind: str, suffix: str) -> Path:
 
 @contextmanager
 def partial_files(*targets: Path) -> Iterator[List[Path]]:
-    """Make an empty file beside each target, for its owner alone, after removing old ones; remove them at the end."""
-    for folder in {target.parent for target in targets}:
-        _remove_old_partials(folder)
+    """Make an empty file beside each target, all in one folder, for its owner alone, and remove them at the end.
+
+    Those left by programs that were killed are removed once they are an hour old.
+    """
+    for path in targets[0].parent.glob(f".?*.{'[0-9a-f]' * 16}.partial*"):
+        with suppress(OSError):  # on Windows one that is still open
+            if time.time() - path.stat().st_mtime > 60 * 60:
+                path.unlink()
     partials = [target.with_name(f".{target.name}.{os.urandom(8).hex()}.partial") for target in targets]
     try:
         for partial in partials:
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            partial.touch(mode=0o600, exist_ok=False)
         yield partials
     finally:
         for partial in partials:
             for path in (partial, partial.with_name(f"{partial.name}-journal")):
-                with contextlib.suppress(OSError):  # it is not there, or a later program removes it
+                with suppress(OSError):  # it is not there, or a later program removes it
                     path.unlink()
 
 
@@ -1032,7 +946,7 @@ def publish_numbered(partial: Path, target: Path) -> Path:
     """Give the finished file its name, with a number where that is taken, and return it. Raises OutputError."""
     _flush(partial)
     for path in (target, *(target.with_name(f"{target.stem}-{n}{target.suffix}") for n in range(2, 1000))):
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             publish(partial, path)
             return path
     raise OutputError(f"{target} and many names like it are taken. Nothing was written.")
@@ -1046,12 +960,10 @@ def publish(partial: Path, target: Path) -> None:
     """
     try:
         os.link(partial, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        if target.exists():
-            raise FileExistsError(f"{target} exists") from None
-        partial.rename(target)
+    except OSError as error:
+        if os.path.lexists(target):
+            raise FileExistsError(f"{target} exists") from error
+        partial.rename(target)  # on a file system without links
     try:
         _flush(target.parent)
     except OSError as error:
@@ -1060,52 +972,32 @@ def publish(partial: Path, target: Path) -> None:
         ) from error
 
 
-def _remove_old_partials(folder: Path) -> None:
-    """Remove what programs that were killed have left unfinished: whatever is older than an hour."""
-    for path in folder.glob(".*.partial*"):
-        if re.fullmatch(r"\..+\.[0-9a-f]{16}\.partial(-journal)?", path.name):
-            with contextlib.suppress(OSError):  # on Windows one that is still open
-                if time.time() - path.stat().st_mtime > 60 * 60:
-                    path.unlink()
-
-
 def _timestamp() -> str:
     return datetime.now().strftime("%Y-%m-%d-%H%M%S")
 
 
-def _can_flush(folder: Path) -> bool:
-    """Return whether the file system can flush a folder; some cannot, as on network drives."""
-    try:
-        _sync(folder)
-    except OSError as error:
-        return error.errno not in (errno.EINVAL, errno.ENOTSUP)
-    return True
-
-
-def _flush(path: Path) -> None:
-    """Wait until the file or folder is on the disk. A folder that its file system cannot flush is no error."""
-    if not path.is_dir() or _can_flush(path):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows flushes no folders
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # as Windows wants it for files
+def _flush(path: Path) -> bool:
+    """Wait until the file or folder is on the disk; return False for a folder that its file system cannot flush."""
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":
+        return True  # Windows flushes no folders
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # as Windows wants it for files
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if is_folder and error.errno in (errno.EINVAL, errno.ENOTSUP):  # as on network drives
+            return False
+        raise
     finally:
         os.close(descriptor)
+    return True
 
 
 # Command line
 
 
 def run_command(command: Callable[[], Iterable[str]]) -> int:
-    """Run a module's command, print the lines that it returns, and return the exit code.
-
-    What it refuses is printed as one line, and the code is 1.
-    """
+    """Run a module's command and return the exit code: 0 after its lines, 1 after a line that says what failed."""
     try:
         lines = command()
     except EXPECTED_FAULTS as fault:
@@ -1113,11 +1005,11 @@ def run_command(command: Callable[[], Iterable[str]]) -> int:
     except (KeyboardInterrupt, EOFError, UnicodeError):
         reason = "Nothing was changed."
     else:
-        with contextlib.suppress(OSError, AttributeError):  # nobody may be there to read it
+        with suppress(OSError, AttributeError):  # nobody may be there to read it
             sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
             print(*map(printable, lines), sep="\n", flush=True)
         return 0
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         print(f"Error: {printable(reason)}", file=sys.stderr)
     return 1
 
@@ -1125,10 +1017,8 @@ def run_command(command: Callable[[], Iterable[str]]) -> int:
 def main() -> List[str]:
     """Create the database if need be, and return its path and its schema version in words."""
     path = default_path()
-    connection = connect(path, create=True)
-    version = schema_version(connection)
-    connection.close()
-    return [f"Database: {path}", f"Schema version: {version}"]
+    connect(path, create=True).close()
+    return [f"Database: {path}", f"Schema version: {newest_version()}"]
 
 
 if __name__ == "__main__":
