@@ -2318,13 +2318,6 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
     return Row(name, cells)
 
 
-_BACKLOG_COLUMNS = (
-    ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
-    *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
-    ReportColumn("Nobody's", "Nobody's: without an assignee."),
-)
-
-
 def backlog(session: Session) -> Report:
     """Return what is unfinished now, by priority and age, and the oldest ten."""
     present = datetime.fromisoformat(now())
@@ -2344,8 +2337,13 @@ def backlog(session: Session) -> Report:
             """
         ).fetchall()
     rows[-1] = Row(ALL, [cell._replace(value=0) for cell in rows[-1].cells])  # whose bar would dwarf the others
+    columns = (
+        ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
+        *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
+        ReportColumn("Nobody's", "Nobody's: without an assignee."),
+    )
     title = f"Backlog: what is unfinished now, {local_time(present)}"
-    return Report(title, "Priority", _BACKLOG_COLUMNS, rows, oldest=[_work_order(row) for row in oldest])
+    return Report(title, "Priority", columns, rows, oldest=list(map(_work_order, oldest)))
 
 
 _FLOW_COLUMNS = (
@@ -2414,16 +2412,6 @@ def _counted_cell(connection: Connection, filter: Filter) -> Cell:
     return _count_cell(number, filter)
 
 
-_WORKLOAD_COLUMNS = (
-    ReportColumn("Unfinished", "Unfinished, Overdue and On Hold are as of now.", is_bar=True),
-    ReportColumn("Overdue"),
-    ReportColumn("On Hold", rank=2),
-    ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
-    ReportColumn("Median", "Median: of the resolution times.", rank=3),
-    ReportColumn("Spent", "Spent: noted in the period, on any work order.", rank=1),
-)
-
-
 def workload(session: Session, period: Period) -> Report:
     """Return what all assignees of now or then have and have resolved, those with the most first, nobody's last."""
     rows, connection = [], session.connection
@@ -2448,7 +2436,15 @@ def workload(session: Session, period: Period) -> Report:
             )
             rows.append(Row(name, cells))
     rows.sort(key=lambda row: (row.name == NOBODY, -row.cells[0].value, row.name))
-    return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
+    columns = (
+        ReportColumn("Unfinished", "Unfinished, Overdue and On Hold are as of now.", is_bar=True),
+        ReportColumn("Overdue"),
+        ReportColumn("On Hold", rank=2),
+        ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
+        ReportColumn("Median", "Median: of the resolution times.", rank=3),
+        ReportColumn("Spent", "Spent: noted in the period, on any work order.", rank=1),
+    )
+    return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", columns, rows)
 
 
 def spent_minutes(connection: Connection, begin: str, end: str) -> Mapping[str, int]:
@@ -2564,7 +2560,7 @@ def monthly_report(session: Session, month: Period) -> Path:
     limit = f", the first {OVERDUE_ON_PAGE}" if overdue.total > OVERDUE_ON_PAGE else ""
     sections = (
         *(_section(report.title, _report_html(report, 3), 2) for report in of_month),
-        _section(f"As of {local_time(datetime.fromisoformat(now()))}", "", 2),
+        _section(f"As of {_local(now())}", "", 2),
         *(_section(report.title, _report_html(report, 4), 3) for report in of_now),
         _section(f"Overdue: {quantity_found(overdue.total)}{limit}", _work_orders_html(overdue.work_orders), 3),
     )
@@ -2668,7 +2664,7 @@ def _save_page(session: Session, name: str, title: str, body: str) -> Path:
 
 
 @contextmanager
-def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
+def _kept_together(subject: str, outcome: str = "") -> Iterator[List[Path]]:
     """Give a list for the files that the block publishes; if it raises, remove them. Raises OutputError for OSError."""
     paths: List[Path] = []
     try:
@@ -2677,7 +2673,7 @@ def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
         for path in paths:
             path.unlink()
         if isinstance(error, OSError):
-            raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}") from error
+            raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}".strip()) from error
         raise
 
 
@@ -2794,28 +2790,25 @@ _REMARKS = {
     "source_id = ''": "no ID: what differs from an earlier file is new",
 }
 # Of our own files.
-COLUMNS = (
-    *("id", "title", "description", "priority", "category", "status", "requester", "assignee"),
-    *("created_at", "updated_at", "resolved_at", "due_at", "spent_minutes"),
-)
-HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
+COLUMNS = """id title description priority category status requester assignee created_at updated_at resolved_at due_at
+    spent_minutes""".split()
+HISTORY_COLUMNS = "work_order_id changed_at username field old_value new_value note".split()
 
 
 # Export
 
 
 ROWS_AT_ONCE = 1_000  # rows that are read or written at once
+Progress = Callable[[int], None]  # gets the number of rows that are done
 
 # What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), or what looks like
 # such a text after guarding; and the guard.
 _FORMULA = re.compile("'*[=+@\t\r-]")
 _GUARD = re.compile("^'(?='*[=+@\t\r-])")
-_STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
+_STORED_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00\Z")
 
 
-def export(
-    session: Session, query: Query, with_history: bool, progress: Callable[[int], None]
-) -> Tuple[List[Path], int]:
+def export(session: Session, query: Query, with_history: bool, progress: Progress) -> Tuple[List[Path], int]:
     """Write what the query finds, in its order, to a new CSV file in exports/; return the files and how many those are.
 
     With history, a second file has all their changes. Everything is read from one moment, in a copy of the database, so
@@ -2838,7 +2831,7 @@ def export(
     return paths, count
 
 
-def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Callable[[int], None]) -> int:
+def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Progress) -> int:
     """Write the work orders to the first file, their history to the second if there is one, and return how many."""
     import csv
 
@@ -2865,9 +2858,7 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
 def _cell(value: object) -> str:
     """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one; no text is a formula."""
     text = utc_text(value) if isinstance(value, datetime) else "" if value is None else str(value)
-    stored = _STORED_MOMENT.fullmatch(text)
-    if stored:
-        return f"{stored[1]} {stored[2]}"
+    text = _STORED_MOMENT.sub(r"\1 \2", text)
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -2899,14 +2890,11 @@ class ImportAnswers(NamedTuple):
 
 
 class Import:
-    """An open file, what it tells about itself, what was answered about it, and what becomes of its rows.
-
-    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed.
-    """
+    """An open file, what it tells about itself, what was answered about it, and what becomes of its rows."""
 
     def __init__(self, session: Session, name: str, content: BinaryIO) -> None:
         self.session, self.name, self.content = session, name, content
-        self.encoding, self.sample, self.content_hash = _examine(name, content)
+        self.encoding, self.sample, self.content_hash = _examine(name, content)  # no sample where nothing is guessed
         self.words: Counter[str] = Counter()  # rows by the column and text of a word: `status in review`
         self.numeric_days: Dict[Optional[bool], str] = {}  # a date by whether its day comes first, if that is seen
         self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
@@ -3504,7 +3492,7 @@ _MATCH_ROWS = (
 )
 
 
-def stage(imported: Import, progress: Callable[[int], None]) -> None:
+def stage(imported: Import, progress: Progress) -> None:
     """Read the rows, and find out which are here already. Raises UnreadableFileError, PermissionDeniedError."""
     connection = imported.session.connection
     users.authorize(imported.session, Action.IMPORT)
@@ -3578,17 +3566,11 @@ def _write_report(connection: Connection) -> Path:
     texts = (
         f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}" for number, line, kind, example in rows
     )
-    try:
-        with database.partial_files(target) as (partial,):
-            with partial.open("w", encoding="utf-8") as file:
-                file.writelines(f"{database.printable(text)}\n" for text in texts)
-            return database.publish_numbered(partial, target)
-    except OSError as error:
-        raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
-
-
-def _local(stored: str) -> str:
-    return local_time(datetime.fromisoformat(stored))
+    with _kept_together(f"{target}") as paths, database.partial_files(target) as (partial,):
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(f"{database.printable(text)}\n" for text in texts)
+        paths.append(database.publish_numbered(partial, target))
+    return paths[0]
 
 
 # Import: storing
@@ -3598,7 +3580,7 @@ SKIP, UPDATE, ADD = "skip", "update", "add"  # rows that are here already; only 
 BATCH_SECONDS = PAUSE_SECONDS = 0.1  # SQLite's waiting tries again every 100 ms
 
 
-def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) -> Path:
+def import_rows(imported: Import, repeat: str, progress: Progress) -> Path:
     """Store the staged rows in many short transactions with pauses for the others; return the backup from before.
 
     If it is interrupted, what it has stored stays, and the same file goes on there. `progress` gets the number of rows
@@ -3753,7 +3735,7 @@ def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any
         yield _COMMENT, "", text, False
 
 
-def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
+def describe_updates(imported: Import, progress: Progress) -> List[str]:
     """Return what an update would change, and what it would leave, by field, each with the first old and new value."""
     found: Dict[str, Tuple[int, str]] = {}
     here = "SELECT * FROM temp.import_rows WHERE here IS NOT NULL ORDER BY created_at, number"
@@ -3775,6 +3757,10 @@ def local_time(moment: datetime) -> str:
     local = moment.astimezone()
     is_a_day = (local.hour, local.minute, local.second) == (23, 59, 59)
     return local.strftime("%Y-%m-%d" if is_a_day else "%Y-%m-%d %H:%M")
+
+
+def _local(stored: str) -> str:
+    return local_time(datetime.fromisoformat(stored))
 
 
 def duration(seconds: float) -> str:
@@ -3897,10 +3883,7 @@ def _describe_change(entry: HistoryEntry) -> str:
         old, new = entry.old_value or "", entry.new_value
         if entry.field in (DUE_DATE.name, HELD_UNTIL.name):
             with sound("A date of the history"):
-                old, new = (
-                    text if text in (NONE, NO_DAY, "") else local_time(datetime.fromisoformat(text))
-                    for text in (old, new)
-                )
+                old, new = (text if text in (NONE, NO_DAY, "") else _local(text) for text in (old, new))
         what = f'{entry.field} from "{old}" to "{new}"'
     elif entry.new_value is not None:
         what = f"{entry.field} {'as ' * (entry.field == 'created')}{entry.new_value}"
