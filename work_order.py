@@ -2178,14 +2178,8 @@ def _count_cell(number: int, filter: Optional[Filter] = None) -> Cell:
     return Cell(f"{number:,}", Query(filter) if filter else None, number)
 
 
-def _time_cell(seconds: Optional[float]) -> Cell:
-    return Cell("-" if seconds is None else duration(seconds))
-
-
-def _median_cell(seconds: Sequence[int]) -> Cell:
-    from statistics import median
-
-    return _time_cell(median(seconds) if seconds else None)
+def _time_cell(seconds: Sequence[int], average: Callable[[Sequence[int]], float]) -> Cell:
+    return Cell(duration(average(seconds)) if seconds else "-")
 
 
 def _share_cell(flags: Sequence[int]) -> Cell:
@@ -2299,6 +2293,8 @@ def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -
 
 
 def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: Sequence[int]) -> Row:
+    from statistics import fmean, median
+
     seconds, on_time, responses, in_target = (
         sorted(row[column] for row in resolved if row[column] is not None)
         for column in ("seconds", "is_on_time", "response", "is_in_target")
@@ -2306,12 +2302,12 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
     count, spent = len(seconds), sum(row["spent_minutes"] for row in resolved)
     cells = (
         _count_cell(count, filter),
-        _median_cell(seconds),
-        _time_cell(sum(seconds) / count if count else None),
-        _time_cell(seconds[-(-count * 9 // 10) - 1] if count else None),  # the nearest rank
+        _time_cell(seconds, median),
+        _time_cell(seconds, fmean),
+        _time_cell(seconds, lambda ordered: ordered[-(-count * 9 // 10) - 1]),  # the nearest rank
         _share_cell(on_time),
         _share_cell(reopened),
-        _median_cell(responses),
+        _time_cell(responses, median),
         _share_cell(in_target),
         *(Cell(describe_minutes(minutes) if count else "-") for minutes in (spent, spent // max(1, count))),
     )
@@ -2414,6 +2410,8 @@ def _counted_cell(connection: Connection, filter: Filter) -> Cell:
 
 def workload(session: Session, period: Period) -> Report:
     """Return what all assignees of now or then have and have resolved, those with the most first, nobody's last."""
+    from statistics import median
+
     rows, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
@@ -2431,7 +2429,7 @@ def workload(session: Session, period: Period) -> Report:
                 _counted_cell(connection, Filter(assignee=name, due=Due.OVERDUE)),
                 _counted_cell(connection, Filter(assignee=name, status=Status.ON_HOLD)),
                 _count_cell(len(seconds), Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds))),
-                _median_cell(seconds),
+                _time_cell(seconds, median),
                 Cell(describe_minutes(spent[name])),
             )
             rows.append(Row(name, cells))
@@ -2510,15 +2508,18 @@ def save_work_order(session: Session, work_order_id: int) -> Path:
     with users.reading(session, Action.EXPORT):
         details, entries = get(session, work_order_id), history(session, work_order_id)
     row = details.work_order
-    fields = [field for field in FIELDS.values() if field not in (TITLE, DESCRIPTION) and field.read(row) is not None]
-    texts = {field.label: field.show(field.read(row)) for field in fields}
-    texts[REQUESTER.label] = describe_person(row.requester, row.requester_name)
-    texts[ASSIGNEE.label] = describe_person(row.assignee or NOBODY, row.assignee_name)
-    texts["Overdue"] = describe_due(row).partition(" ")[2] if row.is_overdue else ""
-    times = {"Created": row.created_at, "Changed": row.updated_at, "Resolved": row.resolved_at}
-    texts.update({name: local_time(at) for name, at in times.items() if at})
-    texts["Time spent"] = describe_minutes(row.spent_minutes) if row.spent_minutes else ""
-    texts["From"] = f"{row.source or ''} {row.source_id or ''}".strip()
+    fields: Sequence[Field[Any]] = (PRIORITY, CATEGORY, STATUS, HELD_UNTIL, DUE_DATE)
+    texts = {
+        **{field.label: field.show(field.read(row)) for field in fields if field.read(row) is not None},
+        ASSIGNEE.label: describe_person(row.assignee or NOBODY, row.assignee_name),
+        REQUESTER.label: describe_person(row.requester, row.requester_name),
+        "Overdue": describe_due(row).partition(" ")[2] if row.is_overdue else "",
+        "Created": local_time(row.created_at),
+        "Changed": local_time(row.updated_at),
+        "Resolved": local_time(row.resolved_at) if row.resolved_at else "",
+        "Time spent": describe_minutes(row.spent_minutes) if row.spent_minutes else "",
+        "From": f"{row.source or ''} {row.source_id or ''}".strip(),
+    }
     facts = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in texts.items() if text)
     lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
     sections = (
@@ -2619,7 +2620,6 @@ def _report_html(report: Report, level: int) -> str:
 
 
 def _bar(cell: Cell, longest: float) -> str:
-    """Return a picture of the cell's number, if there is one, beside the largest."""
     if not (cell.value and longest):
         return ""
     bar = f'<rect width="{max(1, round(100 * cell.value / longest, 1))}" height="8"/>'
@@ -3073,7 +3073,6 @@ def _hash(cells: Sequence[str]) -> str:
 
 
 def _guess_columns(header: Sequence[str], values: Sequence[Sequence[str]]) -> List[str]:
-    """Return what each column becomes, by its name and its first values."""
     forms = [{_matching(name), _matching(re.sub(r"\(.*?\)", "", name))} for name in header]
     columns = [""] * len(header)
     for target, table in COLUMN_NAMES.items():
@@ -3401,7 +3400,6 @@ class _RowParser:
         return {**described, "comments": json.dumps(comments)}
 
     def _times(self, is_finished: bool) -> Dict[str, object]:
-        """Return when it was created, changed and resolved, and when it is due."""
         created, updated, resolved, due = map(self._moment, ("created_at", "updated_at", "resolved_at", "due_at"))
         if resolved and not is_finished:
             self._find("the time of resolution of what is unfinished is ignored", resolved)
@@ -3458,10 +3456,6 @@ def _fitting(comments: Sequence[str], room: int) -> List[str]:
     return [text[: room - start] for text, start in zip(comments, ends) if room - start >= NOTE_OVERHEAD]
 
 
-_MOST_FREQUENT_SOURCE = """
-    SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
-    GROUP BY source ORDER BY count(*) DESC LIMIT 1
-"""
 # Of rows with the same ID the latest counts; rows without one that are equal are numbered. A row of our own export is
 # also the work order that has its ID and minute of creation.
 _MATCH_ROWS = (
@@ -3519,7 +3513,13 @@ def stage(imported: Import, progress: Progress) -> None:
         return
     _match_people(imported)
     if not imported.answers.source:
-        most = connection.execute(_MOST_FREQUENT_SOURCE).fetchone()
+        most = connection.execute(
+            """
+            SELECT source FROM work_orders
+            WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
+            GROUP BY source ORDER BY count(*) DESC LIMIT 1
+            """
+        ).fetchone()
         words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
         imported.answer(source=most["source"] if most else "-".join(words)[:MAXIMUM_CATEGORY] or "import")
     for statement in _MATCH_ROWS:
@@ -3560,7 +3560,6 @@ def describe_import(imported: Import) -> List[str]:
 
 
 def _write_report(connection: Connection) -> Path:
-    """Write all that was found to a file in exports/, and return its path."""
     target = database.new_path(connection, "export", "-import.txt")
     rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid")
     texts = (
@@ -3673,7 +3672,6 @@ def _usernames(imported: Import, row: sqlite3.Row) -> Dict[str, Optional[str]]:
 
 
 def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
-    """Insert the work order of a row with its history, inside the caller's transaction."""
     connection, source, source_id = imported.session.connection, imported.answers.source, row["source_id"]
     people = _usernames(imported, row)
     names = ("title", "description", "priority", "category", "status", "created_at", "updated_at", "due_at")
@@ -3925,13 +3923,12 @@ def parse_command(arguments: Sequence[str]) -> Callable[[], List[str]]:
         return main
     if arguments[0] != "report" or len(arguments) > 2:
         raise InvalidInputError("There is no such command.")
-    month = parse_month(arguments[1] if len(arguments) > 1 else "last month")
+    return partial(_report, parse_month(arguments[1] if len(arguments) > 1 else "last month"))
 
-    def report() -> List[str]:
-        with closing(database.connect(database.default_path())) as connection:
-            return [str(monthly_report(users.host_session(connection), month))]
 
-    return report
+def _report(month: Period) -> List[str]:
+    with closing(database.connect(database.default_path())) as connection:
+        return [str(monthly_report(users.host_session(connection), month))]
 
 
 if __name__ == "__main__":
