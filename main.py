@@ -1705,7 +1705,6 @@ def export(session: Session, query: Query) -> None:
 
 
 LEFT_OUT = "(left out)"
-SHOWN_PEOPLE = 20  # of those who get an account
 
 
 def import_file(session: Session) -> None:
@@ -1811,7 +1810,7 @@ def ask_about_people(imported: Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
     while people := work_order.unknown_people(imported):
         joined = sum(person.has_account for _, person in people)
-        shown = people[: joined + SHOWN_PEOPLE]
+        shown = people[: joined + LISTED_AT_MOST]
         say(
             f"{joined:,} names seem to be of people who have an account; {len(people) - joined:,} get an account "
             f"without a password. The first {len(shown):,} are:",

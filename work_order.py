@@ -2204,22 +2204,21 @@ def summary(session: Session) -> Report:
     return Report(title, "Status", (*columns, ReportColumn("Yours", rank=1)), rows)
 
 
-class Grouping(Word):
-    """What resolution times are grouped by; a filter has a field of the same name."""
+class Grouping(Enum):
+    """What resolution times are grouped by: a field of Filter, and the SQL of its value for a row of work_orders."""
 
-    PRIORITY = "priority"
-    CATEGORY = "category"
-    ASSIGNEE = "assignee"
-    REQUESTER = "requester"
+    PRIORITY = ("priority", "priority")
+    CATEGORY = ("category", f"coalesce(category, '{NONE}')")
+    ASSIGNEE = ("assignee", f"coalesce((SELECT username FROM users WHERE users.id = assignee_id), '{NOBODY}')")
+    REQUESTER = ("requester", "(SELECT username FROM users WHERE users.id = requester_id)")
+
+    def __init__(self, field: str, group: str) -> None:
+        self.field, self.group = field, group
+
+    def __str__(self) -> str:
+        return self.field
 
 
-# What a filter calls the group of a row of work_orders.
-_GROUPS: Mapping[Grouping, str] = {
-    Grouping.PRIORITY: "priority",
-    Grouping.CATEGORY: f"coalesce(category, '{NONE}')",
-    Grouping.ASSIGNEE: f"coalesce((SELECT username FROM users WHERE users.id = assignee_id), '{NOBODY}')",
-    Grouping.REQUESTER: "(SELECT username FROM users WHERE users.id = requester_id)",
-}
 _RESOLUTION_COLUMNS = (
     ReportColumn("Count", "Count: resolved in the period and still Resolved."),
     ReportColumn("Median", "Times run from creation, less time On Hold or finished before a reopening."),
@@ -2240,7 +2239,7 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
         resolved = _read_resolved(session.connection, period, grouping)
         rows = session.connection.execute(
             f"""
-            SELECT {_GROUPS[grouping]}, EXISTS (
+            SELECT {grouping.group}, EXISTS (
                     SELECT 1 FROM work_order_history
                     WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
                 )
@@ -2264,17 +2263,17 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
     counted = Filter(counted=ReportScope(Count.RESOLVED, *period.bounds))
     table = []
     for group in (*groups, ALL):
-        narrowed: Dict[str, Any] = {} if group == ALL else {grouping.value: group}
+        narrowed: Dict[str, Any] = {} if group == ALL else {grouping.field: group}
         table.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], reopened[group]))
     title = f"Resolution times by {grouping}, {describe_period(period)}"
-    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, table)
+    return Report(title, grouping.field.capitalize(), _RESOLUTION_COLUMNS, table)
 
 
 def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
     """Return by group how long it took to resolve and to respond to what was resolved in the period and still is."""
     rows = connection.execute(
         f"""
-        SELECT id, {_GROUPS[grouping]} AS name, resolved_at <= due_at AS is_on_time, spent_minutes,
+        SELECT id, {grouping.group} AS name, resolved_at <= due_at AS is_on_time, spent_minutes,
             max(0, strftime('%s', resolved_at) - strftime('%s', created_at) - stopped_seconds) AS seconds,
             max(0, strftime('%s', responded_at) - strftime('%s', created_at)) AS response,
             strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
@@ -3545,9 +3544,8 @@ def describe_import(imported: Import) -> List[str]:
     ]
     if not rows:
         raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
-    words = [
-        f"{word.partition(' ')[2]} = {word_meaning(imported, word) or guess_word(word)}" for word in imported.words
-    ]
+    meanings = {word: word_meaning(imported, word) or guess_word(word) for word in imported.words}
+    words = [f"{word.partition(' ')[2]} = {meaning}" for word, meaning in meanings.items()]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
     return [
         f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
@@ -3562,12 +3560,11 @@ def describe_import(imported: Import) -> List[str]:
 def _write_report(connection: Connection) -> Path:
     target = database.new_path(connection, "export", "-import.txt")
     rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid")
-    texts = (
-        f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}" for number, line, kind, example in rows
-    )
     with _kept_together(f"{target}") as paths, database.partial_files(target) as (partial,):
         with partial.open("w", encoding="utf-8") as file:
-            file.writelines(f"{database.printable(text)}\n" for text in texts)
+            for number, line, kind, example in rows:
+                text = f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}"
+                file.write(f"{database.printable(text)}\n")
         paths.append(database.publish_numbered(partial, target))
     return paths[0]
 
