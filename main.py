@@ -1707,35 +1707,6 @@ def export(session: Session, query: Query) -> None:
 LEFT_OUT = "(left out)"
 
 
-def import_file(session: Session) -> None:
-    """Bring in another system's file: ask what it does not tell, show what would be done, and do it."""
-    files = work_order.list_imports(session)
-    with work_order.open_import(session, ask_choice("File", by_name(files), Default(files[0]))) as imported:
-        ask_about_columns(imported)
-        read(imported)
-        shown = imported.answers
-        ask_about_cells(imported)
-        if imported.answers != shown:
-            read(imported)
-        ask_about_people(imported)
-        say(*work_order.describe_import(imported))
-        repeat = ask_about_rows(imported)
-        if not repeat:
-            say("All of it is here already. Nothing was imported.")
-            return
-        print("Backing up ...", flush=True)
-        try:
-            with stoppable("Rows imported") as progress:
-                backup = work_order.import_rows(imported, repeat, progress)
-        except Cancelled:
-            count = imported.created + imported.updated
-            say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
-            return
-        updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
-        created = quantity(imported.created)
-        say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
-
-
 def read(imported: Import) -> None:
     """Read the rows as they are understood now."""
     with stoppable("Rows read") as progress:
@@ -2276,7 +2247,32 @@ class DataScreen(SessionScreen):
 
     @option(3, "Import work orders", Action.IMPORT)
     def import_file(self) -> None:
-        import_file(self.session)
+        """Bring in another system's file: ask what it does not tell, show what would be done, and do it."""
+        files = work_order.list_imports(self.session)
+        with work_order.open_import(self.session, ask_choice("File", by_name(files), Default(files[0]))) as imported:
+            ask_about_columns(imported)
+            read(imported)
+            shown = imported.answers
+            ask_about_cells(imported)
+            if imported.answers != shown:
+                read(imported)
+            ask_about_people(imported)
+            say(*work_order.describe_import(imported))
+            repeat = ask_about_rows(imported)
+            if not repeat:
+                say("All of it is here already. Nothing was imported.")
+                return
+            print("Backing up ...", flush=True)
+            try:
+                with stoppable("Rows imported") as progress:
+                    backup = work_order.import_rows(imported, repeat, progress)
+            except Cancelled:
+                count = imported.created + imported.updated
+                say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
+                return
+            updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
+            created = quantity(imported.created)
+            say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
 class DeletedScreen(PagedScreen[WorkOrder]):

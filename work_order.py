@@ -2152,14 +2152,11 @@ class Row(NamedTuple):
 
 
 class ReportColumn(NamedTuple):
-    """A column of a report: its heading, what its numbers mean, and whether bars, all on one scale, show them, too.
-
-    Where room is lacking, the column with the lowest rank goes first, and rank 0 never.
-    """
+    """A column of a report: its heading, what its numbers mean, and whether bars, all on one scale, show them, too."""
 
     heading: str
     meaning: str = ""
-    rank: int = 0
+    rank: int = 0  # where room is lacking, the column with the lowest goes first, and 0 never
     is_bar: bool = False
 
 
@@ -2367,10 +2364,8 @@ def weekly_flow(session: Session, period: Period) -> Report:
 
 
 def _flow(connection: Connection, periods: Sequence[Period]) -> List[Row]:
-    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now.
-
-    What COUNTED says of all ends, which are in order, follows from what is unfinished now and changed since the first.
-    """
+    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now."""
+    # What COUNTED says of all ends, in order, follows from what is unfinished now and what has changed since the first.
     ends = [utc_text(period.end) if utc_text(period.end) <= now() else NEVER for period in periods]
     changes = connection.execute(
         f"""
@@ -2607,7 +2602,7 @@ def _table(kind: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
 def _report_html(report: Report, level: int) -> str:
     """Return a report's table, what its numbers mean, and its oldest work orders under a heading of the level."""
     bars = [column.is_bar for column in report.columns]
-    longest = max((cell.value * is_bar for row in report.rows for cell, is_bar in zip(row.cells, bars)), default=0)
+    longest = max((cell.value for row in report.rows for cell in itertools.compress(row.cells, bars)), default=0)
     rows = [
         [_escaped(row.name), *(_escaped(cell.text) + _bar(cell, longest * bar) for cell, bar in zip(row.cells, bars))]
         for row in report.rows
@@ -3259,8 +3254,7 @@ def _match_people(imported: Import) -> None:
             certain.setdefault(lower, username)
         has_account, is_certain = username in existing, not found or username in sure
         imported.people[key] = person._replace(username=username, has_account=has_account, is_certain=is_certain)
-    for key, person in imported.people.items():
-        imported.people[key] = person._replace(email=emails[person.username])
+    imported.people = {key: each._replace(email=emails[each.username]) for key, each in imported.people.items()}
 
 
 def _free_username(imported: Import, name: str, taken: Container[str], numbers: Counter[str]) -> str:
@@ -3702,11 +3696,7 @@ _COMMENT: Field[str] = Field("comment", Action.COMMENT, lambda _, text: parse_te
 
 
 def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any], Any, Any, bool]]:
-    """Yield the fields in which a row differs from its work order, their values here and there, and whether this stays.
-
-    Empty cells and what is deleted do not differ. A value stays if its last change is no import's, or, for our own
-    export, later than the row.
-    """
+    """Yield the fields in which a row differs from its work order, both values, and whether the one here stays."""
     here = _find_by_id(imported.session.connection, row["here"])
     if not here or here.deleted_at:
         return
@@ -3721,6 +3711,7 @@ def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any
         compared = (here.resolved_at, resolved_at) if new is old is Status.RESOLVED and resolved_at else (old, new)
         before, after = (each.replace(second=0) if isinstance(each, datetime) else each for each in compared)
         if new and before != after and field.column in row["given"].split():
+            # Its last change is no import's or, for our own export, later than the row.
             stays = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
             yield field, old, new, bool(stays)
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
