@@ -1495,36 +1495,6 @@ def export(session: Session, query: Query) -> None:
 
 
 LEFT_OUT = "(left out)"
-SHOWN_PEOPLE = 20  # of those who get an account
-
-
-def import_file(session: Session) -> None:
-    """Bring in another system's file: ask what it does not tell, show what would be done, and do it."""
-    files = work_order.list_imports(session)
-    with work_order.open_import(session, ask_choice("File", by_name(files), Default(files[0]))) as imported:
-        ask_about_columns(imported)
-        read(imported)
-        shown = imported.answers
-        ask_about_cells(imported)
-        if imported.answers != shown:
-            read(imported)
-        ask_about_people(imported)
-        say(*work_order.describe_import(imported))
-        repeat = ask_about_rows(imported)
-        if not repeat:
-            say("All of it is here already. Nothing was imported.")
-            return
-        print("Backing up ...", flush=True)
-        try:
-            with stoppable("Rows imported") as progress:
-                backup = work_order.import_rows(imported, repeat, progress)
-        except Cancelled:
-            count = imported.created + imported.updated
-            say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
-            return
-        updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
-        created = quantity(imported.created)
-        say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
 def read(imported: Import) -> None:
@@ -1601,7 +1571,7 @@ def ask_about_people(imported: Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
     while people := work_order.unknown_people(imported):
         joined = sum(person.has_account for _, person in people)
-        shown = people[: joined + SHOWN_PEOPLE]
+        shown = people[: joined + LISTED_AT_MOST]
         say(
             f"{joined:,} names seem to be of people who have an account; {len(people) - joined:,} get an account "
             f"without a password. The first {len(shown):,} are:",
@@ -2054,7 +2024,32 @@ class DataScreen(SessionScreen):
 
     @option(3, "Import work orders", Action.IMPORT)
     def import_file(self) -> None:
-        import_file(self.session)
+        """Bring in another system's file: ask what it does not tell, show what would be done, and do it."""
+        files = work_order.list_imports(self.session)
+        with work_order.open_import(self.session, ask_choice("File", by_name(files), Default(files[0]))) as imported:
+            ask_about_columns(imported)
+            read(imported)
+            shown = imported.answers
+            ask_about_cells(imported)
+            if imported.answers != shown:
+                read(imported)
+            ask_about_people(imported)
+            say(*work_order.describe_import(imported))
+            repeat = ask_about_rows(imported)
+            if not repeat:
+                say("All of it is here already. Nothing was imported.")
+                return
+            print("Backing up ...", flush=True)
+            try:
+                with stoppable("Rows imported") as progress:
+                    backup = work_order.import_rows(imported, repeat, progress)
+            except Cancelled:
+                count = imported.created + imported.updated
+                say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
+                return
+            updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
+            created = quantity(imported.created)
+            say(f"{created} imported{updated} from {imported.name}. The backup from before is {backup}.")
 
 
 class DeletedScreen(PagedScreen[WorkOrder]):

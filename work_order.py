@@ -2152,14 +2152,11 @@ class Row(NamedTuple):
 
 
 class ReportColumn(NamedTuple):
-    """A column of a report: its heading, what its numbers mean, and whether bars, all on one scale, show them, too.
-
-    Where room is lacking, the column with the lowest rank goes first, and rank 0 never.
-    """
+    """A column of a report: its heading, what its numbers mean, and whether bars, all on one scale, show them, too."""
 
     heading: str
     meaning: str = ""
-    rank: int = 0
+    rank: int = 0  # where room is lacking, the column with the lowest goes first, and 0 never
     is_bar: bool = False
 
 
@@ -2178,14 +2175,8 @@ def _count_cell(number: int, filter: Optional[Filter] = None) -> Cell:
     return Cell(f"{number:,}", Query(filter) if filter else None, number)
 
 
-def _time_cell(seconds: Optional[float]) -> Cell:
-    return Cell("-" if seconds is None else duration(seconds))
-
-
-def _median_cell(seconds: Sequence[int]) -> Cell:
-    from statistics import median
-
-    return _time_cell(median(seconds) if seconds else None)
+def _time_cell(seconds: Sequence[int], average: Callable[[Sequence[int]], float]) -> Cell:
+    return Cell(duration(average(seconds)) if seconds else "-")
 
 
 def _share_cell(flags: Sequence[int]) -> Cell:
@@ -2210,22 +2201,21 @@ def summary(session: Session) -> Report:
     return Report(title, "Status", (*columns, ReportColumn("Yours", rank=1)), rows)
 
 
-class Grouping(Word):
-    """What resolution times are grouped by; a filter has a field of the same name."""
+class Grouping(Enum):
+    """What resolution times are grouped by: a field of Filter, and the SQL of its value for a row of work_orders."""
 
-    PRIORITY = "priority"
-    CATEGORY = "category"
-    ASSIGNEE = "assignee"
-    REQUESTER = "requester"
+    PRIORITY = ("priority", "priority")
+    CATEGORY = ("category", f"coalesce(category, '{NONE}')")
+    ASSIGNEE = ("assignee", f"coalesce((SELECT username FROM users WHERE users.id = assignee_id), '{NOBODY}')")
+    REQUESTER = ("requester", "(SELECT username FROM users WHERE users.id = requester_id)")
+
+    def __init__(self, field: str, group: str) -> None:
+        self.field, self.group = field, group
+
+    def __str__(self) -> str:
+        return self.field
 
 
-# What a filter calls the group of a row of work_orders.
-_GROUPS: Mapping[Grouping, str] = {
-    Grouping.PRIORITY: "priority",
-    Grouping.CATEGORY: f"coalesce(category, '{NONE}')",
-    Grouping.ASSIGNEE: f"coalesce((SELECT username FROM users WHERE users.id = assignee_id), '{NOBODY}')",
-    Grouping.REQUESTER: "(SELECT username FROM users WHERE users.id = requester_id)",
-}
 _RESOLUTION_COLUMNS = (
     ReportColumn("Count", "Count: resolved in the period and still Resolved."),
     ReportColumn("Median", "Times run from creation, less time On Hold or finished before a reopening."),
@@ -2246,7 +2236,7 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
         resolved = _read_resolved(session.connection, period, grouping)
         rows = session.connection.execute(
             f"""
-            SELECT {_GROUPS[grouping]}, EXISTS (
+            SELECT {grouping.group}, EXISTS (
                     SELECT 1 FROM work_order_history
                     WHERE work_order_id = work_orders.id AND id > first_id AND field = 'status' AND {_IS_REOPENING}
                 )
@@ -2270,17 +2260,17 @@ def resolution_times(session: Session, period: Period, grouping: Grouping) -> Re
     counted = Filter(counted=ReportScope(Count.RESOLVED, *period.bounds))
     table = []
     for group in (*groups, ALL):
-        narrowed: Dict[str, Any] = {} if group == ALL else {grouping.value: group}
+        narrowed: Dict[str, Any] = {} if group == ALL else {grouping.field: group}
         table.append(_resolution_row(str(group), counted._replace(**narrowed), resolved[group], reopened[group]))
     title = f"Resolution times by {grouping}, {describe_period(period)}"
-    return Report(title, grouping.value.capitalize(), _RESOLUTION_COLUMNS, table)
+    return Report(title, grouping.field.capitalize(), _RESOLUTION_COLUMNS, table)
 
 
 def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -> DefaultDict[Any, List[Any]]:
     """Return by group how long it took to resolve and to respond to what was resolved in the period and still is."""
     rows = connection.execute(
         f"""
-        SELECT id, {_GROUPS[grouping]} AS name, resolved_at <= due_at AS is_on_time, spent_minutes,
+        SELECT id, {grouping.group} AS name, resolved_at <= due_at AS is_on_time, spent_minutes,
             max(0, strftime('%s', resolved_at) - strftime('%s', created_at) - stopped_seconds) AS seconds,
             max(0, strftime('%s', responded_at) - strftime('%s', created_at)) AS response,
             strftime('%s', responded_at) - strftime('%s', created_at) <= 3600 * response_hours AS is_in_target
@@ -2299,6 +2289,8 @@ def _read_resolved(connection: Connection, period: Period, grouping: Grouping) -
 
 
 def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], reopened: Sequence[int]) -> Row:
+    from statistics import fmean, median
+
     seconds, on_time, responses, in_target = (
         sorted(row[column] for row in resolved if row[column] is not None)
         for column in ("seconds", "is_on_time", "response", "is_in_target")
@@ -2306,23 +2298,16 @@ def _resolution_row(name: str, filter: Filter, resolved: Sequence[sqlite3.Row], 
     count, spent = len(seconds), sum(row["spent_minutes"] for row in resolved)
     cells = (
         _count_cell(count, filter),
-        _median_cell(seconds),
-        _time_cell(sum(seconds) / count if count else None),
-        _time_cell(seconds[-(-count * 9 // 10) - 1] if count else None),  # the nearest rank
+        _time_cell(seconds, median),
+        _time_cell(seconds, fmean),
+        _time_cell(seconds, lambda ordered: ordered[-(-count * 9 // 10) - 1]),  # the nearest rank
         _share_cell(on_time),
         _share_cell(reopened),
-        _median_cell(responses),
+        _time_cell(responses, median),
         _share_cell(in_target),
         *(Cell(describe_minutes(minutes) if count else "-") for minutes in (spent, spent // max(1, count))),
     )
     return Row(name, cells)
-
-
-_BACKLOG_COLUMNS = (
-    ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
-    *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
-    ReportColumn("Nobody's", "Nobody's: without an assignee."),
-)
 
 
 def backlog(session: Session) -> Report:
@@ -2344,8 +2329,13 @@ def backlog(session: Session) -> Report:
             """
         ).fetchall()
     rows[-1] = Row(ALL, [cell._replace(value=0) for cell in rows[-1].cells])  # whose bar would dwarf the others
+    columns = (
+        ReportColumn("Total", "Unfinished work orders by the time since their creation.", is_bar=True),
+        *(ReportColumn(name, rank=rank) for rank, name in enumerate(("<1d", "1-7d", "7-30d", "30-90d", "90d+"), 3)),
+        ReportColumn("Nobody's", "Nobody's: without an assignee."),
+    )
     title = f"Backlog: what is unfinished now, {local_time(present)}"
-    return Report(title, "Priority", _BACKLOG_COLUMNS, rows, oldest=[_work_order(row) for row in oldest])
+    return Report(title, "Priority", columns, rows, oldest=list(map(_work_order, oldest)))
 
 
 _FLOW_COLUMNS = (
@@ -2374,10 +2364,8 @@ def weekly_flow(session: Session, period: Period) -> Report:
 
 
 def _flow(connection: Connection, periods: Sequence[Period]) -> List[Row]:
-    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now.
-
-    What COUNTED says of all ends, which are in order, follows from what is unfinished now and changed since the first.
-    """
+    """Return what was created, resolved and reopened in each period, and what was unfinished at its end, or now."""
+    # What COUNTED says of all ends, in order, follows from what is unfinished now and what has changed since the first.
     ends = [utc_text(period.end) if utc_text(period.end) <= now() else NEVER for period in periods]
     changes = connection.execute(
         f"""
@@ -2414,18 +2402,10 @@ def _counted_cell(connection: Connection, filter: Filter) -> Cell:
     return _count_cell(number, filter)
 
 
-_WORKLOAD_COLUMNS = (
-    ReportColumn("Unfinished", "Unfinished, Overdue and On Hold are as of now.", is_bar=True),
-    ReportColumn("Overdue"),
-    ReportColumn("On Hold", rank=2),
-    ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
-    ReportColumn("Median", "Median: of the resolution times.", rank=3),
-    ReportColumn("Spent", "Spent: noted in the period, on any work order.", rank=1),
-)
-
-
 def workload(session: Session, period: Period) -> Report:
     """Return what all assignees of now or then have and have resolved, those with the most first, nobody's last."""
+    from statistics import median
+
     rows, connection = [], session.connection
     with users.reading(session, Action.REPORTS):
         resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
@@ -2443,12 +2423,20 @@ def workload(session: Session, period: Period) -> Report:
                 _counted_cell(connection, Filter(assignee=name, due=Due.OVERDUE)),
                 _counted_cell(connection, Filter(assignee=name, status=Status.ON_HOLD)),
                 _count_cell(len(seconds), Filter(assignee=name, counted=ReportScope(Count.RESOLVED, *period.bounds))),
-                _median_cell(seconds),
+                _time_cell(seconds, median),
                 Cell(describe_minutes(spent[name])),
             )
             rows.append(Row(name, cells))
     rows.sort(key=lambda row: (row.name == NOBODY, -row.cells[0].value, row.name))
-    return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", _WORKLOAD_COLUMNS, rows)
+    columns = (
+        ReportColumn("Unfinished", "Unfinished, Overdue and On Hold are as of now.", is_bar=True),
+        ReportColumn("Overdue"),
+        ReportColumn("On Hold", rank=2),
+        ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
+        ReportColumn("Median", "Median: of the resolution times.", rank=3),
+        ReportColumn("Spent", "Spent: noted in the period, on any work order.", rank=1),
+    )
+    return Report(f"Workload by assignee, {describe_period(period)}", "Assignee", columns, rows)
 
 
 def spent_minutes(connection: Connection, begin: str, end: str) -> Mapping[str, int]:
@@ -2514,15 +2502,18 @@ def save_work_order(session: Session, work_order_id: int) -> Path:
     with users.reading(session, Action.EXPORT):
         details, entries = get(session, work_order_id), history(session, work_order_id)
     row = details.work_order
-    fields = [field for field in FIELDS.values() if field not in (TITLE, DESCRIPTION) and field.read(row) is not None]
-    texts = {field.label: field.show(field.read(row)) for field in fields}
-    texts[REQUESTER.label] = describe_person(row.requester, row.requester_name)
-    texts[ASSIGNEE.label] = describe_person(row.assignee or NOBODY, row.assignee_name)
-    texts["Overdue"] = describe_due(row).partition(" ")[2] if row.is_overdue else ""
-    times = {"Created": row.created_at, "Changed": row.updated_at, "Resolved": row.resolved_at}
-    texts.update({name: local_time(at) for name, at in times.items() if at})
-    texts["Time spent"] = describe_minutes(row.spent_minutes) if row.spent_minutes else ""
-    texts["From"] = f"{row.source or ''} {row.source_id or ''}".strip()
+    fields: Sequence[Field[Any]] = (PRIORITY, CATEGORY, STATUS, HELD_UNTIL, DUE_DATE)
+    texts = {
+        **{field.label: field.show(field.read(row)) for field in fields if field.read(row) is not None},
+        ASSIGNEE.label: describe_person(row.assignee or NOBODY, row.assignee_name),
+        REQUESTER.label: describe_person(row.requester, row.requester_name),
+        "Overdue": describe_due(row).partition(" ")[2] if row.is_overdue else "",
+        "Created": local_time(row.created_at),
+        "Changed": local_time(row.updated_at),
+        "Resolved": local_time(row.resolved_at) if row.resolved_at else "",
+        "Time spent": describe_minutes(row.spent_minutes) if row.spent_minutes else "",
+        "From": f"{row.source or ''} {row.source_id or ''}".strip(),
+    }
     facts = (f"<div><dt>{name}</dt><dd>{_escaped(text)}</dd></div>\n" for name, text in texts.items() if text)
     lines = ("Work done", "Date and time", "Signature of the technician", "Signature of the requester")
     sections = (
@@ -2564,7 +2555,7 @@ def monthly_report(session: Session, month: Period) -> Path:
     limit = f", the first {OVERDUE_ON_PAGE}" if overdue.total > OVERDUE_ON_PAGE else ""
     sections = (
         *(_section(report.title, _report_html(report, 3), 2) for report in of_month),
-        _section(f"As of {local_time(datetime.fromisoformat(now()))}", "", 2),
+        _section(f"As of {_local(now())}", "", 2),
         *(_section(report.title, _report_html(report, 4), 3) for report in of_now),
         _section(f"Overdue: {quantity_found(overdue.total)}{limit}", _work_orders_html(overdue.work_orders), 3),
     )
@@ -2611,7 +2602,7 @@ def _table(kind: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
 def _report_html(report: Report, level: int) -> str:
     """Return a report's table, what its numbers mean, and its oldest work orders under a heading of the level."""
     bars = [column.is_bar for column in report.columns]
-    longest = max((cell.value * is_bar for row in report.rows for cell, is_bar in zip(row.cells, bars)), default=0)
+    longest = max((cell.value for row in report.rows for cell in itertools.compress(row.cells, bars)), default=0)
     rows = [
         [_escaped(row.name), *(_escaped(cell.text) + _bar(cell, longest * bar) for cell, bar in zip(row.cells, bars))]
         for row in report.rows
@@ -2623,7 +2614,6 @@ def _report_html(report: Report, level: int) -> str:
 
 
 def _bar(cell: Cell, longest: float) -> str:
-    """Return a picture of the cell's number, if there is one, beside the largest."""
     if not (cell.value and longest):
         return ""
     bar = f'<rect width="{max(1, round(100 * cell.value / longest, 1))}" height="8"/>'
@@ -2668,7 +2658,7 @@ def _save_page(session: Session, name: str, title: str, body: str) -> Path:
 
 
 @contextmanager
-def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
+def _kept_together(subject: str, outcome: str = "") -> Iterator[List[Path]]:
     """Give a list for the files that the block publishes; if it raises, remove them. Raises OutputError for OSError."""
     paths: List[Path] = []
     try:
@@ -2677,7 +2667,7 @@ def _kept_together(subject: str, outcome: str) -> Iterator[List[Path]]:
         for path in paths:
             path.unlink()
         if isinstance(error, OSError):
-            raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}") from error
+            raise database.OutputError(f"{subject} cannot be written: {error.strerror}. {outcome}".strip()) from error
         raise
 
 
@@ -2794,28 +2784,25 @@ _REMARKS = {
     "source_id = ''": "no ID: what differs from an earlier file is new",
 }
 # Of our own files.
-COLUMNS = (
-    *("id", "title", "description", "priority", "category", "status", "requester", "assignee"),
-    *("created_at", "updated_at", "resolved_at", "due_at", "spent_minutes"),
-)
-HISTORY_COLUMNS = ("work_order_id", "changed_at", "username", "field", "old_value", "new_value", "note")
+COLUMNS = """id title description priority category status requester assignee created_at updated_at resolved_at due_at
+    spent_minutes""".split()
+HISTORY_COLUMNS = "work_order_id changed_at username field old_value new_value note".split()
 
 
 # Export
 
 
 ROWS_AT_ONCE = 1_000  # rows that are read or written at once
+Progress = Callable[[int], None]  # gets the number of rows that are done
 
 # What a spreadsheet would run as a formula (https://owasp.org/www-community/attacks/CSV_Injection), or what looks like
 # such a text after guarding; and the guard.
 _FORMULA = re.compile("'*[=+@\t\r-]")
 _GUARD = re.compile("^'(?='*[=+@\t\r-])")
-_STORED_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00")
+_STORED_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00\Z")
 
 
-def export(
-    session: Session, query: Query, with_history: bool, progress: Callable[[int], None]
-) -> Tuple[List[Path], int]:
+def export(session: Session, query: Query, with_history: bool, progress: Progress) -> Tuple[List[Path], int]:
     """Write what the query finds, in its order, to a new CSV file in exports/; return the files and how many those are.
 
     With history, a second file has all their changes. Everything is read from one moment, in a copy of the database, so
@@ -2838,7 +2825,7 @@ def export(
     return paths, count
 
 
-def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Callable[[int], None]) -> int:
+def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: Progress) -> int:
     """Write the work orders to the first file, their history to the second if there is one, and return how many."""
     import csv
 
@@ -2865,9 +2852,7 @@ def _write_csv(session: Session, query: Query, paths: Sequence[Path], progress: 
 def _cell(value: object) -> str:
     """Return what a cell says: a moment is UTC, in a form that spreadsheets take for one; no text is a formula."""
     text = utc_text(value) if isinstance(value, datetime) else "" if value is None else str(value)
-    stored = _STORED_MOMENT.fullmatch(text)
-    if stored:
-        return f"{stored[1]} {stored[2]}"
+    text = _STORED_MOMENT.sub(r"\1 \2", text)
     return f"'{text}" if _FORMULA.match(text) else text
 
 
@@ -2899,14 +2884,11 @@ class ImportAnswers(NamedTuple):
 
 
 class Import:
-    """An open file, what it tells about itself, what was answered about it, and what becomes of its rows.
-
-    `sample` is a line to tell by whether the encoding was guessed right; nothing if it was not guessed.
-    """
+    """An open file, what it tells about itself, what was answered about it, and what becomes of its rows."""
 
     def __init__(self, session: Session, name: str, content: BinaryIO) -> None:
         self.session, self.name, self.content = session, name, content
-        self.encoding, self.sample, self.content_hash = _examine(name, content)
+        self.encoding, self.sample, self.content_hash = _examine(name, content)  # no sample where nothing is guessed
         self.words: Counter[str] = Counter()  # rows by the column and text of a word: `status in review`
         self.numeric_days: Dict[Optional[bool], str] = {}  # a date by whether its day comes first, if that is seen
         self.people: Dict[str, ImportedPerson] = {}  # by key: the email or else the name, in lower case
@@ -3085,7 +3067,6 @@ def _hash(cells: Sequence[str]) -> str:
 
 
 def _guess_columns(header: Sequence[str], values: Sequence[Sequence[str]]) -> List[str]:
-    """Return what each column becomes, by its name and its first values."""
     forms = [{_matching(name), _matching(re.sub(r"\(.*?\)", "", name))} for name in header]
     columns = [""] * len(header)
     for target, table in COLUMN_NAMES.items():
@@ -3273,8 +3254,7 @@ def _match_people(imported: Import) -> None:
             certain.setdefault(lower, username)
         has_account, is_certain = username in existing, not found or username in sure
         imported.people[key] = person._replace(username=username, has_account=has_account, is_certain=is_certain)
-    for key, person in imported.people.items():
-        imported.people[key] = person._replace(email=emails[person.username])
+    imported.people = {key: each._replace(email=emails[each.username]) for key, each in imported.people.items()}
 
 
 def _free_username(imported: Import, name: str, taken: Container[str], numbers: Counter[str]) -> str:
@@ -3413,7 +3393,6 @@ class _RowParser:
         return {**described, "comments": json.dumps(comments)}
 
     def _times(self, is_finished: bool) -> Dict[str, object]:
-        """Return when it was created, changed and resolved, and when it is due."""
         created, updated, resolved, due = map(self._moment, ("created_at", "updated_at", "resolved_at", "due_at"))
         if resolved and not is_finished:
             self._find("the time of resolution of what is unfinished is ignored", resolved)
@@ -3470,10 +3449,6 @@ def _fitting(comments: Sequence[str], room: int) -> List[str]:
     return [text[: room - start] for text, start in zip(comments, ends) if room - start >= NOTE_OVERHEAD]
 
 
-_MOST_FREQUENT_SOURCE = """
-    SELECT source FROM work_orders WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
-    GROUP BY source ORDER BY count(*) DESC LIMIT 1
-"""
 # Of rows with the same ID the latest counts; rows without one that are equal are numbered. A row of our own export is
 # also the work order that has its ID and minute of creation.
 _MATCH_ROWS = (
@@ -3504,7 +3479,7 @@ _MATCH_ROWS = (
 )
 
 
-def stage(imported: Import, progress: Callable[[int], None]) -> None:
+def stage(imported: Import, progress: Progress) -> None:
     """Read the rows, and find out which are here already. Raises UnreadableFileError, PermissionDeniedError."""
     connection = imported.session.connection
     users.authorize(imported.session, Action.IMPORT)
@@ -3531,7 +3506,13 @@ def stage(imported: Import, progress: Callable[[int], None]) -> None:
         return
     _match_people(imported)
     if not imported.answers.source:
-        most = connection.execute(_MOST_FREQUENT_SOURCE).fetchone()
+        most = connection.execute(
+            """
+            SELECT source FROM work_orders
+            WHERE source_id IN (SELECT source_id FROM temp.import_rows WHERE source_id <> '')
+            GROUP BY source ORDER BY count(*) DESC LIMIT 1
+            """
+        ).fetchone()
         words = re.findall(r"[^\W\d_]+", Path(imported.name).stem.lower())
         imported.answer(source=most["source"] if most else "-".join(words)[:MAXIMUM_CATEGORY] or "import")
     for statement in _MATCH_ROWS:
@@ -3557,9 +3538,8 @@ def describe_import(imported: Import) -> List[str]:
     ]
     if not rows:
         raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
-    words = [
-        f"{word.partition(' ')[2]} = {word_meaning(imported, word) or guess_word(word)}" for word in imported.words
-    ]
+    meanings = {word: word_meaning(imported, word) or guess_word(word) for word in imported.words}
+    words = [f"{word.partition(' ')[2]} = {meaning}" for word, meaning in meanings.items()]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
     return [
         f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
@@ -3572,23 +3552,15 @@ def describe_import(imported: Import) -> List[str]:
 
 
 def _write_report(connection: Connection) -> Path:
-    """Write all that was found to a file in exports/, and return its path."""
     target = database.new_path(connection, "export", "-import.txt")
     rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid")
-    texts = (
-        f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}" for number, line, kind, example in rows
-    )
-    try:
-        with database.partial_files(target) as (partial,):
-            with partial.open("w", encoding="utf-8") as file:
-                file.writelines(f"{database.printable(text)}\n" for text in texts)
-            return database.publish_numbered(partial, target)
-    except OSError as error:
-        raise database.OutputError(f"{target} cannot be written: {error.strerror}.") from error
-
-
-def _local(stored: str) -> str:
-    return local_time(datetime.fromisoformat(stored))
+    with _kept_together(f"{target}") as paths, database.partial_files(target) as (partial,):
+        with partial.open("w", encoding="utf-8") as file:
+            for number, line, kind, example in rows:
+                text = f"Row {number:,}, line {line:,}, {kind}{example and f': {example}'}"
+                file.write(f"{database.printable(text)}\n")
+        paths.append(database.publish_numbered(partial, target))
+    return paths[0]
 
 
 # Import: storing
@@ -3598,7 +3570,7 @@ SKIP, UPDATE, ADD = "skip", "update", "add"  # rows that are here already; only 
 BATCH_SECONDS = PAUSE_SECONDS = 0.1  # SQLite's waiting tries again every 100 ms
 
 
-def import_rows(imported: Import, repeat: str, progress: Callable[[int], None]) -> Path:
+def import_rows(imported: Import, repeat: str, progress: Progress) -> Path:
     """Store the staged rows in many short transactions with pauses for the others; return the backup from before.
 
     If it is interrupted, what it has stored stays, and the same file goes on there. `progress` gets the number of rows
@@ -3691,7 +3663,6 @@ def _usernames(imported: Import, row: sqlite3.Row) -> Dict[str, Optional[str]]:
 
 
 def _create_imported(imported: Import, admin: User, row: sqlite3.Row) -> None:
-    """Insert the work order of a row with its history, inside the caller's transaction."""
     connection, source, source_id = imported.session.connection, imported.answers.source, row["source_id"]
     people = _usernames(imported, row)
     names = ("title", "description", "priority", "category", "status", "created_at", "updated_at", "due_at")
@@ -3725,11 +3696,7 @@ _COMMENT: Field[str] = Field("comment", Action.COMMENT, lambda _, text: parse_te
 
 
 def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any], Any, Any, bool]]:
-    """Yield the fields in which a row differs from its work order, their values here and there, and whether this stays.
-
-    Empty cells and what is deleted do not differ. A value stays if its last change is no import's, or, for our own
-    export, later than the row.
-    """
+    """Yield the fields in which a row differs from its work order, both values, and whether the one here stays."""
     here = _find_by_id(imported.session.connection, row["here"])
     if not here or here.deleted_at:
         return
@@ -3744,6 +3711,7 @@ def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any
         compared = (here.resolved_at, resolved_at) if new is old is Status.RESOLVED and resolved_at else (old, new)
         before, after = (each.replace(second=0) if isinstance(each, datetime) else each for each in compared)
         if new and before != after and field.column in row["given"].split():
+            # Its last change is no import's or, for our own export, later than the row.
             stays = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
             yield field, old, new, bool(stays)
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
@@ -3753,7 +3721,7 @@ def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any
         yield _COMMENT, "", text, False
 
 
-def describe_updates(imported: Import, progress: Callable[[int], None]) -> List[str]:
+def describe_updates(imported: Import, progress: Progress) -> List[str]:
     """Return what an update would change, and what it would leave, by field, each with the first old and new value."""
     found: Dict[str, Tuple[int, str]] = {}
     here = "SELECT * FROM temp.import_rows WHERE here IS NOT NULL ORDER BY created_at, number"
@@ -3775,6 +3743,10 @@ def local_time(moment: datetime) -> str:
     local = moment.astimezone()
     is_a_day = (local.hour, local.minute, local.second) == (23, 59, 59)
     return local.strftime("%Y-%m-%d" if is_a_day else "%Y-%m-%d %H:%M")
+
+
+def _local(stored: str) -> str:
+    return local_time(datetime.fromisoformat(stored))
 
 
 def duration(seconds: float) -> str:
@@ -3897,10 +3869,7 @@ def _describe_change(entry: HistoryEntry) -> str:
         old, new = entry.old_value or "", entry.new_value
         if entry.field in (DUE_DATE.name, HELD_UNTIL.name):
             with sound("A date of the history"):
-                old, new = (
-                    text if text in (NONE, NO_DAY, "") else local_time(datetime.fromisoformat(text))
-                    for text in (old, new)
-                )
+                old, new = (text if text in (NONE, NO_DAY, "") else _local(text) for text in (old, new))
         what = f'{entry.field} from "{old}" to "{new}"'
     elif entry.new_value is not None:
         what = f"{entry.field} {'as ' * (entry.field == 'created')}{entry.new_value}"
@@ -3942,13 +3911,12 @@ def parse_command(arguments: Sequence[str]) -> Callable[[], List[str]]:
         return main
     if arguments[0] != "report" or len(arguments) > 2:
         raise InvalidInputError("There is no such command.")
-    month = parse_month(arguments[1] if len(arguments) > 1 else "last month")
+    return partial(_report, parse_month(arguments[1] if len(arguments) > 1 else "last month"))
 
-    def report() -> List[str]:
-        with closing(database.connect(database.default_path())) as connection:
-            return [str(monthly_report(users.host_session(connection), month))]
 
-    return report
+def _report(month: Period) -> List[str]:
+    with closing(database.connect(database.default_path())) as connection:
+        return [str(monthly_report(users.host_session(connection), month))]
 
 
 if __name__ == "__main__":
