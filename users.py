@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import database
 from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction
@@ -278,7 +278,7 @@ def writing(session: Session, action: Action) -> Iterator[User]:
         yield authorize(session, action)
 
 
-def deny(user: User, action: Action) -> NoReturn:
+def deny(user: User, action: Action) -> None:
     """Raise a PermissionDeniedError that names the user's role and the action."""
     raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
 
@@ -288,13 +288,18 @@ _SELECT_USERS = "SELECT *, password_hash IS NOT NULL AS has_password FROM users"
 
 def _user(row: sqlite3.Row) -> User:
     with sound(f"User {row['username']}"):
-        for name in ("name", "email"):
-            if not isinstance(row[name], (str, type(None))):
-                raise ValueError(f"the {name} is {row[name]!r}")
-        stored = {name: row[name] for name in User._fields}
+        stored = _values(row, User._fields)
         stored.update({name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")})
         stored.update(role=Role(row["role"]), new_work_order_mail=MailWish(row["new_work_order_mail"]))
-        return User(**{**stored, "created_at": moment(row["created_at"])})
+        return User(**stored)
+
+
+def _values(row: sqlite3.Row, names: Sequence[str]) -> Dict[str, Any]:
+    """Return these columns by name, the moments among them parsed. Raises ValueError for bytes, which no column has."""
+    for name in names:
+        if isinstance(row[name], bytes):
+            raise ValueError(f"the {name} is {row[name]!r}")
+    return {name: moment(row[name]) if name.endswith("_at") else row[name] for name in names}
 
 
 # People: which account a text means
@@ -716,7 +721,7 @@ def audit_log(session: Session, filter: AuditFilter, before: Optional[int], limi
             {"before": before or sys.maxsize, "event": filter.event, "account": account, "limit": limit},
         ).fetchall()
     with sound("The audit log"):
-        return [AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])}) for row in rows]
+        return [AuditEntry(**_values(row, AuditEntry._fields)) for row in rows]
 
 
 def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
@@ -728,8 +733,9 @@ def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
 
 
 def audit_events(session: Session) -> List[str]:
-    with reading(session, Action.AUDIT):
-        return [event for (event,) in session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event")]
+    with reading(session, Action.AUDIT), sound("The audit log"):
+        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event")
+        return [_values(row, ["event"])["event"] for row in rows]
 
 
 def _client() -> str:
@@ -860,7 +866,7 @@ def is_mail_on(connection: Connection) -> bool:
 def _mail_settings(connection: Connection) -> MailSettings:
     row = connection.execute("SELECT host, port, security, sender, username, password FROM mail_settings").fetchone()
     with sound("The row of the mail settings"):
-        return MailSettings(**{**dict(row), "security": Security(row["security"])})
+        return MailSettings(**_values(row, MailSettings._fields))._replace(security=Security(row["security"]))
 
 
 def _without_password(settings: MailSettings) -> MailSettings:
@@ -918,8 +924,7 @@ def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -
             (after.id if after else sys.maxsize, limit),
         ).fetchall()
     with sound("The outbox"):
-        moments = [{name: moment(row[name]) for name in ("created_at", "next_attempt_at")} for row in rows]
-        return [Message(**{**dict(row), **both}) for row, both in zip(rows, moments)]
+        return [Message(**_values(row, Message._fields)) for row in rows]
 
 
 def outbox_state(connection: Connection) -> Tuple[int, str]:
