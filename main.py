@@ -2619,13 +2619,13 @@ class StartScreen(Screen):
     @option(1, "Register")
     def register(self) -> None:
         """Create an account; an admin approves those of managers and admins, except the first."""
-        is_first = not users.needs_approval(self.connection, Role.ADMIN)
+        is_first = not users.has_admin(self.connection)
         if is_first:
             print("There is no admin yet: register as admin to become the first.")
         username = ask_value("Username", partial(users.parse_new_username, self.connection))
         password = ask_new_password("Password", username)
         role = ask_choice("Role", by_name([*Role]), Default(Role.ADMIN if is_first else Role.USER))
-        approval, needs_approval = None, users.needs_approval(self.connection, role)
+        approval, needs_approval = None, role is not Role.USER and users.has_admin(self.connection)
         if needs_approval:
             say(f"An admin has to approve a new {role}.")
         for attempts_left in reversed(range(ASKED_AT_MOST)):

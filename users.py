@@ -103,15 +103,13 @@ def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] =
     """Return the choice with that number, name or unambiguous beginning of a name. Raises InvalidInputError."""
     if has_numbers and text in map(str, range(1, len(choices) + 1)):
         return choices[int(text) - 1]
-    names = [describe(choice) for choice in choices]
-    lowered = [name.lower() for name in names]
-    if text.lower() in lowered:
-        return choices[lowered.index(text.lower())]
-    possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
-    if len(possible) == 1:
-        return choices[possible[0]]
+    named = [(describe(choice), choice) for choice in choices]
+    possible = [(name, choice) for name, choice in named if name.lower().startswith(text.lower())]
+    for name, choice in possible:
+        if len(possible) == 1 or name.lower() == text.lower():
+            return choice
     accepted = f"a number from 1 to {len(choices)} or " if has_numbers else ""
-    raise InvalidInputError(f"Answer with {accepted}one of: {_joined([names[n] for n in possible] or names)}.")
+    raise InvalidInputError(f"Answer with {accepted}one of: {_joined([name for name, _ in possible or named])}.")
 
 
 def parse_yes_or_no(text: str) -> bool:
@@ -260,7 +258,7 @@ def authorize(session: Session, action: Action) -> User:
     if user.must_change_password and action is not Action.OWN_ACCOUNT:
         raise PermissionDeniedError("Change your one-time password first.")
     if not may(user, action):
-        deny(user, action)
+        raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
     return user
 
 
@@ -276,11 +274,6 @@ def writing(session: Session, action: Action) -> Iterator[User]:
     """Commit everything written inside, if the session may take the action. Raises as authorize and transaction do."""
     with transaction(session.connection):
         yield authorize(session, action)
-
-
-def deny(user: User, action: Action) -> None:
-    """Raise a PermissionDeniedError that names the user's role and the action."""
-    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
 
 
 _SELECT_USERS = "SELECT *, password_hash IS NOT NULL AS has_password FROM users"
@@ -359,10 +352,10 @@ def list_people(session: Session, people: People, limit: int = -1) -> List[Perso
     with reading(session, people.needed) as user:
         rows = session.connection.execute(
             f"""
-            SELECT username, name FROM users WHERE {people.condition} AND (:sees_all OR id = :user_id)
-            ORDER BY password_hash IS NULL, username LIMIT :limit
+            SELECT username, name FROM users WHERE {people.condition} AND (? OR id = ?)
+            ORDER BY password_hash IS NULL, username LIMIT ?
             """,
-            {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
+            (scope(user, Action.VIEW) is Scope.ALL, user.id, limit),
         )
         return [Person(*row) for row in rows]
 
@@ -387,9 +380,10 @@ def parse_new_username(connection: Connection, text: str) -> str:
     return username
 
 
-def needs_approval(connection: Connection, role: Role) -> bool:
-    """Return whether an account of this role can only be registered with an admin's name and password."""
-    return role is not Role.USER and _has_admin(connection)
+def has_admin(connection: Connection, other_than: int = 0) -> bool:
+    """Return whether there is an active admin with a password, besides the account with the ID `other_than`."""
+    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
+    return connection.execute(f"SELECT 1 FROM users WHERE {condition}", (other_than,)).fetchone() is not None
 
 
 def register(
@@ -400,7 +394,7 @@ def register(
     password_hash = _hash(parse_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
     with transaction(connection):
-        is_needed, asked_for = needs_approval(connection, role), f"{username} as {role}"
+        is_needed, asked_for = role is not Role.USER and has_admin(connection), f"{username} as {role}"
         is_admin = approver and approver.role is Role.ADMIN and not approver.must_change_password
         if not is_needed or (approver and is_admin and find(connection, approver.username) == approver):
             user = _insert(connection, username, role, password_hash)
@@ -431,12 +425,6 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
             return Session(connection, user.id, user.password_version)
         audit(connection, None, "login failed", *_known_name(connection, username))
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
-
-
-def _has_admin(connection: Connection, other_than: int = 0) -> bool:
-    """Return whether there is an active admin with a password besides the account `other_than`."""
-    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
-    return connection.execute(f"SELECT 1 FROM users WHERE {condition}", (other_than,)).fetchone() is not None
 
 
 def _insert(connection: Connection, username: str, role: Role, password_hash: Optional[str], **others: object) -> User:
@@ -626,35 +614,34 @@ def unlock(session: Session, username: str) -> int:
     return int(failures)
 
 
-def change_role(session: Session, username: str, role: Role) -> User:
+def change_role(connection: Connection, admin: User, username: str, role: Role) -> User:
     """Change the role, inside the transaction that hands over the work orders. Raises InvalidInputError."""
-    admin = authorize(session, Action.MANAGE_USERS)
-    user = find(session.connection, username)
+    user = find(connection, username)
     if user.role is role:
         raise InvalidInputError(f"The role of {user.username} is already {role}.")
     if not user.has_password:
         raise InvalidInputError(f"User {user.username} has no password; choose Reset password before another role.")
-    _refuse_losing_last_admin(session.connection, user)
-    session.connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
-    audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
+    _refuse_losing_last_admin(connection, user)
+    connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
+    audit(connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
     return user._replace(role=role)
 
 
-def deactivate(session: Session, username: str) -> User:
+def deactivate(connection: Connection, admin: User, username: str) -> User:
     """Deactivate the account, inside the transaction that hands over its work orders. Raises InvalidInputError."""
-    admin = authorize(session, Action.MANAGE_USERS)
-    user = find(session.connection, username)
+    user = find(connection, username)
     if not user.is_active:
         raise InvalidInputError(f"User {user.username} is already deactivated.")
-    _refuse_losing_last_admin(session.connection, user)
-    changes = "is_active = 0, password_version = password_version + 1"
-    session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
-    audit(session.connection, admin.id, "deactivated", user.username, user.id)
-    return user._replace(is_active=False, password_version=user.password_version + 1)
+    _refuse_losing_last_admin(connection, user)
+    connection.execute(
+        "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
+    )
+    audit(connection, admin.id, "deactivated", user.username, user.id)
+    return user._replace(is_active=False)
 
 
 def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
-    if user.role is Role.ADMIN and user.is_active and not _has_admin(connection, other_than=user.id):
+    if user.role is Role.ADMIN and user.is_active and not has_admin(connection, other_than=user.id):
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
@@ -680,13 +667,11 @@ class AuditFilter(NamedTuple):
     event: Optional[str] = None
 
 
-def audit(
-    connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
-) -> None:
-    """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
+def audit(connection: Connection, by_id: Optional[int], event: str, subject: str, whom: Optional[int] = None) -> None:
+    """Add an entry to the audit log, inside the transaction of what it records; `whom` is the account it concerns."""
     os_user, _, ssh_client = _client().rpartition(" ")
-    values = {"recorded_at": now(), "user_id": user_id or None, "os_user": os_user, "ssh_client": ssh_client}
-    database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": subject_id})
+    values = {"recorded_at": now(), "user_id": by_id or None, "os_user": os_user, "ssh_client": ssh_client}
+    database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": whom})
 
 
 def record_change(
@@ -982,7 +967,7 @@ class Mailer:
             is_last = self._is_ending
             try:
                 with suppress(*database.EXPECTED_FAULTS):  # busy, full or gone: the next round may succeed
-                    _send_from(self._connection.path, due_only=True)
+                    send_waiting(self._connection.path, due_only=True)
             except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to fix
                 self._log()
 
@@ -990,7 +975,7 @@ class Mailer:
 def send_now(session: Session) -> str:
     """Try each waiting message, and return the sentence that says what has become of them."""
     authorize(session, Action.MAIL)
-    sent = _wait_for(lambda: _send_from(session.connection.path))
+    sent = _wait_for(lambda: send_waiting(session.connection.path))
     if sent is None:
         return "Sending continues in the background."
     return f"{quantity(sent, 'message')} sent; {outbox_state(session.connection)[1]}."
@@ -1019,31 +1004,35 @@ def send_test_message(session: Session, to: str) -> str:
     return answer
 
 
-def send_waiting(connection: Connection, due_only: bool = False) -> int:
+def send_waiting(path: Path, due_only: bool = False) -> int:
     """Try each message that waits, or each that is due, once; return how many were sent.
 
     A message is claimed before it is sent, so that nobody else sends it too; if this program is killed, another one
     sends it when the claim has expired. No transaction is open during the dialogue with the mail server.
     """
-    settings, sent = _mail_settings(connection), 0
-    waiting = f"SELECT id FROM outbox WHERE {_IS_WAITING} ORDER BY id"
-    rows = connection.execute(waiting, {"due_only": due_only}).fetchall() if settings.host else []
-    for (message_id,) in rows:
-        message, is_connected = _claim(connection, message_id, due_only), False
-        if message is None:
-            continue
-        try:
-            with _server(settings) as server:
-                is_connected = True
-                _transmit(server, message)
-        except _MAIL_FAULTS as fault:
-            _postpone(connection, message_id, fault, due_only, with_others=not is_connected)
-            if not is_connected:
-                break
-        else:
-            with transaction(connection):
-                connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
-            sent += 1
+    # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
+    # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    with closing(database.open_file(path)) as connection:
+        connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged message holds up no other
+        settings, sent = _mail_settings(connection), 0
+        waiting = f"SELECT id FROM outbox WHERE {_IS_WAITING} ORDER BY id"
+        rows = connection.execute(waiting, {"due_only": due_only}).fetchall() if settings.host else []
+        for (message_id,) in rows:
+            message, is_connected = _claim(connection, message_id, due_only), False
+            if message is None:
+                continue
+            try:
+                with _server(settings) as server:
+                    is_connected = True
+                    _transmit(server, message)
+            except _MAIL_FAULTS as fault:
+                _postpone(connection, message_id, fault, due_only, with_others=not is_connected)
+                if not is_connected:
+                    break
+            else:
+                with transaction(connection):
+                    connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
+                sent += 1
     return sent
 
 
@@ -1116,14 +1105,6 @@ def _postpone(connection: Connection, message_id: int, fault: Exception, due_onl
             """,
             {**values, "with_others": with_others},
         )
-
-
-def _send_from(path: Path, due_only: bool = False) -> int:
-    # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
-    # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
-    with closing(database.open_file(path)) as connection:
-        connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged message holds up no other
-        return send_waiting(connection, due_only)
 
 
 def _wait_for(run: Callable[[], T]) -> Optional[T]:
@@ -1287,7 +1268,8 @@ def _authenticated(connection: Connection, username: str, password: str) -> Opti
     row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
     user = _user(row) if row and may_try else None
     try:
-        is_right = _matches(password, (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}")
+        stored = (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}"
+        is_right = hmac.compare_digest(_hash(password, stored), stored)
     except ApplicationError:
         if may_try:
             _undo_failure(connection, username)
@@ -1365,18 +1347,16 @@ def _set_password(
     audit(connection, by_id, event, user.username, user.id)
 
 
-def _hash(password: str) -> str:
-    salt = os.urandom(16)
-    parts = (base64.b64encode(part).decode().rstrip("=") for part in (salt, _derived(password, _parameters(), salt)))
-    return "$".join(("", _parameters(), *parts))
-
-
-def _matches(password: str, password_hash: str) -> bool:
-    stored = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})", password_hash)
-    if not stored:
-        raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
-    salt, digest = base64.b64decode(f"{stored[2]}=="), base64.b64decode(f"{stored[3]}=")
-    return hmac.compare_digest(_derived(password, stored[1], salt), digest)
+def _hash(password: str, stored: Optional[str] = None) -> str:
+    """Return the password's hash as a PHC string, with the scheme, cost and salt of a stored one, or else new ones."""
+    parameters, salt = _parameters(), os.urandom(16)
+    if stored is not None:
+        parts = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$[A-Za-z0-9+/]{43}", stored)
+        if not parts:
+            raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
+        parameters, salt = parts[1], base64.b64decode(f"{parts[2]}==")
+    encoded = [base64.b64encode(part).decode().rstrip("=") for part in (salt, _derived(password, parameters, salt))]
+    return "$".join(["", parameters, *encoded])
 
 
 def _parameters() -> str:
