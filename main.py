@@ -2215,7 +2215,7 @@ class UserListScreen(PagedScreen[users.ListedUser]):
     columns: Sequence[Column[users.ListedUser]] = (
         Column("Username", lambda listed: listed.user.username, width=12, can_shrink=True),
         Column("Role", lambda listed: str(listed.user.role), width=7),
-        Column("State", lambda listed: users.describe_state(listed).partition(":")[0], width=17),
+        Column("State", lambda listed: listed.state.partition(":")[0], width=17),
         Column("Name", lambda listed: listed.user.name or "", 2, width=14, can_shrink=True),
         Column("Email", lambda listed: listed.user.email or "", 3, width=18, can_shrink=True),
         Column("Since", lambda listed: work_order.local_time(listed.user.created_at), 1, width=16),
@@ -2223,8 +2223,7 @@ class UserListScreen(PagedScreen[users.ListedUser]):
 
     def read(self, after: Optional[users.ListedUser], limit: int) -> Listing[users.ListedUser]:
         def below(listed: users.ListedUser) -> Sequence[str]:
-            state = users.describe_state(listed)
-            return [state] if ":" in state else []
+            return [listed.state] if ":" in listed.state else []
 
         accounts, total = users.list_users(self.session, after, limit)
         return Listing(quantity(total, "user"), accounts, total, below)

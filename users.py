@@ -380,10 +380,10 @@ def parse_new_username(connection: Connection, text: str) -> str:
     return username
 
 
-def has_admin(connection: Connection, other_than: int = 0) -> bool:
-    """Return whether there is an active admin with a password, besides the account with the ID `other_than`."""
-    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
-    return connection.execute(f"SELECT 1 FROM users WHERE {condition}", (other_than,)).fetchone() is not None
+def has_admin(connection: Connection) -> bool:
+    """Return whether there is an active admin with a password."""
+    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL"
+    return connection.execute(f"SELECT 1 FROM users WHERE {condition}").fetchone() is not None
 
 
 def register(
@@ -528,10 +528,10 @@ def change_password(session: Session, current: str, new: str) -> None:
 
 
 class ListedUser(NamedTuple):
-    """An account, and for how many seconds it is locked (0: it is not)."""
+    """An account, and in words whether its person can log in; after a colon, what to do about it."""
 
     user: User
-    locked_seconds: int
+    state: str
 
 
 def list_users(session: Session, after: Optional[ListedUser] = None, limit: int = -1) -> Tuple[List[ListedUser], int]:
@@ -547,18 +547,17 @@ def list_users(session: Session, after: Optional[ListedUser] = None, limit: int 
             (*key, limit),
         ).fetchall()
         (count,) = connection.execute("SELECT count(*) FROM users").fetchone()
-        waits = [min(math.ceil(max(_waits(connection, row["username"]))), LONGEST_WAIT_SECONDS) for row in rows]
-    return list(map(ListedUser, map(_user, rows), waits)), int(count)
+        return [ListedUser(user, _state(connection, user)) for user in map(_user, rows)], int(count)
 
 
-def describe_state(listed: ListedUser) -> str:
-    user, locked_seconds = listed
+def _state(connection: Connection, user: User) -> str:
     if not user.is_active:
         return "deactivated"
     if not user.has_password:
         return f"no password{': choose Reset password' if user.must_change_password else ''}"
-    if locked_seconds:
-        return f"locked for {math.ceil(locked_seconds / 60)}m"
+    seconds = min(max(_waits(connection, user.username)), LONGEST_WAIT_SECONDS)
+    if seconds > 0:
+        return f"locked for {math.ceil(seconds / 60)}m"
     return "one-time password" if user.must_change_password else "active"
 
 
@@ -587,7 +586,8 @@ def reset_password(session: Session, username: str) -> str:
     one_time_password, password_hash = _one_time_password()
     with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
-        _set_password(session.connection, user, password_hash, admin.id, "password reset", must_change=True)
+        _set_password(session.connection, user, password_hash, admin.id, "password reset")
+        database.update(session.connection, "users", user.id, {"must_change_password": True})
     return one_time_password
 
 
@@ -597,7 +597,7 @@ def reactivate(session: Session, username: str) -> None:
         user = find(session.connection, username)
         if user.is_active:
             raise InvalidInputError(f"User {user.username} is already active.")
-        # Without a password, describe_state then says how to let the person in.
+        # Without a password, the list of users then says how to let the person in.
         changes = "is_active = 1, must_change_password = must_change_password OR password_hash IS NULL"
         session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
         audit(session.connection, admin.id, "reactivated", user.username, user.id)
@@ -621,8 +621,8 @@ def change_role(connection: Connection, admin: User, username: str, role: Role) 
         raise InvalidInputError(f"The role of {user.username} is already {role}.")
     if not user.has_password:
         raise InvalidInputError(f"User {user.username} has no password; choose Reset password before another role.")
-    _refuse_losing_last_admin(connection, user)
     connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
+    _require_admin(connection, user)
     audit(connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
     return user._replace(role=role)
 
@@ -632,16 +632,16 @@ def deactivate(connection: Connection, admin: User, username: str) -> User:
     user = find(connection, username)
     if not user.is_active:
         raise InvalidInputError(f"User {user.username} is already deactivated.")
-    _refuse_losing_last_admin(connection, user)
-    connection.execute(
-        "UPDATE users SET is_active = 0, password_version = password_version + 1 WHERE id = ?", (user.id,)
-    )
+    changes = {"is_active": False, "password_version": user.password_version + 1}
+    database.update(connection, "users", user.id, changes)
+    _require_admin(connection, user)
     audit(connection, admin.id, "deactivated", user.username, user.id)
     return user._replace(is_active=False)
 
 
-def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
-    if user.role is Role.ADMIN and user.is_active and not has_admin(connection, other_than=user.id):
+def _require_admin(connection: Connection, user: User) -> None:
+    """Raise PermissionDeniedError, which undoes the change, if the user was the last active admin."""
+    if not has_admin(connection):
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
@@ -689,21 +689,21 @@ def record_refusal(session: Session, subject: str) -> None:
 
 def audit_log(session: Session, filter: AuditFilter, before: Optional[int], limit: int) -> List[AuditEntry]:
     """Return up to `limit` entries, newest first; `before` is the ID of the last one that was shown, if any."""
-    condition, account = "audit_log.id < :before", None
+    values: Dict[str, object] = {"before": before or sys.maxsize, "event": filter.event, "limit": limit}
+    condition = "audit_log.id < :before"
     with reading(session, Action.AUDIT):
         if filter.event:
             condition += " AND event = :event"
         if filter.username:
-            account = find(session.connection, filter.username).id
+            values["account"] = find(session.connection, filter.username).id
             own = "SELECT id FROM audit_log WHERE user_id = :account OR subject_id = :account"
             condition += f" AND audit_log.id IN ({own})"
         rows = session.connection.execute(
             f"""
-            SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
-            FROM audit_log LEFT JOIN users ON users.id = user_id
+            SELECT audit_log.*, coalesce(username, '') AS username FROM audit_log LEFT JOIN users ON users.id = user_id
             WHERE {condition} ORDER BY audit_log.id DESC LIMIT :limit
             """,
-            {"before": before or sys.maxsize, "event": filter.event, "account": account, "limit": limit},
+            values,
         ).fetchall()
     with sound("The audit log"):
         return [AuditEntry(**_values(row, AuditEntry._fields)) for row in rows]
@@ -849,7 +849,7 @@ def is_mail_on(connection: Connection) -> bool:
 
 
 def _mail_settings(connection: Connection) -> MailSettings:
-    row = connection.execute("SELECT host, port, security, sender, username, password FROM mail_settings").fetchone()
+    row = connection.execute("SELECT * FROM mail_settings").fetchone()
     with sound("The row of the mail settings"):
         return MailSettings(**_values(row, MailSettings._fields))._replace(security=Security(row["security"]))
 
@@ -1059,10 +1059,11 @@ def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional
             return None
         parts = connection.execute(
             """
-            SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading,
-                message_id, work_order_id, outbox_parts.text, (
+            SELECT sender, email, subject, outbox.text AS heading, message_id, work_order_id, outbox_parts.text,
+                CASE WHEN password_hash IS NOT NULL THEN 'choose My account > Change email and answer none'
+                ELSE 'ask an admin, such as ' || (
                     SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active ORDER BY id LIMIT 1
-                ) AS admin
+                ) END AS way_to_stop
             FROM mail_settings, outbox JOIN users ON users.id = user_id
                 JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
             WHERE outbox.id = :id AND is_active = 1 AND email IS NOT NULL
@@ -1075,9 +1076,7 @@ def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional
             connection.execute("DELETE FROM outbox WHERE id = :id", values)
             return None
     first = parts[0]
-    own_way = "choose My account > Change email and answer none"
-    way = own_way if first["has_password"] else f"ask an admin, such as {first['admin']}"
-    footer = f"-- \nTo stop getting these messages, {way}."
+    footer = f"-- \nTo stop getting these messages, {first['way_to_stop']}."
     text = "\n\n".join(filter(None, [first["heading"], *(part["text"] for part in parts), footer]))
     message = _compose(first["sender"], first["email"], first["subject"], text, first["message_id"])
     if len(parts) == 1:  # then all messages about this work order form a thread
@@ -1296,17 +1295,16 @@ def _record_failure(connection: Connection, username: str) -> bool:
         lately = f"client = :client AND last_login_at >= {_in(-CLIENTS_COUNT_SECONDS)}"
         is_known = connection.execute(f"{known} AND {lately}", values).fetchone()
         here, elsewhere, _ = _waits(connection, username)
-        may_try = here <= 0 and bool(is_known or elsewhere <= 0)
-        if may_try:
-            connection.execute(
-                """
-                INSERT INTO password_failures (name_hash, client, failures, last_failed_at)
-                VALUES (:name, :client, 1, :now)
-                ON CONFLICT (name_hash, client) DO UPDATE SET failures = failures + 1, last_failed_at = :now
-                """,
-                values,
-            )
-    return may_try
+        if here > 0 or (elsewhere > 0 and not is_known):
+            return False
+        connection.execute(
+            """
+            INSERT INTO password_failures (name_hash, client, failures, last_failed_at) VALUES (:name, :client, 1, :now)
+            ON CONFLICT (name_hash, client) DO UPDATE SET failures = failures + 1, last_failed_at = :now
+            """,
+            values,
+        )
+    return True
 
 
 def _undo_failure(connection: Connection, username: str) -> None:
@@ -1337,12 +1335,10 @@ def _name_hash(username: str) -> str:
     return hashlib.sha256(username.lower().encode()).hexdigest()
 
 
-def _set_password(
-    connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str, must_change: bool = False
-) -> None:
+def _set_password(connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str) -> None:
     """Store and audit a new password. Failures are forgotten; after one's own change only those of this client."""
-    changes = "password_hash = ?, must_change_password = ?, password_version = password_version + 1"
-    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, must_change, user.id))
+    changes = "password_hash = ?, must_change_password = 0, password_version = password_version + 1"
+    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, user.id))
     _clear_failures(connection, user.username, _client() if by_id == user.id else None)
     audit(connection, by_id, event, user.username, user.id)
 
