@@ -810,10 +810,9 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
-    """Store the settings in which `new` differs from what was shown, and return all of them as they are then.
+    """Store in what `new` differs from `shown`; another server does not get the old password. Return all as it is then.
 
-    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError, and
-    InvalidInputError for a host without a sender.
+    Raises ConflictError, and InvalidInputError for a host without a sender.
     """
     changes = {name: value for name, was, value in zip(new._fields, shown, new) if value != was}
     with writing(session, Action.MAIL) as admin:
@@ -822,9 +821,8 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
             current = getattr(_without_password(old), name)
             if current not in (value, getattr(shown, name)):
                 words = "another" if name == "password" else current or NONE
-                entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
-                last = f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1"
-                (by,) = session.connection.execute(last).fetchone() or ["another program"]
+                entries = audit_log(session, AuditFilter(event="mail settings changed"), None, 1)
+                by = entries[0].username if entries else "another program"
                 raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
         stored = MailSettings(**{**old._asdict(), **changes})
         if stored[:3] != old[:3] and "password" not in changes:
