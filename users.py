@@ -1116,11 +1116,10 @@ def _in_background(run: Callable[[], T]) -> "Future[T]":
     """Run the function in a thread. It gets no signals: they must interrupt the prompt in the main thread."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def block_signals() -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-
-    return ThreadPoolExecutor(1, initializer=block_signals).submit(run)
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        return ThreadPoolExecutor(1).submit(run)
+    blocked = signal.SIG_BLOCK, signal.valid_signals()
+    return ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked).submit(run)
 
 
 @contextmanager
