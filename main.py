@@ -1962,7 +1962,7 @@ class UserListScreen(PagedScreen[users.ListedUser]):
     columns: Sequence[Column[users.ListedUser]] = (
         Column("Username", lambda listed: listed.user.username, width=12, can_shrink=True),
         Column("Role", lambda listed: str(listed.user.role), width=7),
-        Column("State", lambda listed: users.describe_state(listed).partition(":")[0], width=17),
+        Column("State", lambda listed: listed.state.partition(":")[0], width=17),
         Column("Name", lambda listed: listed.user.name or "", 2, width=14, can_shrink=True),
         Column("Email", lambda listed: listed.user.email or "", 3, width=18, can_shrink=True),
         Column("Since", lambda listed: work_order.local_time(listed.user.created_at), 1, width=16),
@@ -1974,8 +1974,7 @@ class UserListScreen(PagedScreen[users.ListedUser]):
         return accounts
 
     def below(self, listed: users.ListedUser) -> Sequence[str]:
-        state = users.describe_state(listed)
-        return [state] if ":" in state else []
+        return [listed.state] if ":" in listed.state else []
 
 
 def print_one_time_password(one_time_password: str, username: str) -> None:
@@ -2373,13 +2372,13 @@ class StartScreen(Screen):
     @option(1, "Register")
     def register(self) -> None:
         """Create an account; an admin approves those of managers and admins, except the first."""
-        is_first = not users.needs_approval(self.connection, Role.ADMIN)
+        is_first = not users.has_admin(self.connection)
         if is_first:
             print("There is no admin yet: register as admin to become the first.")
         username = ask_value("Username", partial(users.parse_new_username, self.connection))
         password = ask_new_password("Password", username)
         role = ask_choice("Role", by_name([*Role]), Default(Role.ADMIN if is_first else Role.USER))
-        approval, needs_approval = None, users.needs_approval(self.connection, role)
+        approval, needs_approval = None, role is not Role.USER and users.has_admin(self.connection)
         if needs_approval:
             say(f"An admin has to approve a new {role}.")
         for attempts_left in reversed(range(ASKED_AT_MOST)):

@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timezone
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import database
 from database import ApplicationError, Connection, fold, moment, now, quantity, snapshot, sound, transaction
@@ -103,15 +103,13 @@ def parse_choice(choices: Sequence[T], text: str, describe: Callable[[T], str] =
     """Return the choice with that number, name or unambiguous beginning of a name. Raises InvalidInputError."""
     if has_numbers and text in map(str, range(1, len(choices) + 1)):
         return choices[int(text) - 1]
-    names = [describe(choice) for choice in choices]
-    lowered = [name.lower() for name in names]
-    if text.lower() in lowered:
-        return choices[lowered.index(text.lower())]
-    possible = [number for number, name in enumerate(lowered) if name.startswith(text.lower())]
-    if len(possible) == 1:
-        return choices[possible[0]]
+    named = [(describe(choice), choice) for choice in choices]
+    possible = [(name, choice) for name, choice in named if name.lower().startswith(text.lower())]
+    for name, choice in possible:
+        if len(possible) == 1 or name.lower() == text.lower():
+            return choice
     accepted = f"a number from 1 to {len(choices)} or " if has_numbers else ""
-    raise InvalidInputError(f"Answer with {accepted}one of: {_joined([names[n] for n in possible] or names)}.")
+    raise InvalidInputError(f"Answer with {accepted}one of: {_joined([name for name, _ in possible or named])}.")
 
 
 def parse_yes_or_no(text: str) -> bool:
@@ -260,7 +258,7 @@ def authorize(session: Session, action: Action) -> User:
     if user.must_change_password and action is not Action.OWN_ACCOUNT:
         raise PermissionDeniedError("Change your one-time password first.")
     if not may(user, action):
-        deny(user, action)
+        raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
     return user
 
 
@@ -278,23 +276,23 @@ def writing(session: Session, action: Action) -> Iterator[User]:
         yield authorize(session, action)
 
 
-def deny(user: User, action: Action) -> NoReturn:
-    """Raise a PermissionDeniedError that names the user's role and the action."""
-    raise PermissionDeniedError(f"Your role ({user.role}) does not let you {action.words}.")
-
-
 _SELECT_USERS = "SELECT *, password_hash IS NOT NULL AS has_password FROM users"
 
 
 def _user(row: sqlite3.Row) -> User:
     with sound(f"User {row['username']}"):
-        for name in ("name", "email"):
-            if not isinstance(row[name], (str, type(None))):
-                raise ValueError(f"the {name} is {row[name]!r}")
-        stored = {name: row[name] for name in User._fields}
+        stored = _values(row, User._fields)
         stored.update({name: bool(row[name]) for name in ("is_active", "must_change_password", "has_password")})
         stored.update(role=Role(row["role"]), new_work_order_mail=MailWish(row["new_work_order_mail"]))
-        return User(**{**stored, "created_at": moment(row["created_at"])})
+        return User(**stored)
+
+
+def _values(row: sqlite3.Row, names: Sequence[str]) -> Dict[str, Any]:
+    """Return these columns by name, the moments among them parsed. Raises ValueError for bytes, which no column has."""
+    for name in names:
+        if isinstance(row[name], bytes):
+            raise ValueError(f"the {name} is {row[name]!r}")
+    return {name: moment(row[name]) if name.endswith("_at") else row[name] for name in names}
 
 
 # People: which account a text means
@@ -354,10 +352,10 @@ def list_people(session: Session, people: People, limit: int = -1) -> List[Perso
     with reading(session, people.needed) as user:
         rows = session.connection.execute(
             f"""
-            SELECT username, name FROM users WHERE {people.condition} AND (:sees_all OR id = :user_id)
-            ORDER BY password_hash IS NULL, username LIMIT :limit
+            SELECT username, name FROM users WHERE {people.condition} AND (? OR id = ?)
+            ORDER BY password_hash IS NULL, username LIMIT ?
             """,
-            {"sees_all": scope(user, Action.VIEW) is Scope.ALL, "user_id": user.id, "limit": limit},
+            (scope(user, Action.VIEW) is Scope.ALL, user.id, limit),
         )
         return [Person(*row) for row in rows]
 
@@ -382,9 +380,10 @@ def parse_new_username(connection: Connection, text: str) -> str:
     return username
 
 
-def needs_approval(connection: Connection, role: Role) -> bool:
-    """Return whether an account of this role can only be registered with an admin's name and password."""
-    return role is not Role.USER and _has_admin(connection)
+def has_admin(connection: Connection) -> bool:
+    """Return whether there is an active admin with a password."""
+    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL"
+    return connection.execute(f"SELECT 1 FROM users WHERE {condition}").fetchone() is not None
 
 
 def register(
@@ -395,7 +394,7 @@ def register(
     password_hash = _hash(parse_password(password, username))
     approver = _authenticated(connection, *approval) if approval else None
     with transaction(connection):
-        is_needed, asked_for = needs_approval(connection, role), f"{username} as {role}"
+        is_needed, asked_for = role is not Role.USER and has_admin(connection), f"{username} as {role}"
         is_admin = approver and approver.role is Role.ADMIN and not approver.must_change_password
         if not is_needed or (approver and is_admin and find(connection, approver.username) == approver):
             user = _insert(connection, username, role, password_hash)
@@ -426,12 +425,6 @@ def log_in(connection: Connection, username: str, password: str) -> Session:
             return Session(connection, user.id, user.password_version)
         audit(connection, None, "login failed", *_known_name(connection, username))
     raise AuthenticationError(f"The username or the password is wrong. {_LOCKED}")
-
-
-def _has_admin(connection: Connection, other_than: int = 0) -> bool:
-    """Return whether there is an active admin with a password besides the account `other_than`."""
-    condition = "role = 'admin' AND is_active = 1 AND password_hash IS NOT NULL AND id <> ?"
-    return connection.execute(f"SELECT 1 FROM users WHERE {condition}", (other_than,)).fetchone() is not None
 
 
 def _insert(connection: Connection, username: str, role: Role, password_hash: Optional[str], **others: object) -> User:
@@ -535,10 +528,10 @@ def change_password(session: Session, current: str, new: str) -> None:
 
 
 class ListedUser(NamedTuple):
-    """An account, and for how many seconds it is locked (0: it is not)."""
+    """An account, and in words whether its person can log in; after a colon, what to do about it."""
 
     user: User
-    locked_seconds: int
+    state: str
 
 
 def list_users(session: Session, after: Optional[ListedUser] = None, limit: int = -1) -> Tuple[List[ListedUser], int]:
@@ -554,18 +547,17 @@ def list_users(session: Session, after: Optional[ListedUser] = None, limit: int 
             (*key, limit),
         ).fetchall()
         (count,) = connection.execute("SELECT count(*) FROM users").fetchone()
-        waits = [min(math.ceil(max(_waits(connection, row["username"]))), LONGEST_WAIT_SECONDS) for row in rows]
-    return list(map(ListedUser, map(_user, rows), waits)), int(count)
+        return [ListedUser(user, _state(connection, user)) for user in map(_user, rows)], int(count)
 
 
-def describe_state(listed: ListedUser) -> str:
-    user, locked_seconds = listed
+def _state(connection: Connection, user: User) -> str:
     if not user.is_active:
         return "deactivated"
     if not user.has_password:
         return f"no password{': choose Reset password' if user.must_change_password else ''}"
-    if locked_seconds:
-        return f"locked for {math.ceil(locked_seconds / 60)}m"
+    seconds = min(max(_waits(connection, user.username)), LONGEST_WAIT_SECONDS)
+    if seconds > 0:
+        return f"locked for {math.ceil(seconds / 60)}m"
     return "one-time password" if user.must_change_password else "active"
 
 
@@ -594,7 +586,8 @@ def reset_password(session: Session, username: str) -> str:
     one_time_password, password_hash = _one_time_password()
     with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
-        _set_password(session.connection, user, password_hash, admin.id, "password reset", must_change=True)
+        _set_password(session.connection, user, password_hash, admin.id, "password reset")
+        database.update(session.connection, "users", user.id, {"must_change_password": True})
     return one_time_password
 
 
@@ -604,7 +597,7 @@ def reactivate(session: Session, username: str) -> None:
         user = find(session.connection, username)
         if user.is_active:
             raise InvalidInputError(f"User {user.username} is already active.")
-        # Without a password, describe_state then says how to let the person in.
+        # Without a password, the list of users then says how to let the person in.
         changes = "is_active = 1, must_change_password = must_change_password OR password_hash IS NULL"
         session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
         audit(session.connection, admin.id, "reactivated", user.username, user.id)
@@ -621,35 +614,34 @@ def unlock(session: Session, username: str) -> int:
     return int(failures)
 
 
-def change_role(session: Session, username: str, role: Role) -> User:
+def change_role(connection: Connection, admin: User, username: str, role: Role) -> User:
     """Change the role, inside the transaction that hands over the work orders. Raises InvalidInputError."""
-    admin = authorize(session, Action.MANAGE_USERS)
-    user = find(session.connection, username)
+    user = find(connection, username)
     if user.role is role:
         raise InvalidInputError(f"The role of {user.username} is already {role}.")
     if not user.has_password:
         raise InvalidInputError(f"User {user.username} has no password; choose Reset password before another role.")
-    _refuse_losing_last_admin(session.connection, user)
-    session.connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
-    audit(session.connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
+    connection.execute("UPDATE users SET role = ? WHERE id = ?", (role, user.id))
+    _require_admin(connection, user)
+    audit(connection, admin.id, "role changed", f"{user.username} from {user.role} to {role}", user.id)
     return user._replace(role=role)
 
 
-def deactivate(session: Session, username: str) -> User:
+def deactivate(connection: Connection, admin: User, username: str) -> User:
     """Deactivate the account, inside the transaction that hands over its work orders. Raises InvalidInputError."""
-    admin = authorize(session, Action.MANAGE_USERS)
-    user = find(session.connection, username)
+    user = find(connection, username)
     if not user.is_active:
         raise InvalidInputError(f"User {user.username} is already deactivated.")
-    _refuse_losing_last_admin(session.connection, user)
-    changes = "is_active = 0, password_version = password_version + 1"
-    session.connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (user.id,))
-    audit(session.connection, admin.id, "deactivated", user.username, user.id)
-    return user._replace(is_active=False, password_version=user.password_version + 1)
+    changes = {"is_active": False, "password_version": user.password_version + 1}
+    database.update(connection, "users", user.id, changes)
+    _require_admin(connection, user)
+    audit(connection, admin.id, "deactivated", user.username, user.id)
+    return user._replace(is_active=False)
 
 
-def _refuse_losing_last_admin(connection: Connection, user: User) -> None:
-    if user.role is Role.ADMIN and user.is_active and not _has_admin(connection, other_than=user.id):
+def _require_admin(connection: Connection, user: User) -> None:
+    """Raise PermissionDeniedError, which undoes the change, if the user was the last active admin."""
+    if not has_admin(connection):
         raise PermissionDeniedError(f"{user.username} is the last active admin; make somebody else an admin first.")
 
 
@@ -675,13 +667,11 @@ class AuditFilter(NamedTuple):
     event: Optional[str] = None
 
 
-def audit(
-    connection: Connection, user_id: Optional[int], event: str, subject: str, subject_id: Optional[int] = None
-) -> None:
-    """Add an entry to the audit log, inside the transaction of what it records; `subject_id` is whom it concerns."""
+def audit(connection: Connection, by_id: Optional[int], event: str, subject: str, whom: Optional[int] = None) -> None:
+    """Add an entry to the audit log, inside the transaction of what it records; `whom` is the account it concerns."""
     os_user, _, ssh_client = _client().rpartition(" ")
-    values = {"recorded_at": now(), "user_id": user_id or None, "os_user": os_user, "ssh_client": ssh_client}
-    database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": subject_id})
+    values = {"recorded_at": now(), "user_id": by_id or None, "os_user": os_user, "ssh_client": ssh_client}
+    database.insert(connection, "audit_log", {**values, "event": event, "subject": subject, "subject_id": whom})
 
 
 def record_change(
@@ -699,24 +689,24 @@ def record_refusal(session: Session, subject: str) -> None:
 
 def audit_log(session: Session, filter: AuditFilter, before: Optional[int], limit: int) -> List[AuditEntry]:
     """Return up to `limit` entries, newest first; `before` is the ID of the last one that was shown, if any."""
-    condition, account = "audit_log.id < :before", None
+    values: Dict[str, object] = {"before": before or sys.maxsize, "event": filter.event, "limit": limit}
+    condition = "audit_log.id < :before"
     with reading(session, Action.AUDIT):
         if filter.event:
             condition += " AND event = :event"
         if filter.username:
-            account = find(session.connection, filter.username).id
+            values["account"] = find(session.connection, filter.username).id
             own = "SELECT id FROM audit_log WHERE user_id = :account OR subject_id = :account"
             condition += f" AND audit_log.id IN ({own})"
         rows = session.connection.execute(
             f"""
-            SELECT audit_log.id, recorded_at, coalesce(username, '') AS username, os_user, ssh_client, event, subject
-            FROM audit_log LEFT JOIN users ON users.id = user_id
+            SELECT audit_log.*, coalesce(username, '') AS username FROM audit_log LEFT JOIN users ON users.id = user_id
             WHERE {condition} ORDER BY audit_log.id DESC LIMIT :limit
             """,
-            {"before": before or sys.maxsize, "event": filter.event, "account": account, "limit": limit},
+            values,
         ).fetchall()
     with sound("The audit log"):
-        return [AuditEntry(**{**dict(row), "recorded_at": datetime.fromisoformat(row["recorded_at"])}) for row in rows]
+        return [AuditEntry(**_values(row, AuditEntry._fields)) for row in rows]
 
 
 def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
@@ -728,8 +718,9 @@ def get_audit_entry(session: Session, entry_id: int) -> AuditEntry:
 
 
 def audit_events(session: Session) -> List[str]:
-    with reading(session, Action.AUDIT):
-        return [event for (event,) in session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event")]
+    with reading(session, Action.AUDIT), sound("The audit log"):
+        rows = session.connection.execute("SELECT DISTINCT event FROM audit_log ORDER BY event")
+        return [_values(row, ["event"])["event"] for row in rows]
 
 
 def _client() -> str:
@@ -819,10 +810,9 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
-    """Store the settings in which `new` differs from what was shown, and return all of them as they are then.
+    """Store in what `new` differs from `shown`; another server does not get the old password. Return all as it is then.
 
-    A new host, port or security removes the password, unless one was typed with it. Raises ConflictError, and
-    InvalidInputError for a host without a sender.
+    Raises ConflictError, and InvalidInputError for a host without a sender.
     """
     changes = {name: value for name, was, value in zip(new._fields, shown, new) if value != was}
     with writing(session, Action.MAIL) as admin:
@@ -831,9 +821,8 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
             current = getattr(_without_password(old), name)
             if current not in (value, getattr(shown, name)):
                 words = "another" if name == "password" else current or NONE
-                entries = "audit_log JOIN users ON users.id = user_id WHERE event = 'mail settings changed'"
-                last = f"SELECT username FROM {entries} ORDER BY audit_log.id DESC LIMIT 1"
-                (by,) = session.connection.execute(last).fetchone() or ["another program"]
+                entries = audit_log(session, AuditFilter(event="mail settings changed"), None, 1)
+                by = entries[0].username if entries else "another program"
                 raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
         stored = MailSettings(**{**old._asdict(), **changes})
         if stored[:3] != old[:3] and "password" not in changes:
@@ -858,9 +847,9 @@ def is_mail_on(connection: Connection) -> bool:
 
 
 def _mail_settings(connection: Connection) -> MailSettings:
-    row = connection.execute("SELECT host, port, security, sender, username, password FROM mail_settings").fetchone()
+    row = connection.execute("SELECT * FROM mail_settings").fetchone()
     with sound("The row of the mail settings"):
-        return MailSettings(**{**dict(row), "security": Security(row["security"])})
+        return MailSettings(**_values(row, MailSettings._fields))._replace(security=Security(row["security"]))
 
 
 def _without_password(settings: MailSettings) -> MailSettings:
@@ -918,8 +907,7 @@ def outbox(session: Session, after: Optional[Message] = None, limit: int = -1) -
             (after.id if after else sys.maxsize, limit),
         ).fetchall()
     with sound("The outbox"):
-        moments = [{name: moment(row[name]) for name in ("created_at", "next_attempt_at")} for row in rows]
-        return [Message(**{**dict(row), **both}) for row, both in zip(rows, moments)]
+        return [Message(**_values(row, Message._fields)) for row in rows]
 
 
 def outbox_state(connection: Connection) -> Tuple[int, str]:
@@ -977,7 +965,7 @@ class Mailer:
             is_last = self._is_ending
             try:
                 with suppress(*database.EXPECTED_FAULTS):  # busy, full or gone: the next round may succeed
-                    _send_from(self._connection.path, due_only=True)
+                    send_waiting(self._connection.path, due_only=True)
             except Exception:  # noqa: BLE001 - the last resort: the other messages go on, and the log says what to fix
                 self._log()
 
@@ -985,7 +973,7 @@ class Mailer:
 def send_now(session: Session) -> str:
     """Try each waiting message, and return the sentence that says what has become of them."""
     authorize(session, Action.MAIL)
-    sent = _wait_for(lambda: _send_from(session.connection.path))
+    sent = _wait_for(lambda: send_waiting(session.connection.path))
     if sent is None:
         return "Sending continues in the background."
     return f"{quantity(sent, 'message')} sent; {outbox_state(session.connection)[1]}."
@@ -1014,31 +1002,35 @@ def send_test_message(session: Session, to: str) -> str:
     return answer
 
 
-def send_waiting(connection: Connection, due_only: bool = False) -> int:
+def send_waiting(path: Path, due_only: bool = False) -> int:
     """Try each message that waits, or each that is due, once; return how many were sent.
 
     A message is claimed before it is sent, so that nobody else sends it too; if this program is killed, another one
     sends it when the claim has expired. No transaction is open during the dialogue with the mail server.
     """
-    settings, sent = _mail_settings(connection), 0
-    waiting = f"SELECT id FROM outbox WHERE {_IS_WAITING} ORDER BY id"
-    rows = connection.execute(waiting, {"due_only": due_only}).fetchall() if settings.host else []
-    for (message_id,) in rows:
-        message, is_connected = _claim(connection, message_id, due_only), False
-        if message is None:
-            continue
-        try:
-            with _server(settings) as server:
-                is_connected = True
-                _transmit(server, message)
-        except _MAIL_FAULTS as fault:
-            _postpone(connection, message_id, fault, due_only, with_others=not is_connected)
-            if not is_connected:
-                break
-        else:
-            with transaction(connection):
-                connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
-            sent += 1
+    # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
+    # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    with closing(database.open_file(path)) as connection:
+        connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged message holds up no other
+        settings, sent = _mail_settings(connection), 0
+        waiting = f"SELECT id FROM outbox WHERE {_IS_WAITING} ORDER BY id"
+        rows = connection.execute(waiting, {"due_only": due_only}).fetchall() if settings.host else []
+        for (message_id,) in rows:
+            message, is_connected = _claim(connection, message_id, due_only), False
+            if message is None:
+                continue
+            try:
+                with _server(settings) as server:
+                    is_connected = True
+                    _transmit(server, message)
+            except _MAIL_FAULTS as fault:
+                _postpone(connection, message_id, fault, due_only, with_others=not is_connected)
+                if not is_connected:
+                    break
+            else:
+                with transaction(connection):
+                    connection.execute("DELETE FROM outbox WHERE id = ?", (message_id,))
+                sent += 1
     return sent
 
 
@@ -1065,10 +1057,11 @@ def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional
             return None
         parts = connection.execute(
             """
-            SELECT sender, email, password_hash IS NOT NULL AS has_password, subject, outbox.text AS heading,
-                message_id, work_order_id, outbox_parts.text, (
+            SELECT sender, email, subject, outbox.text AS heading, message_id, work_order_id, outbox_parts.text,
+                CASE WHEN password_hash IS NOT NULL THEN 'choose My account > Change email and answer none'
+                ELSE 'ask an admin, such as ' || (
                     SELECT coalesce(name, username) FROM users WHERE role = 'admin' AND is_active ORDER BY id LIMIT 1
-                ) AS admin
+                ) END AS way_to_stop
             FROM mail_settings, outbox JOIN users ON users.id = user_id
                 JOIN outbox_parts ON outbox_id = outbox.id JOIN work_orders ON work_orders.id = work_order_id
             WHERE outbox.id = :id AND is_active = 1 AND email IS NOT NULL
@@ -1081,9 +1074,7 @@ def _claim(connection: Connection, message_id: int, due_only: bool) -> "Optional
             connection.execute("DELETE FROM outbox WHERE id = :id", values)
             return None
     first = parts[0]
-    own_way = "choose My account > Change email and answer none"
-    way = own_way if first["has_password"] else f"ask an admin, such as {first['admin']}"
-    footer = f"-- \nTo stop getting these messages, {way}."
+    footer = f"-- \nTo stop getting these messages, {first['way_to_stop']}."
     text = "\n\n".join(filter(None, [first["heading"], *(part["text"] for part in parts), footer]))
     message = _compose(first["sender"], first["email"], first["subject"], text, first["message_id"])
     if len(parts) == 1:  # then all messages about this work order form a thread
@@ -1113,14 +1104,6 @@ def _postpone(connection: Connection, message_id: int, fault: Exception, due_onl
         )
 
 
-def _send_from(path: Path, due_only: bool = False) -> int:
-    # Not connect(), which also opens the file itself, without SQLite: closing it would drop the locks of the whole
-    # process (https://www.sqlite.org/howtocorrupt.html, section 2.2).
-    with closing(database.open_file(path)) as connection:
-        connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged message holds up no other
-        return send_waiting(connection, due_only)
-
-
 def _wait_for(run: Callable[[], T]) -> Optional[T]:
     """Run the function in the background and return its result, or None if that takes longer than WAITED_SECONDS."""
     from concurrent.futures import wait
@@ -1133,11 +1116,10 @@ def _in_background(run: Callable[[], T]) -> "Future[T]":
     """Run the function in a thread. It gets no signals: they must interrupt the prompt in the main thread."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def block_signals() -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-
-    return ThreadPoolExecutor(1, initializer=block_signals).submit(run)
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        return ThreadPoolExecutor(1).submit(run)
+    blocked = signal.SIG_BLOCK, signal.valid_signals()
+    return ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked).submit(run)
 
 
 @contextmanager
@@ -1282,7 +1264,8 @@ def _authenticated(connection: Connection, username: str, password: str) -> Opti
     row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
     user = _user(row) if row and may_try else None
     try:
-        is_right = _matches(password, (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}")
+        stored = (user and row["password_hash"]) or f"${_parameters()}${'A' * 22}${'A' * 43}"
+        is_right = hmac.compare_digest(_hash(password, stored), stored)
     except ApplicationError:
         if may_try:
             _undo_failure(connection, username)
@@ -1309,17 +1292,16 @@ def _record_failure(connection: Connection, username: str) -> bool:
         lately = f"client = :client AND last_login_at >= {_in(-CLIENTS_COUNT_SECONDS)}"
         is_known = connection.execute(f"{known} AND {lately}", values).fetchone()
         here, elsewhere, _ = _waits(connection, username)
-        may_try = here <= 0 and bool(is_known or elsewhere <= 0)
-        if may_try:
-            connection.execute(
-                """
-                INSERT INTO password_failures (name_hash, client, failures, last_failed_at)
-                VALUES (:name, :client, 1, :now)
-                ON CONFLICT (name_hash, client) DO UPDATE SET failures = failures + 1, last_failed_at = :now
-                """,
-                values,
-            )
-    return may_try
+        if here > 0 or (elsewhere > 0 and not is_known):
+            return False
+        connection.execute(
+            """
+            INSERT INTO password_failures (name_hash, client, failures, last_failed_at) VALUES (:name, :client, 1, :now)
+            ON CONFLICT (name_hash, client) DO UPDATE SET failures = failures + 1, last_failed_at = :now
+            """,
+            values,
+        )
+    return True
 
 
 def _undo_failure(connection: Connection, username: str) -> None:
@@ -1350,28 +1332,24 @@ def _name_hash(username: str) -> str:
     return hashlib.sha256(username.lower().encode()).hexdigest()
 
 
-def _set_password(
-    connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str, must_change: bool = False
-) -> None:
+def _set_password(connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str) -> None:
     """Store and audit a new password. Failures are forgotten; after one's own change only those of this client."""
-    changes = "password_hash = ?, must_change_password = ?, password_version = password_version + 1"
-    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, must_change, user.id))
+    changes = "password_hash = ?, must_change_password = 0, password_version = password_version + 1"
+    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, user.id))
     _clear_failures(connection, user.username, _client() if by_id == user.id else None)
     audit(connection, by_id, event, user.username, user.id)
 
 
-def _hash(password: str) -> str:
-    salt = os.urandom(16)
-    parts = (base64.b64encode(part).decode().rstrip("=") for part in (salt, _derived(password, _parameters(), salt)))
-    return "$".join(("", _parameters(), *parts))
-
-
-def _matches(password: str, password_hash: str) -> bool:
-    stored = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})", password_hash)
-    if not stored:
-        raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
-    salt, digest = base64.b64decode(f"{stored[2]}=="), base64.b64decode(f"{stored[3]}=")
-    return hmac.compare_digest(_derived(password, stored[1], salt), digest)
+def _hash(password: str, stored: Optional[str] = None) -> str:
+    """Return the password's hash as a PHC string, with the scheme, cost and salt of a stored one, or else new ones."""
+    parameters, salt = _parameters(), os.urandom(16)
+    if stored is not None:
+        parts = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$[A-Za-z0-9+/]{43}", stored)
+        if not parts:
+            raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
+        parameters, salt = parts[1], base64.b64decode(f"{parts[2]}==")
+    encoded = [base64.b64encode(part).decode().rstrip("=") for part in (salt, _derived(password, parameters, salt))]
+    return "$".join(["", parameters, *encoded])
 
 
 def _parameters() -> str:

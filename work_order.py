@@ -1372,12 +1372,9 @@ def restore(session: Session, work_order_id: int) -> None:
 def _changeable(session: Session, user: User, action: Action, work_order_id: int) -> WorkOrder:
     """Return the work order as it stands now, if the action is permitted."""
     current = _visible(session, user, work_order_id)
+    users.authorize(session, action)
     if not is_permitted(user, action, current):
-        if users.scope(user, action) is Scope.OWN_UNFINISHED:
-            raise users.PermissionDeniedError(
-                f"Work order #{current.id} is finished ({current.status}); reopen it first."
-            )
-        users.deny(user, action)
+        raise users.PermissionDeniedError(f"Work order #{current.id} is finished ({current.status}); reopen it first.")
     return current
 
 
@@ -1668,13 +1665,13 @@ def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyCha
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
     """Close an account, hand over its unfinished work orders and return how many. Raises as users.deactivate does."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
-        return _hand_over(session, admin, users.deactivate(session, username), successor)
+        return _hand_over(session, admin, users.deactivate(session.connection, admin, username), successor)
 
 
 def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
     """Give an account another role, and hand over a new user's unfinished work orders, as deactivate does."""
     with users.writing(session, Action.MANAGE_USERS) as admin:
-        user = users.change_role(session, username, role)
+        user = users.change_role(session.connection, admin, username, role)
         return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
 
 
@@ -3897,7 +3894,7 @@ def main() -> List[str]:
     """Create what is due, send what waits, and say what became of it. Raises ApplicationError if some waits still."""
     with closing(database.connect(database.default_path())) as connection:
         create_due(connection, database.BUSY_SECONDS)
-        sent = users.send_waiting(connection)
+        sent = users.send_waiting(connection.path)
         waiting, state = users.outbox_state(connection)
     summary = f"{quantity(sent, 'message')} sent; {state}."
     if waiting:

@@ -79,7 +79,7 @@ class AccountTest(DatabaseTestCase):
         first, total = users.list_users(self.anna, None, 3)
         second, _ = users.list_users(self.anna, first[-1], 9)
         self.assertEqual(
-            "; ".join(f"{listed.user.username}: {users.describe_state(listed)}" for listed in (*first, *second)),
+            "; ".join(f"{listed.user.username}: {listed.state}" for listed in (*first, *second)),
             "anna: active; ugo: one-time password; uma: locked for 1m; max: deactivated; tom: no password; "
             "zoe: no password: choose Reset password",
         )

@@ -309,11 +309,13 @@ class DamagedValueTest(DatabaseTestCase):
             *("title = x'ff00'", "description = x'ff00'", "overdue_at = x'ff00'"),
         )
         of_users = ("role = 'rooot'", "email = x'ff'", "name = x'ff'", "created_at = '9999-01-01T00:00:00+00:00'")
+        of_audit_log = ("recorded_at = 'then'", "event = x'ff'", "subject = x'ff'", "os_user = x'ff'")
         cases: Sequence[Tuple[str, Sequence[str], Callable[[], object]]] = (
             ("work_orders", of_work_orders, lambda: work_order.find(self.max, Query(), None, 9)),
             ("users", of_users, lambda: users.list_users(self.anna)),
             ("work_order_history", ["changed_at = 'then'"], lambda: work_order.history(self.max, 4)),
-            ("audit_log", ["recorded_at = 'then'"], lambda: users.audit_log(self.anna, users.AuditFilter(), None, 9)),
+            ("audit_log", of_audit_log, lambda: users.audit_log(self.anna, users.AuditFilter(), None, 9)),
+            ("audit_log", ["event = x'ff'"], lambda: users.audit_events(self.anna)),
         )
         for table, values, read in cases:
             for value in values:

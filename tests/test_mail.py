@@ -140,7 +140,7 @@ class MailTestCase(DatabaseTestCase):
     def fail_once(self, **answers: str) -> users.Message:
         """Let an attempt to send the only message fail, and return what has become of it."""
         self.server.answers = answers
-        self.assertEqual(users.send_waiting(self.connection), 0)
+        self.assertEqual(users.send_waiting(self.path), 0)
         (message,) = users.outbox(self.anna)
         return message
 
@@ -162,7 +162,7 @@ class MessageTest(MailTestCase):
         self.change(self.max, 1, work_order.ASSIGNEE, "max")  # to anna, who had it, and uma
         self.change_status(self.uma, 1, work_order.Status.ON_HOLD)  # to max
         self.change(self.anna, 1, work_order.TITLE, "Jams")
-        users.send_waiting(self.connection)
+        users.send_waiting(self.path)
         recipients = " ".join(each["To"].partition("@")[0] for each in self.server.received)
         self.assertEqual(recipients, "anna max anna ugo anna max anna uma anna uma max")
 
@@ -179,7 +179,7 @@ class MessageTest(MailTestCase):
                 self.connection.execute(f"UPDATE {change}")
                 self.write(to)
                 self.assertEqual(len(users.outbox(self.anna)), written)
-                self.assertEqual((users.send_waiting(self.connection), users.outbox(self.anna)), (0, []))
+                self.assertEqual((users.send_waiting(self.path), users.outbox(self.anna)), (0, []))
                 self.connection.execute("UPDATE users SET is_active = 1, email = username || '@example.org'")
 
     def test_it_tells_what_its_recipient_may_see_and_how_to_get_no_more(self) -> None:
@@ -187,7 +187,7 @@ class MessageTest(MailTestCase):
         self.connection.execute("UPDATE work_orders SET requester_id = 5 WHERE id = 1")
         for username in ("max", "tom.o.brien"):
             self.write(username, "one", (2, "two"), heading="anna changed 2 work orders.")
-        users.send_waiting(self.connection)
+        users.send_waiting(self.path)
         other, toms = self.server.received
         heading, end = "anna changed 2 work orders.\n\n", "-- \nTo stop getting these messages, "
         self.assertEqual(toms.get_content(), f"{heading}one\n\n{end}ask an admin, such as anna.\n")
@@ -208,7 +208,7 @@ class MessageTest(MailTestCase):
                 self.write(text=body)
                 self.connection.execute("UPDATE outbox SET subject = ?", (typed,))
                 users.change_email(self.uma, "uma@example.com")  # the address at the time of sending counts
-                self.assertEqual(users.send_waiting(self.connection), 1)
+                self.assertEqual(users.send_waiting(self.path), 1)
                 message = self.server.received.pop()
                 self.assertEqual((message["From"], message["To"]), ("it@example.org", "uma@example.com"))
                 self.assertEqual((message["Subject"].split(), message["Bcc"]), (typed.split(), None))
@@ -244,7 +244,7 @@ class RefusalTest(MailTestCase):
         for attempts, verb, connections in ((1, "CONNECT", 1), (2, "RCPT", 2)):
             with self.subTest(verb=verb):
                 self.server.answers, self.server.commands = {verb: CLOSE}, []
-                users.send_waiting(self.connection)
+                users.send_waiting(self.path)
                 self.assertEqual([message.attempts for message in users.outbox(self.anna)], [attempts] * 2)
                 self.assertEqual(self.server.commands.count("CONNECT"), connections)
 
@@ -266,13 +266,13 @@ class RefusalTest(MailTestCase):
                 next_at = self.fail_once(RCPT="450 later").next_attempt_at
                 pause = next_at and round((next_at - datetime.now(timezone.utc)).total_seconds() / 60)
                 self.assertEqual(pause, minutes)
-                self.assertEqual(users.send_waiting(self.connection, due_only=True), 0)
+                self.assertEqual(users.send_waiting(self.path, due_only=True), 0)
                 self.assertEqual(users.outbox(self.anna)[0].attempts, attempts + 1)
 
     def test_an_attempt_that_failed_while_the_clock_was_ahead_is_tried_again_and_fails_some_day(self) -> None:
         self.fail_once(RCPT="450 later")
         self.age_outbox(-365 * 24 * 3600)
-        users.send_waiting(self.connection, due_only=True)
+        users.send_waiting(self.path, due_only=True)
         (message,) = users.outbox(self.anna)
         self.assertEqual(message.attempts, 2)
         self.assertLessEqual(message.created_at, datetime.now(timezone.utc))
@@ -281,7 +281,7 @@ class RefusalTest(MailTestCase):
         for answer in (CLOSE, "500 what?", STALL):
             self.server.answers["QUIT"] = answer
             with mock.patch("socket.getfqdn", return_value="desk.example.org"):
-                self.assertEqual(users.send_waiting(self.connection), 1)
+                self.assertEqual(users.send_waiting(self.path), 1)
             self.write()
         self.assertNotIn("desk.example.org", " ".join(self.server.commands))
 
@@ -300,7 +300,7 @@ class RefusalTest(MailTestCase):
             for host, variables, sent in (("localhost", {}, 0), ("127.0.0.1", trusted, 0), ("localhost", trusted, 1)):
                 with self.subTest(security=security, host=host), mock.patch.dict(os.environ, variables):
                     self.set_up_mail(host=host, security=security)
-                    self.assertEqual(users.send_waiting(self.connection), sent)
+                    self.assertEqual(users.send_waiting(self.path), sent)
                     reasons = [message.reason for message in users.outbox(self.anna)]
                     self.assertEqual(["CERTIFICATE_VERIFY_FAILED" in each for each in reasons], [True] * (1 - sent))
             self.write()
@@ -380,7 +380,7 @@ class SendingTest(MailTestCase):
         mailer.wake()
         self.assertTrue(self.server.stalled.wait(PATIENCE_SECONDS))  # with the message to uma
         self.server.answers = {"RCPT": "450 later"}
-        self.assertEqual(users.send_waiting(self.connection), 0)
+        self.assertEqual(users.send_waiting(self.path), 0)
         self.server.answers = {}
         self.write("anna")
         self.server.released.set()
@@ -415,14 +415,14 @@ class ProgramTest(MailTestCase):
         self.connection.execute("UPDATE outbox SET attempts = 100")
         message_ids = self.rows("SELECT message_id FROM outbox")
         self.server.answers = {"CONTENT": STALL}
-        code = "import database, users; users.send_waiting(database.connect(database.default_path()), due_only=True)"
+        code = "import database, users; users.send_waiting(database.default_path(), due_only=True)"
         variables = environment(self.path, PYTHONPATH=str(ROOT))
         with subprocess.Popen([sys.executable, "-c", code], env=variables) as sender:
             self.assertTrue(self.server.stalled.wait(PATIENCE_SECONDS))
             sender.kill()
         self.assertIsNotNone(self.fail_once().next_attempt_at)  # the claim stands
         self.age_outbox(users.CLAIM_SECONDS)
-        self.assertEqual(users.send_waiting(self.connection, due_only=True), 1)
+        self.assertEqual(users.send_waiting(self.path, due_only=True), 1)
         # It had arrived before, which nobody could know; so it comes again under the same ID.
         self.assertEqual([(each["Message-ID"],) for each in self.server.received], message_ids * 2)
 
