@@ -263,9 +263,6 @@ class _Entry(NamedTuple):
     note: str = ""
 
 
-_Saved = Tuple[WorkOrder, List[HistoryEntry]]  # a work order as it is now, and its new history rows
-
-
 class Details(NamedTuple):
     """A work order as its screen shows it: its latest comments and notes, newest first, and what the person may do."""
 
@@ -1136,11 +1133,12 @@ def open_changes(session: Session) -> Query:
 
 
 def _changes(connection: Connection, user: User) -> Changes:
-    after, upto = connection.execute(
-        "SELECT seen_history_id, (SELECT coalesce(max(id), 0) FROM work_order_history) FROM users WHERE id = ?",
-        (user.id,),
-    ).fetchone()
-    return Changes(user.id, after, upto)
+    (after,) = connection.execute("SELECT seen_history_id FROM users WHERE id = ?", (user.id,)).fetchone()
+    return Changes(user.id, after, _last_history_id(connection))
+
+
+def _last_history_id(connection: Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM work_order_history").fetchone()[0])
 
 
 # Filters by name
@@ -1245,14 +1243,12 @@ class Draft(NamedTuple):
 
 def create(session: Session, draft: Draft) -> int:
     """Create a work order and return its id. Raises InvalidInputError, PermissionDeniedError to name other people."""
-    with users.writing(session, Action.CREATE) as user:
+    with _writing(session, Action.CREATE) as user:
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
         if draft.assignee:
             users.authorize(session, Action.ASSIGN)
-        saved = _insert(session.connection, user, _columns(session, user, draft), _Entry("created"))
-        _notify(session.connection, user, [saved])
-    return saved[0].id
+        return _insert(session.connection, user, _columns(session, user, draft), _Entry("created"))
 
 
 def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
@@ -1268,14 +1264,16 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
     }
 
 
-def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
-    """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
+def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> int:
+    """Write a new work order with what the service target sets, unless a column says otherwise; return its id."""
     at = now()
     _, response, hours = _service_target(connection, Priority(columns["priority"]))
     due_at = utc_text(datetime.fromisoformat(at) + timedelta(hours=hours)) if hours else None
     promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": response}
     values = {**promise, **columns, "created_at": at, "updated_at": at}
-    return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry], {})
+    work_order_id = database.insert(connection, "work_orders", values)
+    _write_changes(connection, by, work_order_id, at, [entry], {})
+    return work_order_id
 
 
 def get(session: Session, work_order_id: int) -> Details:
@@ -1322,31 +1320,28 @@ def change(
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
     """
-    with users.writing(session, Action.VIEW) as user:
-        saved = _change(session, user, shown, _values(field, value, until), note)
-        if saved is None and field is STATUS:
+    with _writing(session, Action.VIEW) as user:
+        is_changed = _change(session, user, shown, _values(field, value, until), note)
+        if not is_changed and field is STATUS:
             raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
-        if saved is None and note:  # it is kept all the same
-            saved = _comment(session, user, shown.id, note)
-        _notify(session.connection, user, [saved] if saved else [])
-    return saved is not None
+        if not is_changed and note:  # it is kept all the same
+            _comment(session, user, shown.id, note)
+    return is_changed or bool(note)
 
 
 def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
     """Assign the work order to oneself and, if it is Open, set it In Progress; return and raise as change does."""
-    with users.writing(session, Action.VIEW) as user:
+    with _writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
             values[STATUS] = Status.IN_PROGRESS
-        saved = _change(session, user, shown, values, note)
-        _notify(session.connection, user, [saved] if saved else [])
-    return saved is not None
+        return _change(session, user, shown, values, note)
 
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
     """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
-    with users.writing(session, Action.VIEW) as user:
-        _notify(session.connection, user, [_comment(session, user, work_order_id, text)])
+    with _writing(session, Action.VIEW) as user:
+        _comment(session, user, work_order_id, text)
 
 
 def delete(session: Session, work_order_id: int) -> None:
@@ -1385,10 +1380,8 @@ def _values(field: Field[V], value: Any, until: Optional[datetime]) -> Dict[Fiel
     return {field: value, HELD_UNTIL: until} if field is STATUS and value is Status.ON_HOLD else {field: value}
 
 
-def _change(
-    session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
-) -> Optional[_Saved]:
-    """Give fields other values, with what follows from that; return None if all had them already."""
+def _change(session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = "") -> bool:
+    """Give fields other values, with what follows from that; return False if all had them already."""
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
@@ -1405,7 +1398,9 @@ def _change(
         if old != new or is_by_hand_now:
             entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), "" if entries else note))
             entries += _dependent_changes(session.connection, current, field, new, at, columns)
-    return _write_changes(session.connection, user, shown.id, at, entries, columns) if entries else None
+    if entries:
+        _write_changes(session.connection, user, shown.id, at, entries, columns)
+    return bool(entries)
 
 
 def _dependent_changes(
@@ -1450,32 +1445,24 @@ def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[
         return [_Entry(ASSIGNEE.name, current.assignee, NOBODY)]
 
 
-def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
+def _comment(session: Session, user: User, work_order_id: int, text: str) -> None:
     text = parse_text(text)
     if not text:
         raise InvalidInputError("A comment has at least 1 character.")
     current = _changeable(session, user, Action.COMMENT, work_order_id)
-    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
+    _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
 
 
 def _write_changes(
     connection: Connection, by: User, work_order_id: int, at: str, entries: List[_Entry], columns: Mapping[str, object]
-) -> _Saved:
+) -> None:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
     # Before anything is written: of many changes, this one is left out if there is no room for its note.
     minutes = [_check_note(connection, by, work_order_id, entry.note) if entry.note else 0 for entry in entries]
     database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
-    ids = [
+    for entry, spent in zip(entries, minutes):
         users.record_change(connection, work_order_id, by.id, at, **entry._asdict(), minutes=spent)
-        for entry, spent in zip(entries, minutes)
-    ]
     database.refresh_derived(connection, work_order_id)
-    rows = connection.execute(
-        f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, ids[0])
-    ).fetchall()
-    written = _find_by_id(connection, work_order_id)
-    assert written
-    return written, list(map(_history_entry, rows))
 
 
 def _check_note(connection: Connection, by: User, work_order_id: int, note: str) -> int:
@@ -1622,10 +1609,10 @@ def plan_changes(
 
 def change_many(session: Session, changes: ManyChanges) -> str:
     """Make the change in one transaction; return in a sentence what became of it, and what stayed as it was and why."""
-    done: List[_Saved] = []
+    done = 0
     kept: List[str] = []
     original = changes.value[0] if changes.what == DUPLICATES else None
-    with users.writing(session, Action.CHANGE_MANY) as user:
+    with _writing(session, Action.CHANGE_MANY) as user:
         if original:
             _visible(session, user, original)
         for shown in changes.shown:
@@ -1633,8 +1620,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
                 kept.append(f"#{original} is the original")
                 continue
             try:
-                saved = _change_one(session, user, shown, changes)
-                done += [saved] if saved else []
+                done += _change_one(session, user, shown, changes)
             except ConflictError:
                 assert changes.field
                 by = _last_changed_by(session.connection, shown.id, changes.field)
@@ -1643,37 +1629,36 @@ def change_many(session: Session, changes: ManyChanges) -> str:
                 kept.append(f"#{shown.id} was deleted")
             except NoRoomError:
                 kept.append(f"#{shown.id} has no room for more notes")
-        _notify(session.connection, user, done)
-    standing = len(changes.shown) - len(done) - len(kept)
+    standing = len(changes.shown) - done - len(kept)
     already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
     more = [f"{len(kept) - 10:,} more stayed as they are"] if len(kept) > 10 else []
-    return f"{', '.join((f'{len(done):,} changed', *already, *kept[:10], *more))}."
+    return f"{', '.join((f'{done:,} changed', *already, *kept[:10], *more))}."
 
 
-def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> Optional[_Saved]:
-    """Return what was saved; nothing if the work order had the value already."""
+def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> bool:
+    """Make the change of one work order; return False if it had the value already."""
     if changes.field is None:
-        return _comment(session, user, shown.id, changes.note)
+        _comment(session, user, shown.id, changes.note)
+        return True
     if changes.what != DUPLICATES:
         values = _values(changes.field, changes.value, changes.until)
         return _change(session, user, shown, values, changes.note)
     original, cancels = changes.value
-    cancelled = None
+    is_cancelled = False
     if cancels and not shown.status.is_finished:
-        cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
-    linked = _link(session, user, shown.id, Kind.DUPLICATE_OF, original)
-    return cancelled or linked
+        is_cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
+    return _link(session, user, shown.id, Kind.DUPLICATE_OF, original) or is_cancelled
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
     """Close an account, hand over its unfinished work orders and return how many. Raises as users.deactivate does."""
-    with users.writing(session, Action.MANAGE_USERS) as admin:
+    with _writing(session, Action.MANAGE_USERS) as admin:
         return _hand_over(session, admin, users.deactivate(session, username), successor)
 
 
 def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
     """Give an account another role, and hand over a new user's unfinished work orders, as deactivate does."""
-    with users.writing(session, Action.MANAGE_USERS) as admin:
+    with _writing(session, Action.MANAGE_USERS) as admin:
         user = users.change_role(session, username, role)
         return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
 
@@ -1700,9 +1685,9 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
     )
     entry = _Entry(ASSIGNEE.name, user.username, successor or NOBODY)
     columns = {"assignee_id": successor_id}
-    done = [_write_changes(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
-    _notify(session.connection, admin, done)
-    return len(done)
+    for row in ids:
+        _write_changes(session.connection, admin, row["id"], now(), [entry], columns)
+    return len(ids)
 
 
 # Service targets
@@ -1771,20 +1756,36 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
 # Telling those whom a change concerns
 
 
-def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_author: bool = False) -> None:
-    """Put one message for each person whom the changes concern in the outbox, inside their transaction.
+@contextmanager
+def _writing(session: Session, action: Action) -> Iterator[User]:
+    """Write as users.writing does, and tell those whom the changes inside concern."""
+    with users.writing(session, action) as user:
+        last_id = _last_history_id(session.connection)
+        yield user
+        _notify(session.connection, user, last_id)
+
+
+def _notify(connection: Connection, by: User, after: int, tells_author: bool = False) -> None:
+    """Put one message for each person whom the history rows after that ID concern in the outbox, in their transaction.
 
     A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
     """
-    if not saved or not users.is_mail_on(connection):
+    if not users.is_mail_on(connection):
         return
+    rows = connection.execute(
+        f"""
+        {_SELECT_HISTORY} WHERE history.id > ?
+            AND field IN ('created', 'recurs', 'requester', 'status', 'assignee', 'comment') ORDER BY history.id
+        """,
+        (after,),
+    ).fetchall()
     messages: DefaultDict[int, List[Tuple[int, str]]] = defaultdict(list)
-    fields = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
-    for work_order, entries in saved:
-        news = [entry for entry in entries if entry.field in fields]
-        text = "\n\n".join(describe_message(entry, work_order) for entry in news)
-        for user_id in _recipients(connection, by, work_order, news, tells_author) if news else ():
-            messages[user_id].append((work_order.id, text))
+    for work_order_id, group in itertools.groupby(rows, key=lambda row: int(row["work_order_id"])):
+        work_order, entries = _find_by_id(connection, work_order_id), list(map(_history_entry, group))
+        assert work_order
+        text = "\n\n".join(describe_message(entry, work_order) for entry in entries)
+        for user_id in _recipients(connection, by, work_order, entries, tells_author):
+            messages[user_id].append((work_order_id, text))
     for user_id, parts in messages.items():
         if len(parts) == 1:
             # All messages about a work order have the title that it was created with in their subject.
@@ -1900,10 +1901,10 @@ class Link(NamedTuple):
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
     """Link the work order and another one; return False if they were. Raises NotFoundError, InvalidInputError."""
     with users.writing(session, Action.LINK) as user:
-        return _link(session, user, shown.id, kind, other_id) is not None
+        return _link(session, user, shown.id, kind, other_id)
 
 
-def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
+def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> bool:
     connection, ends = session.connection, (work_order_id, other_id)
     for end in ends:
         _visible(session, user, end)
@@ -1912,11 +1913,13 @@ def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id
     inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
     if connection.execute(inverse, (*ends, kind)).fetchone():
         if kind is Kind.RELATED_TO:
-            return None
+            return False
         raise InvalidInputError(f"Work order #{other_id} is {kind} #{work_order_id} already.")
     new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
-    is_new = connection.execute(new, (*ends, kind)).rowcount
-    return _record_link(connection, user, ends, kind, "link") if is_new else None
+    is_new = connection.execute(new, (*ends, kind)).rowcount > 0
+    if is_new:
+        _record_link(connection, user, ends, kind, "link")
+    return is_new
 
 
 def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
@@ -1933,10 +1936,10 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
         _record_link(session.connection, user, ends, Kind(row["kind"]), "link removed")
 
 
-def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
-    """Write the history rows of both ends; return what was written of the first."""
+def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> None:
+    """Write the history rows of both ends."""
     _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")], {})
-    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")], {})
+    _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")], {})
 
 
 def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
@@ -2085,8 +2088,9 @@ def _create_from(connection: Connection, template: Template) -> None:
     if template.due_days is not None:
         due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
         columns.update(due_at=due_at, due_by=DueBy.HAND, response_hours=None)
-    saved = _insert(connection, by, columns, _Entry("recurs", note=note))
-    _notify(connection, by, [saved], tells_author=True)
+    last_id = _last_history_id(connection)
+    _insert(connection, by, columns, _Entry("recurs", note=note))
+    _notify(connection, by, last_id, tells_author=True)
 
 
 def _templates(connection: Connection, template_id: Optional[int] = None) -> List[Template]:
