@@ -510,6 +510,10 @@ class Field(Generic[V]):
         return local_time(value) if isinstance(value, datetime) else self.as_text(value)
 
 
+def _by_name(words: Iterable[T]) -> List[Tuple[T, str]]:
+    return [(word, str(word)) for word in words]
+
+
 TITLE: Field[str] = Field(
     "title",
     Action.EDIT,
@@ -526,23 +530,20 @@ DESCRIPTION: Field[str] = Field(
     starts_from_current=True,
 )
 PRIORITY: Field[Priority] = Field(
-    "priority",
-    Action.EDIT,
-    lambda _, text: parse_word(tuple(Priority), text),
-    choices=lambda _: [(priority, str(priority)) for priority in Priority],
+    "priority", Action.EDIT, lambda _, text: parse_word([*Priority], text), choices=lambda _: _by_name(Priority)
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
     parse_category,
     check=_check_category,
-    choices=lambda session: [*((name, name) for name in categories(session)), (None, NONE)],
+    choices=lambda session: [*_by_name(categories(session)), (None, NONE)],
 )
 STATUS: Field[Status] = Field(
     "status",
     Action.CHANGE_STATUS,
-    lambda _, text: parse_word(tuple(Status), text),
-    choices=lambda _: [(status, str(status)) for status in Status],
+    lambda _, text: parse_word([*Status], text),
+    choices=lambda _: _by_name(Status),
     takes_note=True,
     done="Work order #{id} is now {value}.",
 )
@@ -1172,7 +1173,7 @@ def parse_filter_value(session: Session, name: str, text: str) -> object:
     if name in ("requester", "assignee"):
         return users.parse_person(session, text, People.EVERYBODY)
     if name == "priority" and re.fullmatch(r".*\w ?\+", text):
-        return AtLeast(parse_word(tuple(Priority), text.rstrip("+ ")))
+        return AtLeast(PRIORITY.parse(session, text.rstrip("+ ")))
     return parse_word(filter_choices(session, name), text)
 
 
@@ -1511,29 +1512,23 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: Field[An
 class ManyChanges(NamedTuple):
     """A change of many work orders, as it was shown to the person before it is made.
 
-    `what` is one of CHANGEABLE_TOGETHER; the value of `duplicate of` is an ID and whether to cancel them.
+    What gives a `field` no other value links them to the `original` that they duplicate, or adds the note as a comment.
     """
 
     shown: List[WorkOrder]
-    what: str
+    original: Optional[int]
+    field: Optional[Field[Any]]
     value: Any
     note: str
     until: Optional[datetime]
-
-    @property
-    def field(self) -> Optional[Field[Any]]:
-        """What is changed: nothing for a comment, and the status of duplicates."""
-        return STATUS if self.what == DUPLICATES else FIELDS.get(self.what)
 
     @property
     def sentence(self) -> str:
         """What will happen."""
         which = quantity(len(self.shown))
         if self.field is None:
-            return f"A comment will be added to {which}."
-        if self.what == DUPLICATES and not self.value[1]:
-            return f"{which} will be {self.result}."
-        kept = any(each.status.is_finished for each in self.shown) and self.what == DUPLICATES
+            return f"{which} will be {self.result}." if self.original else f"A comment will be added to {which}."
+        kept = self.original is not None and any(each.status.is_finished for each in self.shown)
         counts = Counter(self.field.show(self.field.read(work_order)) for work_order in self.shown)
         at_present = ", ".join(f"{count:,} {text}" for text, count in counts.most_common(10))
         more = f" and {len(counts) - 10:,} more" if len(counts) > 10 else ""
@@ -1542,10 +1537,9 @@ class ManyChanges(NamedTuple):
     @property
     def result(self) -> str:
         """What the work orders are afterwards."""
+        if self.original:
+            return f"{Status.CANCELLED if self.field else 'linked'} as duplicates of #{self.original}"
         assert self.field
-        if self.what == DUPLICATES:
-            original, cancels = self.value
-            return f"{Status.CANCELLED if cancels else 'linked'} as duplicates of #{original}"
         text = self.field.show(self.value)
         day = f" until {HELD_UNTIL.show(self.until)}" if self.until else ""
         due = f"due {text}" if self.value else "without a due date"
@@ -1594,30 +1588,36 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
 def plan_changes(
     session: Session, ids: Sequence[int], what: str, value: Any, note: str = "", until: Optional[datetime] = None
 ) -> ManyChanges:
-    """Return the change of these work orders as they stand, not made yet. Raises InvalidInputError, NotFoundError."""
+    """Return the change of these work orders as they stand, not made yet. Raises InvalidInputError, NotFoundError.
+
+    `what` is one of CHANGEABLE_TOGETHER; the value of `duplicate of` is an ID and whether to cancel them.
+    """
+    field, original = FIELDS.get(what), None
+    if what == DUPLICATES:
+        original, cancels = value
+        field, value, note = (STATUS, Status.CANCELLED, f"Duplicate of #{original}.") if cancels else (None, None, "")
     with users.reading(session, Action.CHANGE_MANY) as user:
         if parse_spent(user, note):
             raise InvalidInputError("Time spent is noted on one work order at a time.")
-        if what == DUPLICATES:
-            _visible(session, user, value[0])
+        if original:
+            _visible(session, user, original)
         shown = [_find_by_id(session.connection, work_order_id) for work_order_id in ids]
     present = [each for each in shown if each and not each.deleted_at]
     if not present:
         raise InvalidInputError("All of these work orders have been deleted in the meantime.")
-    return ManyChanges(present, what, value, parse_text(note), until)
+    return ManyChanges(present, original, field, value, parse_text(note), until)
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
     """Make the change in one transaction; return in a sentence what became of it, and what stayed as it was and why."""
     done = 0
     kept: List[str] = []
-    original = changes.value[0] if changes.what == DUPLICATES else None
     with _writing(session, Action.CHANGE_MANY) as user:
-        if original:
-            _visible(session, user, original)
+        if changes.original:
+            _visible(session, user, changes.original)
         for shown in changes.shown:
-            if shown.id == original:
-                kept.append(f"#{original} is the original")
+            if shown.id == changes.original:
+                kept.append(f"#{shown.id} is the original")
                 continue
             try:
                 done += _change_one(session, user, shown, changes)
@@ -1637,17 +1637,15 @@ def change_many(session: Session, changes: ManyChanges) -> str:
 
 def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> bool:
     """Make the change of one work order; return False if it had the value already."""
-    if changes.field is None:
-        _comment(session, user, shown.id, changes.note)
-        return True
-    if changes.what != DUPLICATES:
+    is_changed = False
+    if changes.field and not (changes.original and shown.status.is_finished):
         values = _values(changes.field, changes.value, changes.until)
-        return _change(session, user, shown, values, changes.note)
-    original, cancels = changes.value
-    is_cancelled = False
-    if cancels and not shown.status.is_finished:
-        is_cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
-    return _link(session, user, shown.id, Kind.DUPLICATE_OF, original) or is_cancelled
+        is_changed = _change(session, user, shown, values, changes.note)
+    if changes.original:
+        return _link(session, user, shown.id, Kind.DUPLICATE_OF, changes.original) or is_changed
+    if not changes.field:
+        _comment(session, user, shown.id, changes.note)
+    return is_changed or not changes.field
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
@@ -1676,12 +1674,8 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
             saved_by = CASE saved_by WHEN :user THEN coalesce(:successor, :admin) ELSE saved_by END
         WHERE :user IN (assignee_id, requester_id, saved_by) AND stopped_at IS NULL
         """,
-        {
-            "user": user.id,
-            "requester": None if user.is_active else user.id,  # a user can still be one
-            "successor": successor_id,
-            "admin": admin.id,
-        },
+        # One who has become a user can still be a requester.
+        {"user": user.id, "requester": not user.is_active and user.id, "successor": successor_id, "admin": admin.id},
     )
     entry = _Entry(ASSIGNEE.name, user.username, successor or NOBODY)
     columns = {"assignee_id": successor_id}
@@ -1890,12 +1884,10 @@ class Link(NamedTuple):
     id: int
     words: str
     other_id: int
-    status: str
-    title: str
+    other: str
 
     def __str__(self) -> str:
-        rest = f" {self.status}: {self.title}" if self.status else ""
-        return f"{self.words} #{self.other_id}{rest}"
+        return f"{self.words} #{self.other_id} {self.other}".rstrip()
 
 
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
@@ -1946,8 +1938,8 @@ def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]
     """Return the links of a work order; of one that the user may not see, the number alone."""
     rows = connection.execute(
         """
-        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, status, title,
-            deleted_at IS NULL AND (requester_id = :user OR :sees_all) AS is_shown
+        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from,
+            deleted_at IS NULL AND (requester_id = :user OR :sees_all) AS is_shown, status, title
         FROM links JOIN work_orders
             ON work_orders.id = CASE links.work_order_id WHEN :id THEN other_id ELSE links.work_order_id END
         WHERE links.work_order_id = :id OR other_id = :id ORDER BY links.id
@@ -1957,8 +1949,8 @@ def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]
     links = []
     for row in rows:
         words = str(Kind(row["kind"])) if row["is_from"] else Kind(row["kind"]).inverse
-        status, title = (row["status"], row["title"]) if row["is_shown"] else ("", "")
-        links.append(Link(row["id"], words, row["other_id"], status, title))
+        end = f"{row['status']}: {row['title']}" if row["is_shown"] else ""
+        links.append(Link(row["id"], words, row["other_id"], end))
     return links
 
 
