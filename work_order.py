@@ -1759,6 +1759,29 @@ def _writing(session: Session, action: Action) -> Iterator[User]:
         _notify(session.connection, user, last_id)
 
 
+# What is told: the history rows after an ID in these fields.
+_NEWS = "history.id > :after AND field IN ('created', 'recurs', 'requester', 'status', 'assignee', 'comment')"
+# Those whom it concerns and who may see the work order, except who made the changes: the requester, the assignee and
+# the former one, and managers and admins who wish to hear of new work orders or, while nobody has it, of a comment or a
+# reopening by the requester.
+_SELECT_RECIPIENTS = f"""
+    SELECT work_order_id, users.id AS user_id
+    FROM (
+        SELECT work_order_id, max(field IN ('created', 'recurs')) AS is_new, max(field = 'comment') AS is_comment,
+            max(field = 'status' AND old_value IN ('Resolved', 'Cancelled')) AS was_finished,
+            max(CASE field WHEN 'assignee' THEN old_value END) AS former
+        FROM work_order_history AS history WHERE {_NEWS} GROUP BY +work_order_id
+    ) JOIN work_orders ON work_orders.id = work_order_id JOIN users ON (
+        is_active = 1 AND email IS NOT NULL AND users.id <> :by AND (role <> 'user' OR users.id = requester_id)
+    )
+    WHERE users.id IN (requester_id, assignee_id) OR username = former OR role <> 'user' AND (
+        new_work_order_mail = 'all' AND is_new OR new_work_order_mail <> 'none' AND assignee_id IS NULL AND (
+            is_new OR requester_id = :by AND (is_comment OR was_finished AND urgency < 4)
+        )
+    ) ORDER BY users.id
+"""
+
+
 def _notify(connection: Connection, by: User, after: int, tells_author: bool = False) -> None:
     """Put one message for each person whom the history rows after that ID concern in the outbox, in their transaction.
 
@@ -1766,74 +1789,31 @@ def _notify(connection: Connection, by: User, after: int, tells_author: bool = F
     """
     if not users.is_mail_on(connection):
         return
-    rows = connection.execute(
-        f"""
-        {_SELECT_HISTORY} WHERE history.id > ?
-            AND field IN ('created', 'recurs', 'requester', 'status', 'assignee', 'comment') ORDER BY history.id
-        """,
-        (after,),
-    ).fetchall()
-    messages: DefaultDict[int, List[Tuple[int, str]]] = defaultdict(list)
+    values = {"after": after, "by": 0 if tells_author else by.id}
+    recipients: DefaultDict[int, List[int]] = defaultdict(list)
+    for work_order_id, user_id in connection.execute(_SELECT_RECIPIENTS, values):
+        recipients[work_order_id].append(user_id)
+    rows = connection.execute(f"{_SELECT_HISTORY} WHERE {_NEWS} ORDER BY history.id", values).fetchall()
+    messages: DefaultDict[int, List[Tuple[WorkOrder, str]]] = defaultdict(list)
     for work_order_id, group in itertools.groupby(rows, key=lambda row: int(row["work_order_id"])):
-        work_order, entries = _find_by_id(connection, work_order_id), list(map(_history_entry, group))
+        work_order = _find_by_id(connection, work_order_id)
         assert work_order
-        text = "\n\n".join(describe_message(entry, work_order) for entry in entries)
-        for user_id in _recipients(connection, by, work_order, entries, tells_author):
-            messages[user_id].append((work_order_id, text))
-    for user_id, parts in messages.items():
-        if len(parts) == 1:
+        text = "\n\n".join(describe_message(_history_entry(row), work_order) for row in group)
+        for user_id in recipients[work_order_id]:
+            messages[user_id].append((work_order, text))
+    for user_id, told in messages.items():
+        work_order, text = told[0]
+        if len(told) == 1:
             # All messages about a work order have the title that it was created with in their subject.
-            (subject,) = connection.execute(
-                """
-                SELECT '[#' || id || '] ' || coalesce((
-                    SELECT old_value FROM work_order_history AS history
-                    WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY history.id LIMIT 1
-                ), title) FROM work_orders WHERE id = ?
-                """,
-                (parts[0][0],),
-            ).fetchone()
-            users.put_in_outbox(connection, user_id, subject, parts)
+            sql = "SELECT old_value FROM work_order_history WHERE work_order_id = ? AND field = 'title' ORDER BY id"
+            renaming = connection.execute(sql, (work_order.id,)).fetchone()
+            subject = f"[#{work_order.id}] {renaming['old_value'] if renaming else work_order.title}"
+            users.put_in_outbox(connection, user_id, subject, [(work_order.id, text)])
         else:
-            subject = f"{by.username} changed {quantity(len(parts))}"
-            more = f" These are the first {LISTED_IN_MESSAGE}." if len(parts) > LISTED_IN_MESSAGE else ""
-            listed = [(number, f"#{number} {text}") for number, text in parts[:LISTED_IN_MESSAGE]]
-            users.put_in_outbox(connection, user_id, subject, listed, f"{subject}.{more}")
-
-
-def _recipients(
-    connection: Connection, by: User, work_order: WorkOrder, entries: Sequence[HistoryEntry], tells_author: bool
-) -> List[int]:
-    """Return the ids of those whom the changes concern and who may see the work order, except who made them.
-
-    They are the requester, the assignee and the former one, and managers and admins who wish to hear of new work
-    orders or, while nobody has it, of a comment or a reopening by the requester.
-    """
-    fields = {entry.field for entry in entries}
-    former = next((entry.old_value for entry in entries if entry.field == ASSIGNEE.name), None)
-    is_new = bool(fields & {"created", "recurs"})
-    was_finished = any(entry.field == STATUS.name and entry.old_value in database.FINISHED for entry in entries)
-    is_reopened = was_finished and not work_order.status.is_finished
-    is_news = is_new or (by.id == work_order.requester_id and ("comment" in fields or is_reopened))
-    rows = connection.execute(
-        """
-        SELECT id FROM users
-        WHERE is_active = 1 AND email IS NOT NULL AND id <> :by AND (role <> 'user' OR id = :requester) AND (
-            id IN (:requester, :assignee) OR username = :former
-            OR role <> 'user' AND (
-                new_work_order_mail = 'all' AND :is_new OR new_work_order_mail <> 'none' AND :is_news_of_nobody
-            )
-        ) ORDER BY id
-        """,
-        {
-            "by": 0 if tells_author else by.id,
-            "requester": work_order.requester_id,
-            "assignee": work_order.assignee_id,
-            "former": former,
-            "is_new": is_new,
-            "is_news_of_nobody": is_news and work_order.assignee_id is None,
-        },
-    ).fetchall()
-    return [row["id"] for row in rows]
+            subject = f"{by.username} changed {quantity(len(told))}"
+            more = f" These are the first {LISTED_IN_MESSAGE}." if len(told) > LISTED_IN_MESSAGE else ""
+            parts = [(about.id, f"#{about.id} {text}") for about, text in told[:LISTED_IN_MESSAGE]]
+            users.put_in_outbox(connection, user_id, subject, parts, f"{subject}.{more}")
 
 
 # Deleted work orders
