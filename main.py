@@ -1223,7 +1223,7 @@ class WorkOrderScreen(SessionScreen):
         print("", *above, *text_lines(self.details, room), sep="\n")
 
     def may(self, action: Action) -> bool:
-        return action in self.details.actions
+        return work_order.is_permitted(self.user, action, self.work_order)
 
     @contextmanager
     def draft(self, name: str, value: object, note: str) -> Iterator[None]:

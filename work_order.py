@@ -264,12 +264,11 @@ class _Entry(NamedTuple):
 
 
 class Details(NamedTuple):
-    """A work order as its screen shows it: its latest comments and notes, newest first, and what the person may do."""
+    """A work order as its screen shows it: its latest comments and notes, newest first, and its links."""
 
     work_order: WorkOrder
-    notes: List[HistoryEntry]
-    actions: Container[Action]
     is_mine: bool
+    notes: List[HistoryEntry]
     links: "List[Link]"
 
 
@@ -596,18 +595,15 @@ def _is_nobody(session: Session, text: str) -> bool:
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
     with users.reading(session, Action.ASSIGN):
-        people = users.list_people(session, People.ASSIGNEES)
         rows = session.connection.execute(
-            """
-            SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
-            WHERE urgency < 4 AND deleted_at IS NULL GROUP BY username
+            f"""
+            SELECT username, name, (
+                SELECT count(*) FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
+            ) FROM users WHERE {People.ASSIGNEES.condition} ORDER BY username
             """
         ).fetchall()
-    unfinished, choices = dict(map(tuple, rows)), []
-    for username, name in people:
-        count = number_of(unfinished.get(username, 0))
-        choices.append((username, f"{describe_person(username, name)} ({count} unfinished)"))
-    return [*choices, (None, NOBODY)]
+    texts = {username: f"{describe_person(username, name)} ({number_of(n)} unfinished)" for username, name, n in rows}
+    return [*texts.items(), (None, NOBODY)]
 
 
 def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
@@ -683,9 +679,12 @@ def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
     return (name, *named[name])
 
 
-def _add_months(first: date, months: int) -> date:
-    number = first.year * 12 + first.month - 1 + months
-    return date(number // 12, number % 12 + 1, 1)
+def _add_months(day: date, months: int) -> date:
+    """Return the same day of another month, or the last day of a shorter one."""
+    from calendar import monthrange
+
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _midnight(day: date) -> datetime:
@@ -1286,8 +1285,7 @@ def get(session: Session, work_order_id: int) -> Details:
             (work_order_id,),
         ).fetchall()
         links = _links(session.connection, user, work_order_id)
-    actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
-    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee_id == user.id, links)
+    return Details(work_order, work_order.assignee_id == user.id, list(map(_history_entry, notes)), links)
 
 
 def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
@@ -1326,7 +1324,7 @@ def change(
         if not is_changed and field is STATUS:
             raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
         if not is_changed and note:  # it is kept all the same
-            _comment(session, user, shown.id, note)
+            comment(session, shown.id, note)
     return is_changed or bool(note)
 
 
@@ -1341,8 +1339,12 @@ def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
     """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
+    text = parse_text(text)
+    if not text:
+        raise InvalidInputError("A comment has at least 1 character.")
     with _writing(session, Action.VIEW) as user:
-        _comment(session, user, work_order_id, text)
+        current = _changeable(session, user, Action.COMMENT, work_order_id)
+        _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
 
 
 def delete(session: Session, work_order_id: int) -> None:
@@ -1444,14 +1446,6 @@ def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[
     except InvalidInputError:
         columns["assignee_id"] = None
         return [_Entry(ASSIGNEE.name, current.assignee, NOBODY)]
-
-
-def _comment(session: Session, user: User, work_order_id: int, text: str) -> None:
-    text = parse_text(text)
-    if not text:
-        raise InvalidInputError("A comment has at least 1 character.")
-    current = _changeable(session, user, Action.COMMENT, work_order_id)
-    _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
 
 
 def _write_changes(
@@ -1642,9 +1636,9 @@ def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyCha
         values = _values(changes.field, changes.value, changes.until)
         is_changed = _change(session, user, shown, values, changes.note)
     if changes.original:
-        return _link(session, user, shown.id, Kind.DUPLICATE_OF, changes.original) or is_changed
+        return link(session, shown, Kind.DUPLICATE_OF, changes.original) or is_changed
     if not changes.field:
-        _comment(session, user, shown.id, changes.note)
+        comment(session, shown.id, changes.note)
     return is_changed or not changes.field
 
 
@@ -1752,7 +1746,10 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
 
 @contextmanager
 def _writing(session: Session, action: Action) -> Iterator[User]:
-    """Write as users.writing does, and tell those whom the changes inside concern."""
+    """Write as users.writing does, and tell those whom the changes concern; or join the enclosing block, if any."""
+    if session.connection.in_transaction:
+        yield users.authorize(session, action)
+        return
     with users.writing(session, action) as user:
         last_id = _last_history_id(session.connection)
         yield user
@@ -1770,7 +1767,8 @@ _SELECT_RECIPIENTS = f"""
         SELECT work_order_id, max(field IN ('created', 'recurs')) AS is_new, max(field = 'comment') AS is_comment,
             max(field = 'status' AND old_value IN ('Resolved', 'Cancelled')) AS was_finished,
             max(CASE field WHEN 'assignee' THEN old_value END) AS former
-        FROM work_order_history AS history WHERE {_NEWS} GROUP BY +work_order_id
+        FROM work_order_history AS history WHERE {_NEWS}
+        GROUP BY +work_order_id -- without the plus, SQLite walks an index of the whole history
     ) JOIN work_orders ON work_orders.id = work_order_id JOIN users ON (
         is_active = 1 AND email IS NOT NULL AND users.id <> :by AND (role <> 'user' OR users.id = requester_id)
     )
@@ -1872,25 +1870,21 @@ class Link(NamedTuple):
 
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
     """Link the work order and another one; return False if they were. Raises NotFoundError, InvalidInputError."""
-    with users.writing(session, Action.LINK) as user:
-        return _link(session, user, shown.id, kind, other_id)
-
-
-def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> bool:
-    connection, ends = session.connection, (work_order_id, other_id)
-    for end in ends:
-        _visible(session, user, end)
-    if work_order_id == other_id:
-        raise InvalidInputError("A work order cannot be linked to itself.")
-    inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
-    if connection.execute(inverse, (*ends, kind)).fetchone():
-        if kind is Kind.RELATED_TO:
-            return False
-        raise InvalidInputError(f"Work order #{other_id} is {kind} #{work_order_id} already.")
-    new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
-    is_new = connection.execute(new, (*ends, kind)).rowcount > 0
-    if is_new:
-        _record_link(connection, user, ends, kind, "link")
+    connection, ends = session.connection, (shown.id, other_id)
+    with _writing(session, Action.LINK) as user:
+        for end in ends:
+            _visible(session, user, end)
+        if shown.id == other_id:
+            raise InvalidInputError("A work order cannot be linked to itself.")
+        inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
+        if connection.execute(inverse, (*ends, kind)).fetchone():
+            if kind is Kind.RELATED_TO:
+                return False
+            raise InvalidInputError(f"Work order #{other_id} is {kind} #{shown.id} already.")
+        new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
+        is_new = connection.execute(new, (*ends, kind)).rowcount > 0
+        if is_new:
+            _record_link(connection, user, ends, kind, "link")
     return is_new
 
 
@@ -2101,9 +2095,7 @@ def _regular_day(template: Template, earliest: date) -> date:
     while True:
         day = template.first_day + timedelta(days=number * days)
         if template.unit == "month":
-            month = _add_months(template.first_day.replace(day=1), number * template.every)
-            last = (_add_months(month, 1) - timedelta(days=1)).day
-            day = month.replace(day=min(template.first_day.day, last))
+            day = _add_months(template.first_day, number * template.every)
         if day >= earliest:
             return day
         number += 1
