@@ -895,7 +895,6 @@ def _count(connection: Connection, source: str, values: Mapping[str, object]) ->
 def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, object]]:
     """Return the condition that a filter stands for, with `own` for a requester's own work orders, and its values."""
     is_finished = filter.status not in (None, UNFINISHED) and Status(filter.status).is_finished
-    due_begin, due_end = _due_bounds(filter.due)
     conditions = (
         (True, "work_orders.deleted_at IS NULL"),
         (own, "requester_id = :own"),
@@ -910,32 +909,35 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.assignee not in (None, NOBODY), "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
         (filter.due is Due.OVERDUE, "urgency < 4 AND overdue_at < :now"),
         (filter.due is Due.NONE, "due_at IS NULL"),
-        (due_begin, "due_at >= :due_begin AND due_at < :due_end"),
-        (filter.created, "work_orders.created_at >= :created_begin AND work_orders.created_at < :created_end"),
-        (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
         (filter.changed, _CHANGED_BY_OTHERS),
         (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
         (filter.hold_is_over_for, f"urgency < 4 AND {_HOLD_IS_OVER}"),
-        (filter.hold_is_over_for, "(assignee_id = :holder OR assignee_id IS NULL)"),
+        (filter.hold_is_over_for, "(assignee_id = :hold_is_over_for OR assignee_id IS NULL)"),
     )
     values: Dict[str, object] = {
-        "own": own,
-        "holder": filter.hold_is_over_for,
-        "now": now(),
-        "due_begin": due_begin,
-        "due_end": due_end,
-        **{name: getattr(filter, name) for name in ("status", "category", "requester", "assignee")},
-        "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
-        **dict(zip(("created_begin", "created_end"), filter.created.bounds if filter.created else ())),
-        **dict(zip(("resolved_begin", "resolved_end"), filter.resolved.bounds if filter.resolved else ())),
+        **filter._asdict(),
         **(filter.changed._asdict() if filter.changed else {}),
-        "recently": utc_text(datetime.now(timezone.utc) - timedelta(days=90)),  # for changes of finished ones
         **(filter.counted._asdict() if filter.counted else {}),
+        "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
+        "own": own,
+        "now": now(),
+        "recently": utc_text(datetime.now(timezone.utc) - timedelta(days=90)),  # for changes of finished ones
     }
-    return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
+    wanted = [sql for is_wanted, sql in conditions if is_wanted]
+    periods = {"created": filter.created, "resolved": filter.resolved, "due": _due_period(filter.due)}
+    for name, period in periods.items():
+        if period:
+            wanted.append(f"work_orders.{name}_at >= :{name}_begin AND work_orders.{name}_at < :{name}_end")
+            values[f"{name}_begin"], values[f"{name}_end"] = period.bounds
+    return " AND ".join(wanted), values
 
 
-_CHANGED_BY_OTHERS = """
+# A history row that somebody else has written.
+_BY_OTHERS = """
+    history.id > :after AND history.id <= :upto AND user_id <> :user_id AND is_imported = 0
+        AND field NOT IN ('link', 'link removed')
+"""
+_CHANGED_BY_OTHERS = f"""
     work_orders.id IN (
         SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
         UNION SELECT id FROM work_orders WHERE assignee_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
@@ -948,24 +950,19 @@ _CHANGED_BY_OTHERS = """
             )
     ) AND EXISTS (
         SELECT 1 FROM work_order_history AS history
-        WHERE work_order_id = work_orders.id AND history.id > :after AND history.id <= :upto
-            AND user_id <> :user_id AND is_imported = 0 AND field NOT IN ('link', 'link removed')
-            AND (urgency < 4 OR changed_at >= :recently)
+        WHERE work_order_id = work_orders.id AND {_BY_OTHERS} AND (urgency < 4 OR changed_at >= :recently)
     )
 """
 
 
-def _due_bounds(due: Optional[Due]) -> Tuple[str, str]:
-    """Return the beginning and the end of the local days that are meant, or nothing where none are."""
-    today = date.today()
-    days = {
-        Due.TODAY: (0, 1),
-        Due.TOMORROW: (1, 2),
-        Due.THIS_WEEK: (-today.weekday(), 7 - today.weekday()),
-        Due.NEXT_7_DAYS: (0, 7),
-    }.get(due or Due.NONE)
-    first, end = (utc_text(_midnight(today + timedelta(days=day))) for day in days) if days else ("", "")
-    return first, end
+def _due_period(due: Optional[Due]) -> Optional[Period]:
+    """Return the local days that are meant, or None where none are."""
+    today, weekday = date.today(), date.today().weekday()
+    days = {Due.TODAY: (0, 1), Due.TOMORROW: (1, 2), Due.NEXT_7_DAYS: (0, 7), Due.THIS_WEEK: (-weekday, 7 - weekday)}
+    if due not in days:
+        return None
+    begin, end = (_midnight(today + timedelta(days=day)) for day in days[due])
+    return Period(str(due), begin, end)
 
 
 # Searching text
@@ -1017,27 +1014,22 @@ def _prefix_match(word: str) -> Tuple[str, bool]:
 
 def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
     """Return by work order what others have changed or, for a search, the place that matched, in square brackets."""
-    if not found or not (query.text or query.filter.changed):
+    changes = query.filter.changed
+    if not found or not (query.text or changes):
         return {}
-    changes = query.filter.changed or Changes(0, 0, sys.maxsize)
+    ids, condition = ", ".join(str(row.id) for row in found), _BY_OTHERS if changes else "note <> ''"
     rows = connection.execute(
-        f"""
-        {_SELECT_HISTORY} WHERE work_order_id IN ({", ".join(str(row.id) for row in found)})
-            AND history.id > :after AND history.id <= :upto
-            AND CASE WHEN :user_id = 0 THEN note <> ''
-                ELSE user_id <> :user_id AND is_imported = 0 AND field NOT IN ('link', 'link removed') END
-        ORDER BY history.id DESC
-        """,
-        changes._asdict(),
+        f"{_SELECT_HISTORY} WHERE work_order_id IN ({ids}) AND {condition} ORDER BY history.id DESC",
+        changes._asdict() if changes else {},
     ).fetchall()
-    entries: Dict[int, List[HistoryEntry]] = {row.id: [] for row in found}
+    entries: DefaultDict[int, List[HistoryEntry]] = defaultdict(list)
     for row in rows:
         entries[row["work_order_id"]].append(_history_entry(row))
     words = [fold(word).strip() for word in query.text.split()]
     lines = {}
     for work_order in found:
         own = entries[work_order.id]
-        if query.filter.changed:
+        if changes:
             more = [f"and {len(own) - 3:,} more: Show history"] if len(own) > 3 else []
             lines[work_order.id] = [*map(describe_entry, own[:3]), *more]
         else:
@@ -1661,6 +1653,7 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
         "SELECT id FROM work_orders WHERE assignee_id = ? AND urgency < 4 AND deleted_at IS NULL ORDER BY id",
         (user.id,),
     ).fetchall()
+    requester_id = None if user.is_active else user.id  # whoever has become a user can still be one
     session.connection.execute(
         """
         UPDATE templates SET assignee_id = CASE assignee_id WHEN :user THEN :successor ELSE assignee_id END,
@@ -1668,8 +1661,7 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
             saved_by = CASE saved_by WHEN :user THEN coalesce(:successor, :admin) ELSE saved_by END
         WHERE :user IN (assignee_id, requester_id, saved_by) AND stopped_at IS NULL
         """,
-        # One who has become a user can still be a requester.
-        {"user": user.id, "requester": not user.is_active and user.id, "successor": successor_id, "admin": admin.id},
+        {"user": user.id, "requester": requester_id, "successor": successor_id, "admin": admin.id},
     )
     entry = _Entry(ASSIGNEE.name, user.username, successor or NOBODY)
     columns = {"assignee_id": successor_id}
@@ -2016,9 +2008,9 @@ def _check_not_stopped(connection: Connection, template: Template) -> None:
 
 
 def create_due(connection: Connection, busy_seconds: int = 0) -> int:
-    """Create what is due by the templates, each once however many do so at this moment; return how many there were.
+    """Create what is due by the templates, once for all days that were missed; return how many there were.
 
-    One stands for all days that were missed. Raises sqlite3.OperationalError when others are busy for too long.
+    Raises sqlite3.OperationalError when others are busy for too long.
     """
     created = 0
     connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")
