@@ -1987,8 +1987,7 @@ def save_template(session: Session, template: Template) -> None:
             "saved_on": str(date.today()),
         }
         if template.id:
-            _check_not_stopped(connection, template)
-            database.update(connection, "templates", template.id, values)
+            _update_template(connection, template, values)
         else:
             database.insert(connection, "templates", values)
         users.audit(connection, user.id, "recurring work order saved", f"{draft.title}, every {template.rhythm}")
@@ -1997,14 +1996,14 @@ def save_template(session: Session, template: Template) -> None:
 def stop_template(session: Session, template: Template) -> None:
     """Create no more work orders from the template. Raises PermissionDeniedError to users, NotFoundError."""
     with users.writing(session, Action.RECURRING) as user:
-        _check_not_stopped(session.connection, template)
-        database.update(session.connection, "templates", template.id, {"stopped_at": now()})
+        _update_template(session.connection, template, {"stopped_at": now()})
         users.audit(session.connection, user.id, "recurring work order stopped", template.draft.title)
 
 
-def _check_not_stopped(connection: Connection, template: Template) -> None:
+def _update_template(connection: Connection, template: Template, values: Mapping[str, object]) -> None:
     if not _templates(connection, template.id):
         raise NotFoundError("Somebody has stopped this recurring work order in the meantime.")
+    database.update(connection, "templates", template.id, values)
 
 
 def create_due(connection: Connection, busy_seconds: int = 0) -> int:
