@@ -40,6 +40,7 @@ from work_order import (
     Query,
     Status,
     WorkOrder,
+    by_name,
 )
 
 try:
@@ -509,11 +510,6 @@ def ask_edit(label: str, parse: Callable[[str], T], current: Default[T], text: s
     if text and can_offer(text):
         return ask(label, parse, read=read, initial=text)
     return ask(label, parse, current, read)
-
-
-def by_name(values: Sequence[T]) -> List[Tuple[T, str]]:
-    """Return the values as choices, each under its own name."""
-    return [(value, str(value)) for value in values]
 
 
 def ask_choice(

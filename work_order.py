@@ -509,8 +509,9 @@ class Field(Generic[V]):
         return local_time(value) if isinstance(value, datetime) else self.as_text(value)
 
 
-def _by_name(words: Iterable[T]) -> List[Tuple[T, str]]:
-    return [(word, str(word)) for word in words]
+def by_name(values: Iterable[T]) -> List[Tuple[T, str]]:
+    """Return the values as choices, each under its own name."""
+    return [(value, str(value)) for value in values]
 
 
 TITLE: Field[str] = Field(
@@ -529,20 +530,20 @@ DESCRIPTION: Field[str] = Field(
     starts_from_current=True,
 )
 PRIORITY: Field[Priority] = Field(
-    "priority", Action.EDIT, lambda _, text: parse_word([*Priority], text), choices=lambda _: _by_name(Priority)
+    "priority", Action.EDIT, lambda _, text: parse_word([*Priority], text), choices=lambda _: by_name(Priority)
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
     parse_category,
     check=_check_category,
-    choices=lambda session: [*_by_name(categories(session)), (None, NONE)],
+    choices=lambda session: [*by_name(categories(session)), (None, NONE)],
 )
 STATUS: Field[Status] = Field(
     "status",
     Action.CHANGE_STATUS,
     lambda _, text: parse_word([*Status], text),
-    choices=lambda _: _by_name(Status),
+    choices=lambda _: by_name(Status),
     takes_note=True,
     done="Work order #{id} is now {value}.",
 )
