@@ -28,7 +28,20 @@ import users
 import work_order
 from database import ApplicationError, Connection, explain, printable, quantity
 from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
-from work_order import ASSIGNEE, CATEGORY, REQUESTER, Field, Filter, Import, Period, Priority, Query, Status, WorkOrder
+from work_order import (
+    ASSIGNEE,
+    CATEGORY,
+    REQUESTER,
+    Field,
+    Filter,
+    Import,
+    Period,
+    Priority,
+    Query,
+    Status,
+    WorkOrder,
+    by_name,
+)
 
 try:
     import termios
@@ -458,11 +471,6 @@ def ask_value(
             say(*lines, f"An empty answer {empty} the form.")
 
     return ask(label, parse, default, read)
-
-
-def by_name(values: Sequence[T]) -> List[Tuple[T, str]]:
-    """Return the values as choices, each under its own name."""
-    return [(value, str(value)) for value in values]
 
 
 def ask_choice(
@@ -1082,7 +1090,7 @@ class WorkOrderScreen(SessionScreen):
         print("", *above, *text_lines(self.details, room), sep="\n")
 
     def may(self, action: Action) -> bool:
-        return action in self.details.actions
+        return work_order.is_permitted(self.user, action, self.work_order)
 
     @contextmanager
     def draft(self, name: str, value: object, note: str) -> Iterator[None]:

@@ -263,16 +263,12 @@ class _Entry(NamedTuple):
     note: str = ""
 
 
-_Saved = Tuple[WorkOrder, List[HistoryEntry]]  # a work order as it is now, and its new history rows
-
-
 class Details(NamedTuple):
-    """A work order as its screen shows it: its latest comments and notes, newest first, and what the person may do."""
+    """A work order as its screen shows it: its latest comments and notes, newest first, and its links."""
 
     work_order: WorkOrder
-    notes: List[HistoryEntry]
-    actions: Container[Action]
     is_mine: bool
+    notes: List[HistoryEntry]
     links: "List[Link]"
 
 
@@ -513,6 +509,11 @@ class Field(Generic[V]):
         return local_time(value) if isinstance(value, datetime) else self.as_text(value)
 
 
+def by_name(values: Iterable[T]) -> List[Tuple[T, str]]:
+    """Return the values as choices, each under its own name."""
+    return [(value, str(value)) for value in values]
+
+
 TITLE: Field[str] = Field(
     "title",
     Action.EDIT,
@@ -529,23 +530,20 @@ DESCRIPTION: Field[str] = Field(
     starts_from_current=True,
 )
 PRIORITY: Field[Priority] = Field(
-    "priority",
-    Action.EDIT,
-    lambda _, text: parse_word(tuple(Priority), text),
-    choices=lambda _: [(priority, str(priority)) for priority in Priority],
+    "priority", Action.EDIT, lambda _, text: parse_word([*Priority], text), choices=lambda _: by_name(Priority)
 )
 CATEGORY: Field[Optional[str]] = Field(
     "category",
     Action.EDIT,
     parse_category,
     check=_check_category,
-    choices=lambda session: [*((name, name) for name in categories(session)), (None, NONE)],
+    choices=lambda session: [*by_name(categories(session)), (None, NONE)],
 )
 STATUS: Field[Status] = Field(
     "status",
     Action.CHANGE_STATUS,
-    lambda _, text: parse_word(tuple(Status), text),
-    choices=lambda _: [(status, str(status)) for status in Status],
+    lambda _, text: parse_word([*Status], text),
+    choices=lambda _: by_name(Status),
     takes_note=True,
     done="Work order #{id} is now {value}.",
 )
@@ -598,18 +596,15 @@ def _is_nobody(session: Session, text: str) -> bool:
 
 def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
     with users.reading(session, Action.ASSIGN):
-        people = users.list_people(session, People.ASSIGNEES)
         rows = session.connection.execute(
-            """
-            SELECT username, count(*) FROM work_orders JOIN users ON users.id = assignee_id
-            WHERE urgency < 4 AND deleted_at IS NULL GROUP BY username
+            f"""
+            SELECT username, name, (
+                SELECT count(*) FROM work_orders WHERE assignee_id = users.id AND urgency < 4 AND deleted_at IS NULL
+            ) FROM users WHERE {People.ASSIGNEES.condition} ORDER BY username
             """
         ).fetchall()
-    unfinished, choices = dict(map(tuple, rows)), []
-    for username, name in people:
-        count = number_of(unfinished.get(username, 0))
-        choices.append((username, f"{describe_person(username, name)} ({count} unfinished)"))
-    return [*choices, (None, NOBODY)]
+    texts = {username: f"{describe_person(username, name)} ({number_of(n)} unfinished)" for username, name, n in rows}
+    return [*texts.items(), (None, NOBODY)]
 
 
 def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
@@ -685,9 +680,12 @@ def _parse_days(words: str, today: date) -> Tuple[str, Optional[date], date]:
     return (name, *named[name])
 
 
-def _add_months(first: date, months: int) -> date:
-    number = first.year * 12 + first.month - 1 + months
-    return date(number // 12, number % 12 + 1, 1)
+def _add_months(day: date, months: int) -> date:
+    """Return the same day of another month, or the last day of a shorter one."""
+    from calendar import monthrange
+
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _midnight(day: date) -> datetime:
@@ -898,7 +896,6 @@ def _count(connection: Connection, source: str, values: Mapping[str, object]) ->
 def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, object]]:
     """Return the condition that a filter stands for, with `own` for a requester's own work orders, and its values."""
     is_finished = filter.status not in (None, UNFINISHED) and Status(filter.status).is_finished
-    due_begin, due_end = _due_bounds(filter.due)
     conditions = (
         (True, "work_orders.deleted_at IS NULL"),
         (own, "requester_id = :own"),
@@ -913,32 +910,35 @@ def _condition(filter: Filter, own: Optional[int]) -> Tuple[str, Dict[str, objec
         (filter.assignee not in (None, NOBODY), "assignee_id = (SELECT id FROM users WHERE username = :assignee)"),
         (filter.due is Due.OVERDUE, "urgency < 4 AND overdue_at < :now"),
         (filter.due is Due.NONE, "due_at IS NULL"),
-        (due_begin, "due_at >= :due_begin AND due_at < :due_end"),
-        (filter.created, "work_orders.created_at >= :created_begin AND work_orders.created_at < :created_end"),
-        (filter.resolved, "resolved_at >= :resolved_begin AND resolved_at < :resolved_end"),
         (filter.changed, _CHANGED_BY_OTHERS),
         (filter.counted, COUNTED[filter.counted.what] if filter.counted else ""),
         (filter.hold_is_over_for, f"urgency < 4 AND {_HOLD_IS_OVER}"),
-        (filter.hold_is_over_for, "(assignee_id = :holder OR assignee_id IS NULL)"),
+        (filter.hold_is_over_for, "(assignee_id = :hold_is_over_for OR assignee_id IS NULL)"),
     )
     values: Dict[str, object] = {
-        "own": own,
-        "holder": filter.hold_is_over_for,
-        "now": now(),
-        "due_begin": due_begin,
-        "due_end": due_end,
-        **{name: getattr(filter, name) for name in ("status", "category", "requester", "assignee")},
-        "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
-        **dict(zip(("created_begin", "created_end"), filter.created.bounds if filter.created else ())),
-        **dict(zip(("resolved_begin", "resolved_end"), filter.resolved.bounds if filter.resolved else ())),
+        **filter._asdict(),
         **(filter.changed._asdict() if filter.changed else {}),
-        "recently": utc_text(datetime.now(timezone.utc) - timedelta(days=90)),  # for changes of finished ones
         **(filter.counted._asdict() if filter.counted else {}),
+        "priority": filter.priority.priority if isinstance(filter.priority, AtLeast) else filter.priority,
+        "own": own,
+        "now": now(),
+        "recently": utc_text(datetime.now(timezone.utc) - timedelta(days=90)),  # for changes of finished ones
     }
-    return " AND ".join(sql for is_wanted, sql in conditions if is_wanted), values
+    wanted = [sql for is_wanted, sql in conditions if is_wanted]
+    periods = {"created": filter.created, "resolved": filter.resolved, "due": _due_period(filter.due)}
+    for name, period in periods.items():
+        if period:
+            wanted.append(f"work_orders.{name}_at >= :{name}_begin AND work_orders.{name}_at < :{name}_end")
+            values[f"{name}_begin"], values[f"{name}_end"] = period.bounds
+    return " AND ".join(wanted), values
 
 
-_CHANGED_BY_OTHERS = """
+# A history row that somebody else has written.
+_BY_OTHERS = """
+    history.id > :after AND history.id <= :upto AND user_id <> :user_id AND is_imported = 0
+        AND field NOT IN ('link', 'link removed')
+"""
+_CHANGED_BY_OTHERS = f"""
     work_orders.id IN (
         SELECT id FROM work_orders WHERE requester_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
         UNION SELECT id FROM work_orders WHERE assignee_id = :user_id AND (urgency < 4 OR updated_at >= :recently)
@@ -951,24 +951,19 @@ _CHANGED_BY_OTHERS = """
             )
     ) AND EXISTS (
         SELECT 1 FROM work_order_history AS history
-        WHERE work_order_id = work_orders.id AND history.id > :after AND history.id <= :upto
-            AND user_id <> :user_id AND is_imported = 0 AND field NOT IN ('link', 'link removed')
-            AND (urgency < 4 OR changed_at >= :recently)
+        WHERE work_order_id = work_orders.id AND {_BY_OTHERS} AND (urgency < 4 OR changed_at >= :recently)
     )
 """
 
 
-def _due_bounds(due: Optional[Due]) -> Tuple[str, str]:
-    """Return the beginning and the end of the local days that are meant, or nothing where none are."""
-    today = date.today()
-    days = {
-        Due.TODAY: (0, 1),
-        Due.TOMORROW: (1, 2),
-        Due.THIS_WEEK: (-today.weekday(), 7 - today.weekday()),
-        Due.NEXT_7_DAYS: (0, 7),
-    }.get(due or Due.NONE)
-    first, end = (utc_text(_midnight(today + timedelta(days=day))) for day in days) if days else ("", "")
-    return first, end
+def _due_period(due: Optional[Due]) -> Optional[Period]:
+    """Return the local days that are meant, or None where none are."""
+    today, weekday = date.today(), date.today().weekday()
+    days = {Due.TODAY: (0, 1), Due.TOMORROW: (1, 2), Due.NEXT_7_DAYS: (0, 7), Due.THIS_WEEK: (-weekday, 7 - weekday)}
+    if due not in days:
+        return None
+    begin, end = (_midnight(today + timedelta(days=day)) for day in days[due])
+    return Period(str(due), begin, end)
 
 
 # Searching text
@@ -1020,27 +1015,22 @@ def _prefix_match(word: str) -> Tuple[str, bool]:
 
 def _lines_below(connection: Connection, query: Query, found: Sequence[WorkOrder]) -> Dict[int, List[str]]:
     """Return by work order what others have changed or, for a search, the place that matched, in square brackets."""
-    if not found or not (query.text or query.filter.changed):
+    changes = query.filter.changed
+    if not found or not (query.text or changes):
         return {}
-    changes = query.filter.changed or Changes(0, 0, sys.maxsize)
+    ids, condition = ", ".join(str(row.id) for row in found), _BY_OTHERS if changes else "note <> ''"
     rows = connection.execute(
-        f"""
-        {_SELECT_HISTORY} WHERE work_order_id IN ({", ".join(str(row.id) for row in found)})
-            AND history.id > :after AND history.id <= :upto
-            AND CASE WHEN :user_id = 0 THEN note <> ''
-                ELSE user_id <> :user_id AND is_imported = 0 AND field NOT IN ('link', 'link removed') END
-        ORDER BY history.id DESC
-        """,
-        changes._asdict(),
+        f"{_SELECT_HISTORY} WHERE work_order_id IN ({ids}) AND {condition} ORDER BY history.id DESC",
+        changes._asdict() if changes else {},
     ).fetchall()
-    entries: Dict[int, List[HistoryEntry]] = {row.id: [] for row in found}
+    entries: DefaultDict[int, List[HistoryEntry]] = defaultdict(list)
     for row in rows:
         entries[row["work_order_id"]].append(_history_entry(row))
     words = [fold(word).strip() for word in query.text.split()]
     lines = {}
     for work_order in found:
         own = entries[work_order.id]
-        if query.filter.changed:
+        if changes:
             more = [f"and {len(own) - 3:,} more: Show history"] if len(own) > 3 else []
             lines[work_order.id] = [*map(describe_entry, own[:3]), *more]
         else:
@@ -1136,11 +1126,12 @@ def open_changes(session: Session) -> Query:
 
 
 def _changes(connection: Connection, user: User) -> Changes:
-    after, upto = connection.execute(
-        "SELECT seen_history_id, (SELECT coalesce(max(id), 0) FROM work_order_history) FROM users WHERE id = ?",
-        (user.id,),
-    ).fetchone()
-    return Changes(user.id, after, upto)
+    (after,) = connection.execute("SELECT seen_history_id FROM users WHERE id = ?", (user.id,)).fetchone()
+    return Changes(user.id, after, _last_history_id(connection))
+
+
+def _last_history_id(connection: Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM work_order_history").fetchone()[0])
 
 
 # Filters by name
@@ -1174,7 +1165,7 @@ def parse_filter_value(session: Session, name: str, text: str) -> object:
     if name in ("requester", "assignee"):
         return users.parse_person(session, text, People.EVERYBODY)
     if name == "priority" and re.fullmatch(r".*\w ?\+", text):
-        return AtLeast(parse_word(tuple(Priority), text.rstrip("+ ")))
+        return AtLeast(PRIORITY.parse(session, text.rstrip("+ ")))
     return parse_word(filter_choices(session, name), text)
 
 
@@ -1245,14 +1236,12 @@ class Draft(NamedTuple):
 
 def create(session: Session, draft: Draft) -> int:
     """Create a work order and return its id. Raises InvalidInputError, PermissionDeniedError to name other people."""
-    with users.writing(session, Action.CREATE) as user:
+    with _writing(session, Action.CREATE) as user:
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
         if draft.assignee:
             users.authorize(session, Action.ASSIGN)
-        saved = _insert(session.connection, user, _columns(session, user, draft), _Entry("created"))
-        _notify(session.connection, user, [saved])
-    return saved[0].id
+        return _insert(session.connection, user, _columns(session, user, draft), _Entry("created"))
 
 
 def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
@@ -1268,14 +1257,16 @@ def _columns(session: Session, user: User, draft: Draft) -> Dict[str, object]:
     }
 
 
-def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> _Saved:
-    """Write a new work order with what the service target for its priority sets, unless a column says otherwise."""
+def _insert(connection: Connection, by: User, columns: Mapping[str, Any], entry: _Entry) -> int:
+    """Write a new work order with what the service target sets, unless a column says otherwise; return its id."""
     at = now()
     _, response, hours = _service_target(connection, Priority(columns["priority"]))
     due_at = utc_text(datetime.fromisoformat(at) + timedelta(hours=hours)) if hours else None
     promise = {"due_at": due_at, "due_by": due_at and DueBy.TARGET, "response_hours": response}
     values = {**promise, **columns, "created_at": at, "updated_at": at}
-    return _write_changes(connection, by, database.insert(connection, "work_orders", values), at, [entry], {})
+    work_order_id = database.insert(connection, "work_orders", values)
+    _write_changes(connection, by, work_order_id, at, [entry], {})
+    return work_order_id
 
 
 def get(session: Session, work_order_id: int) -> Details:
@@ -1287,8 +1278,7 @@ def get(session: Session, work_order_id: int) -> Details:
             (work_order_id,),
         ).fetchall()
         links = _links(session.connection, user, work_order_id)
-    actions = frozenset(action for action in Action if is_permitted(user, action, work_order))
-    return Details(work_order, list(map(_history_entry, notes)), actions, work_order.assignee_id == user.id, links)
+    return Details(work_order, work_order.assignee_id == user.id, list(map(_history_entry, notes)), links)
 
 
 def is_permitted(user: User, action: Action, work_order: WorkOrder) -> bool:
@@ -1322,31 +1312,32 @@ def change(
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
     """
-    with users.writing(session, Action.VIEW) as user:
-        saved = _change(session, user, shown, _values(field, value, until), note)
-        if saved is None and field is STATUS:
+    with _writing(session, Action.VIEW) as user:
+        is_changed = _change(session, user, shown, _values(field, value, until), note)
+        if not is_changed and field is STATUS:
             raise InvalidInputError(f"The status of work order #{shown.id} is already {value}.")
-        if saved is None and note:  # it is kept all the same
-            saved = _comment(session, user, shown.id, note)
-        _notify(session.connection, user, [saved] if saved else [])
-    return saved is not None
+        if not is_changed and note:  # it is kept all the same
+            comment(session, shown.id, note)
+    return is_changed or bool(note)
 
 
 def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
     """Assign the work order to oneself and, if it is Open, set it In Progress; return and raise as change does."""
-    with users.writing(session, Action.VIEW) as user:
+    with _writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
             values[STATUS] = Status.IN_PROGRESS
-        saved = _change(session, user, shown, values, note)
-        _notify(session.connection, user, [saved] if saved else [])
-    return saved is not None
+        return _change(session, user, shown, values, note)
 
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
     """Add a comment to the work order's history, where it stays. Raises NotFoundError, InvalidInputError."""
-    with users.writing(session, Action.VIEW) as user:
-        _notify(session.connection, user, [_comment(session, user, work_order_id, text)])
+    text = parse_text(text)
+    if not text:
+        raise InvalidInputError("A comment has at least 1 character.")
+    with _writing(session, Action.VIEW) as user:
+        current = _changeable(session, user, Action.COMMENT, work_order_id)
+        _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
 
 
 def delete(session: Session, work_order_id: int) -> None:
@@ -1382,10 +1373,8 @@ def _values(field: Field[V], value: Any, until: Optional[datetime]) -> Dict[Fiel
     return {field: value, HELD_UNTIL: until} if field is STATUS and value is Status.ON_HOLD else {field: value}
 
 
-def _change(
-    session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = ""
-) -> Optional[_Saved]:
-    """Give fields other values, with what follows from that; return None if all had them already."""
+def _change(session: Session, user: User, shown: WorkOrder, values: Mapping[Field[Any], Any], note: str = "") -> bool:
+    """Give fields other values, with what follows from that; return False if all had them already."""
     at, note = now(), parse_text(note)
     columns: Dict[str, object] = {}
     entries: List[_Entry] = []
@@ -1402,7 +1391,9 @@ def _change(
         if old != new or is_by_hand_now:
             entries.append(_Entry(field.name, field.as_text(old), field.as_text(new), "" if entries else note))
             entries += _dependent_changes(session.connection, current, field, new, at, columns)
-    return _write_changes(session.connection, user, shown.id, at, entries, columns) if entries else None
+    if entries:
+        _write_changes(session.connection, user, shown.id, at, entries, columns)
+    return bool(entries)
 
 
 def _dependent_changes(
@@ -1447,32 +1438,16 @@ def _release_assignee(connection: Connection, current: WorkOrder, columns: Dict[
         return [_Entry(ASSIGNEE.name, current.assignee, NOBODY)]
 
 
-def _comment(session: Session, user: User, work_order_id: int, text: str) -> _Saved:
-    text = parse_text(text)
-    if not text:
-        raise InvalidInputError("A comment has at least 1 character.")
-    current = _changeable(session, user, Action.COMMENT, work_order_id)
-    return _write_changes(session.connection, user, current.id, now(), [_Entry("comment", note=text)], {})
-
-
 def _write_changes(
     connection: Connection, by: User, work_order_id: int, at: str, entries: List[_Entry], columns: Mapping[str, object]
-) -> _Saved:
+) -> None:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
     # Before anything is written: of many changes, this one is left out if there is no room for its note.
     minutes = [_check_note(connection, by, work_order_id, entry.note) if entry.note else 0 for entry in entries]
     database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
-    ids = [
+    for entry, spent in zip(entries, minutes):
         users.record_change(connection, work_order_id, by.id, at, **entry._asdict(), minutes=spent)
-        for entry, spent in zip(entries, minutes)
-    ]
     database.refresh_derived(connection, work_order_id)
-    rows = connection.execute(
-        f"{_SELECT_HISTORY} WHERE work_order_id = ? AND history.id >= ? ORDER BY history.id", (work_order_id, ids[0])
-    ).fetchall()
-    written = _find_by_id(connection, work_order_id)
-    assert written
-    return written, list(map(_history_entry, rows))
 
 
 def _check_note(connection: Connection, by: User, work_order_id: int, note: str) -> int:
@@ -1521,29 +1496,23 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: Field[An
 class ManyChanges(NamedTuple):
     """A change of many work orders, as it was shown to the person before it is made.
 
-    `what` is one of CHANGEABLE_TOGETHER; the value of `duplicate of` is an ID and whether to cancel them.
+    What gives a `field` no other value links them to the `original` that they duplicate, or adds the note as a comment.
     """
 
     shown: List[WorkOrder]
-    what: str
+    original: Optional[int]
+    field: Optional[Field[Any]]
     value: Any
     note: str
     until: Optional[datetime]
-
-    @property
-    def field(self) -> Optional[Field[Any]]:
-        """What is changed: nothing for a comment, and the status of duplicates."""
-        return STATUS if self.what == DUPLICATES else FIELDS.get(self.what)
 
     @property
     def sentence(self) -> str:
         """What will happen."""
         which = quantity(len(self.shown))
         if self.field is None:
-            return f"A comment will be added to {which}."
-        if self.what == DUPLICATES and not self.value[1]:
-            return f"{which} will be {self.result}."
-        kept = any(each.status.is_finished for each in self.shown) and self.what == DUPLICATES
+            return f"{which} will be {self.result}." if self.original else f"A comment will be added to {which}."
+        kept = self.original is not None and any(each.status.is_finished for each in self.shown)
         counts = Counter(self.field.show(self.field.read(work_order)) for work_order in self.shown)
         at_present = ", ".join(f"{count:,} {text}" for text, count in counts.most_common(10))
         more = f" and {len(counts) - 10:,} more" if len(counts) > 10 else ""
@@ -1552,10 +1521,9 @@ class ManyChanges(NamedTuple):
     @property
     def result(self) -> str:
         """What the work orders are afterwards."""
+        if self.original:
+            return f"{Status.CANCELLED if self.field else 'linked'} as duplicates of #{self.original}"
         assert self.field
-        if self.what == DUPLICATES:
-            original, cancels = self.value
-            return f"{Status.CANCELLED if cancels else 'linked'} as duplicates of #{original}"
         text = self.field.show(self.value)
         day = f" until {HELD_UNTIL.show(self.until)}" if self.until else ""
         due = f"due {text}" if self.value else "without a due date"
@@ -1604,34 +1572,39 @@ def select_ids(session: Session, query: Query, text: str = "") -> List[int]:
 def plan_changes(
     session: Session, ids: Sequence[int], what: str, value: Any, note: str = "", until: Optional[datetime] = None
 ) -> ManyChanges:
-    """Return the change of these work orders as they stand, not made yet. Raises InvalidInputError, NotFoundError."""
+    """Return the change of these work orders as they stand, not made yet. Raises InvalidInputError, NotFoundError.
+
+    `what` is one of CHANGEABLE_TOGETHER; the value of `duplicate of` is an ID and whether to cancel them.
+    """
+    field, original = FIELDS.get(what), None
+    if what == DUPLICATES:
+        original, cancels = value
+        field, value, note = (STATUS, Status.CANCELLED, f"Duplicate of #{original}.") if cancels else (None, None, "")
     with users.reading(session, Action.CHANGE_MANY) as user:
         if parse_spent(user, note):
             raise InvalidInputError("Time spent is noted on one work order at a time.")
-        if what == DUPLICATES:
-            _visible(session, user, value[0])
+        if original:
+            _visible(session, user, original)
         shown = [_find_by_id(session.connection, work_order_id) for work_order_id in ids]
     present = [each for each in shown if each and not each.deleted_at]
     if not present:
         raise InvalidInputError("All of these work orders have been deleted in the meantime.")
-    return ManyChanges(present, what, value, parse_text(note), until)
+    return ManyChanges(present, original, field, value, parse_text(note), until)
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
     """Make the change in one transaction; return in a sentence what became of it, and what stayed as it was and why."""
-    done: List[_Saved] = []
+    done = 0
     kept: List[str] = []
-    original = changes.value[0] if changes.what == DUPLICATES else None
-    with users.writing(session, Action.CHANGE_MANY) as user:
-        if original:
-            _visible(session, user, original)
+    with _writing(session, Action.CHANGE_MANY) as user:
+        if changes.original:
+            _visible(session, user, changes.original)
         for shown in changes.shown:
-            if shown.id == original:
-                kept.append(f"#{original} is the original")
+            if shown.id == changes.original:
+                kept.append(f"#{shown.id} is the original")
                 continue
             try:
-                saved = _change_one(session, user, shown, changes)
-                done += [saved] if saved else []
+                done += _change_one(session, user, shown, changes)
             except ConflictError:
                 assert changes.field
                 by = _last_changed_by(session.connection, shown.id, changes.field)
@@ -1640,37 +1613,34 @@ def change_many(session: Session, changes: ManyChanges) -> str:
                 kept.append(f"#{shown.id} was deleted")
             except NoRoomError:
                 kept.append(f"#{shown.id} has no room for more notes")
-        _notify(session.connection, user, done)
-    standing = len(changes.shown) - len(done) - len(kept)
+    standing = len(changes.shown) - done - len(kept)
     already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
     more = [f"{len(kept) - 10:,} more stayed as they are"] if len(kept) > 10 else []
-    return f"{', '.join((f'{len(done):,} changed', *already, *kept[:10], *more))}."
+    return f"{', '.join((f'{done:,} changed', *already, *kept[:10], *more))}."
 
 
-def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> Optional[_Saved]:
-    """Return what was saved; nothing if the work order had the value already."""
-    if changes.field is None:
-        return _comment(session, user, shown.id, changes.note)
-    if changes.what != DUPLICATES:
+def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyChanges) -> bool:
+    """Make the change of one work order; return False if it had the value already."""
+    is_changed = False
+    if changes.field and not (changes.original and shown.status.is_finished):
         values = _values(changes.field, changes.value, changes.until)
-        return _change(session, user, shown, values, changes.note)
-    original, cancels = changes.value
-    cancelled = None
-    if cancels and not shown.status.is_finished:
-        cancelled = _change(session, user, shown, {STATUS: Status.CANCELLED}, f"Duplicate of #{original}.")
-    linked = _link(session, user, shown.id, Kind.DUPLICATE_OF, original)
-    return cancelled or linked
+        is_changed = _change(session, user, shown, values, changes.note)
+    if changes.original:
+        return link(session, shown, Kind.DUPLICATE_OF, changes.original) or is_changed
+    if not changes.field:
+        comment(session, shown.id, changes.note)
+    return is_changed or not changes.field
 
 
 def deactivate(session: Session, username: str, successor: Optional[str] = None) -> int:
     """Close an account, hand over its unfinished work orders and return how many. Raises as users.deactivate does."""
-    with users.writing(session, Action.MANAGE_USERS) as admin:
+    with _writing(session, Action.MANAGE_USERS) as admin:
         return _hand_over(session, admin, users.deactivate(session.connection, admin, username), successor)
 
 
 def change_role(session: Session, username: str, role: users.Role, successor: Optional[str] = None) -> int:
     """Give an account another role, and hand over a new user's unfinished work orders, as deactivate does."""
-    with users.writing(session, Action.MANAGE_USERS) as admin:
+    with _writing(session, Action.MANAGE_USERS) as admin:
         user = users.change_role(session.connection, admin, username, role)
         return _hand_over(session, admin, user, successor) if role is users.Role.USER else 0
 
@@ -1681,6 +1651,7 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
         "SELECT id FROM work_orders WHERE assignee_id = ? AND urgency < 4 AND deleted_at IS NULL ORDER BY id",
         (user.id,),
     ).fetchall()
+    requester_id = None if user.is_active else user.id  # whoever has become a user can still be one
     session.connection.execute(
         """
         UPDATE templates SET assignee_id = CASE assignee_id WHEN :user THEN :successor ELSE assignee_id END,
@@ -1688,18 +1659,13 @@ def _hand_over(session: Session, admin: User, user: User, successor: Optional[st
             saved_by = CASE saved_by WHEN :user THEN coalesce(:successor, :admin) ELSE saved_by END
         WHERE :user IN (assignee_id, requester_id, saved_by) AND stopped_at IS NULL
         """,
-        {
-            "user": user.id,
-            "requester": None if user.is_active else user.id,  # a user can still be one
-            "successor": successor_id,
-            "admin": admin.id,
-        },
+        {"user": user.id, "requester": requester_id, "successor": successor_id, "admin": admin.id},
     )
     entry = _Entry(ASSIGNEE.name, user.username, successor or NOBODY)
     columns = {"assignee_id": successor_id}
-    done = [_write_changes(session.connection, admin, row["id"], now(), [entry], columns) for row in ids]
-    _notify(session.connection, admin, done)
-    return len(done)
+    for row in ids:
+        _write_changes(session.connection, admin, row["id"], now(), [entry], columns)
+    return len(ids)
 
 
 # Service targets
@@ -1768,74 +1734,74 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
 # Telling those whom a change concerns
 
 
-def _notify(connection: Connection, by: User, saved: Sequence[_Saved], tells_author: bool = False) -> None:
-    """Put one message for each person whom the changes concern in the outbox, inside their transaction.
+@contextmanager
+def _writing(session: Session, action: Action) -> Iterator[User]:
+    """Write as users.writing does, and tell those whom the changes concern; or join the enclosing block, if any."""
+    if session.connection.in_transaction:
+        yield users.authorize(session, action)
+        return
+    with users.writing(session, action) as user:
+        last_id = _last_history_id(session.connection)
+        yield user
+        _notify(session.connection, user, last_id)
+
+
+# What is told: the history rows after an ID in these fields.
+_NEWS = "history.id > :after AND field IN ('created', 'recurs', 'requester', 'status', 'assignee', 'comment')"
+# Those whom it concerns and who may see the work order, except who made the changes: the requester, the assignee and
+# the former one, and managers and admins who wish to hear of new work orders or, while nobody has it, of a comment or a
+# reopening by the requester.
+_SELECT_RECIPIENTS = f"""
+    SELECT work_order_id, users.id AS user_id
+    FROM (
+        SELECT work_order_id, max(field IN ('created', 'recurs')) AS is_new, max(field = 'comment') AS is_comment,
+            max(field = 'status' AND old_value IN ('Resolved', 'Cancelled')) AS was_finished,
+            max(CASE field WHEN 'assignee' THEN old_value END) AS former
+        FROM work_order_history AS history WHERE {_NEWS}
+        GROUP BY +work_order_id -- without the plus, SQLite walks an index of the whole history
+    ) JOIN work_orders ON work_orders.id = work_order_id JOIN users ON (
+        is_active = 1 AND email IS NOT NULL AND users.id <> :by AND (role <> 'user' OR users.id = requester_id)
+    )
+    WHERE users.id IN (requester_id, assignee_id) OR username = former OR role <> 'user' AND (
+        new_work_order_mail = 'all' AND is_new OR new_work_order_mail <> 'none' AND assignee_id IS NULL AND (
+            is_new OR requester_id = :by AND (is_comment OR was_finished AND urgency < 4)
+        )
+    ) ORDER BY users.id
+"""
+
+
+def _notify(connection: Connection, by: User, after: int, tells_author: bool = False) -> None:
+    """Put one message for each person whom the history rows after that ID concern in the outbox, in their transaction.
 
     A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
     """
-    if not saved or not users.is_mail_on(connection):
+    if not users.is_mail_on(connection):
         return
-    messages: DefaultDict[int, List[Tuple[int, str]]] = defaultdict(list)
-    fields = ("created", "recurs", REQUESTER.name, STATUS.name, ASSIGNEE.name, "comment")
-    for work_order, entries in saved:
-        news = [entry for entry in entries if entry.field in fields]
-        text = "\n\n".join(describe_message(entry, work_order) for entry in news)
-        for user_id in _recipients(connection, by, work_order, news, tells_author) if news else ():
-            messages[user_id].append((work_order.id, text))
-    for user_id, parts in messages.items():
-        if len(parts) == 1:
+    values = {"after": after, "by": 0 if tells_author else by.id}
+    recipients: DefaultDict[int, List[int]] = defaultdict(list)
+    for work_order_id, user_id in connection.execute(_SELECT_RECIPIENTS, values):
+        recipients[work_order_id].append(user_id)
+    rows = connection.execute(f"{_SELECT_HISTORY} WHERE {_NEWS} ORDER BY history.id", values).fetchall()
+    messages: DefaultDict[int, List[Tuple[WorkOrder, str]]] = defaultdict(list)
+    for work_order_id, group in itertools.groupby(rows, key=lambda row: int(row["work_order_id"])):
+        work_order = _find_by_id(connection, work_order_id)
+        assert work_order
+        text = "\n\n".join(describe_message(_history_entry(row), work_order) for row in group)
+        for user_id in recipients[work_order_id]:
+            messages[user_id].append((work_order, text))
+    for user_id, told in messages.items():
+        work_order, text = told[0]
+        if len(told) == 1:
             # All messages about a work order have the title that it was created with in their subject.
-            (subject,) = connection.execute(
-                """
-                SELECT '[#' || id || '] ' || coalesce((
-                    SELECT old_value FROM work_order_history AS history
-                    WHERE work_order_id = work_orders.id AND field = 'title' ORDER BY history.id LIMIT 1
-                ), title) FROM work_orders WHERE id = ?
-                """,
-                (parts[0][0],),
-            ).fetchone()
-            users.put_in_outbox(connection, user_id, subject, parts)
+            sql = "SELECT old_value FROM work_order_history WHERE work_order_id = ? AND field = 'title' ORDER BY id"
+            renaming = connection.execute(sql, (work_order.id,)).fetchone()
+            subject = f"[#{work_order.id}] {renaming['old_value'] if renaming else work_order.title}"
+            users.put_in_outbox(connection, user_id, subject, [(work_order.id, text)])
         else:
-            subject = f"{by.username} changed {quantity(len(parts))}"
-            more = f" These are the first {LISTED_IN_MESSAGE}." if len(parts) > LISTED_IN_MESSAGE else ""
-            listed = [(number, f"#{number} {text}") for number, text in parts[:LISTED_IN_MESSAGE]]
-            users.put_in_outbox(connection, user_id, subject, listed, f"{subject}.{more}")
-
-
-def _recipients(
-    connection: Connection, by: User, work_order: WorkOrder, entries: Sequence[HistoryEntry], tells_author: bool
-) -> List[int]:
-    """Return the ids of those whom the changes concern and who may see the work order, except who made them.
-
-    They are the requester, the assignee and the former one, and managers and admins who wish to hear of new work
-    orders or, while nobody has it, of a comment or a reopening by the requester.
-    """
-    fields = {entry.field for entry in entries}
-    former = next((entry.old_value for entry in entries if entry.field == ASSIGNEE.name), None)
-    is_new = bool(fields & {"created", "recurs"})
-    was_finished = any(entry.field == STATUS.name and entry.old_value in database.FINISHED for entry in entries)
-    is_reopened = was_finished and not work_order.status.is_finished
-    is_news = is_new or (by.id == work_order.requester_id and ("comment" in fields or is_reopened))
-    rows = connection.execute(
-        """
-        SELECT id FROM users
-        WHERE is_active = 1 AND email IS NOT NULL AND id <> :by AND (role <> 'user' OR id = :requester) AND (
-            id IN (:requester, :assignee) OR username = :former
-            OR role <> 'user' AND (
-                new_work_order_mail = 'all' AND :is_new OR new_work_order_mail <> 'none' AND :is_news_of_nobody
-            )
-        ) ORDER BY id
-        """,
-        {
-            "by": 0 if tells_author else by.id,
-            "requester": work_order.requester_id,
-            "assignee": work_order.assignee_id,
-            "former": former,
-            "is_new": is_new,
-            "is_news_of_nobody": is_news and work_order.assignee_id is None,
-        },
-    ).fetchall()
-    return [row["id"] for row in rows]
+            subject = f"{by.username} changed {quantity(len(told))}"
+            more = f" These are the first {LISTED_IN_MESSAGE}." if len(told) > LISTED_IN_MESSAGE else ""
+            parts = [(about.id, f"#{about.id} {text}") for about, text in told[:LISTED_IN_MESSAGE]]
+            users.put_in_outbox(connection, user_id, subject, parts, f"{subject}.{more}")
 
 
 # Deleted work orders
@@ -1886,34 +1852,30 @@ class Link(NamedTuple):
     id: int
     words: str
     other_id: int
-    status: str
-    title: str
+    other: str
 
     def __str__(self) -> str:
-        rest = f" {self.status}: {self.title}" if self.status else ""
-        return f"{self.words} #{self.other_id}{rest}"
+        return f"{self.words} #{self.other_id} {self.other}".rstrip()
 
 
 def link(session: Session, shown: WorkOrder, kind: Kind, other_id: int) -> bool:
     """Link the work order and another one; return False if they were. Raises NotFoundError, InvalidInputError."""
-    with users.writing(session, Action.LINK) as user:
-        return _link(session, user, shown.id, kind, other_id) is not None
-
-
-def _link(session: Session, user: User, work_order_id: int, kind: Kind, other_id: int) -> Optional[_Saved]:
-    connection, ends = session.connection, (work_order_id, other_id)
-    for end in ends:
-        _visible(session, user, end)
-    if work_order_id == other_id:
-        raise InvalidInputError("A work order cannot be linked to itself.")
-    inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
-    if connection.execute(inverse, (*ends, kind)).fetchone():
-        if kind is Kind.RELATED_TO:
-            return None
-        raise InvalidInputError(f"Work order #{other_id} is {kind} #{work_order_id} already.")
-    new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
-    is_new = connection.execute(new, (*ends, kind)).rowcount
-    return _record_link(connection, user, ends, kind, "link") if is_new else None
+    connection, ends = session.connection, (shown.id, other_id)
+    with _writing(session, Action.LINK) as user:
+        for end in ends:
+            _visible(session, user, end)
+        if shown.id == other_id:
+            raise InvalidInputError("A work order cannot be linked to itself.")
+        inverse = "SELECT 1 FROM links WHERE other_id = ? AND work_order_id = ? AND kind = ?"
+        if connection.execute(inverse, (*ends, kind)).fetchone():
+            if kind is Kind.RELATED_TO:
+                return False
+            raise InvalidInputError(f"Work order #{other_id} is {kind} #{shown.id} already.")
+        new = "INSERT OR IGNORE INTO links (work_order_id, other_id, kind) VALUES (?, ?, ?)"
+        is_new = connection.execute(new, (*ends, kind)).rowcount > 0
+        if is_new:
+            _record_link(connection, user, ends, kind, "link")
+    return is_new
 
 
 def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
@@ -1930,18 +1892,18 @@ def unlink(session: Session, shown: WorkOrder, link: Link) -> None:
         _record_link(session.connection, user, ends, Kind(row["kind"]), "link removed")
 
 
-def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> _Saved:
-    """Write the history rows of both ends; return what was written of the first."""
+def _record_link(connection: Connection, user: User, ends: Tuple[int, int], kind: Kind, field: str) -> None:
+    """Write the history rows of both ends."""
     _write_changes(connection, user, ends[1], now(), [_Entry(field, None, f"{kind.inverse} #{ends[0]}")], {})
-    return _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")], {})
+    _write_changes(connection, user, ends[0], now(), [_Entry(field, None, f"{kind} #{ends[1]}")], {})
 
 
 def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]:
     """Return the links of a work order; of one that the user may not see, the number alone."""
     rows = connection.execute(
         """
-        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from, status, title,
-            deleted_at IS NULL AND (requester_id = :user OR :sees_all) AS is_shown
+        SELECT links.id, kind, work_orders.id AS other_id, links.work_order_id = :id AS is_from,
+            deleted_at IS NULL AND (requester_id = :user OR :sees_all) AS is_shown, status, title
         FROM links JOIN work_orders
             ON work_orders.id = CASE links.work_order_id WHEN :id THEN other_id ELSE links.work_order_id END
         WHERE links.work_order_id = :id OR other_id = :id ORDER BY links.id
@@ -1951,8 +1913,8 @@ def _links(connection: Connection, user: User, work_order_id: int) -> List[Link]
     links = []
     for row in rows:
         words = str(Kind(row["kind"])) if row["is_from"] else Kind(row["kind"]).inverse
-        status, title = (row["status"], row["title"]) if row["is_shown"] else ("", "")
-        links.append(Link(row["id"], words, row["other_id"], status, title))
+        end = f"{row['status']}: {row['title']}" if row["is_shown"] else ""
+        links.append(Link(row["id"], words, row["other_id"], end))
     return links
 
 
@@ -2023,8 +1985,7 @@ def save_template(session: Session, template: Template) -> None:
             "saved_on": str(date.today()),
         }
         if template.id:
-            _check_not_stopped(connection, template)
-            database.update(connection, "templates", template.id, values)
+            _update_template(connection, template, values)
         else:
             database.insert(connection, "templates", values)
         users.audit(connection, user.id, "recurring work order saved", f"{draft.title}, every {template.rhythm}")
@@ -2033,20 +1994,20 @@ def save_template(session: Session, template: Template) -> None:
 def stop_template(session: Session, template: Template) -> None:
     """Create no more work orders from the template. Raises PermissionDeniedError to users, NotFoundError."""
     with users.writing(session, Action.RECURRING) as user:
-        _check_not_stopped(session.connection, template)
-        database.update(session.connection, "templates", template.id, {"stopped_at": now()})
+        _update_template(session.connection, template, {"stopped_at": now()})
         users.audit(session.connection, user.id, "recurring work order stopped", template.draft.title)
 
 
-def _check_not_stopped(connection: Connection, template: Template) -> None:
+def _update_template(connection: Connection, template: Template, values: Mapping[str, object]) -> None:
     if not _templates(connection, template.id):
         raise NotFoundError("Somebody has stopped this recurring work order in the meantime.")
+    database.update(connection, "templates", template.id, values)
 
 
 def create_due(connection: Connection, busy_seconds: int = 0) -> int:
-    """Create what is due by the templates, each once however many do so at this moment; return how many there were.
+    """Create what is due by the templates, once for all days that were missed; return how many there were.
 
-    One stands for all days that were missed. Raises sqlite3.OperationalError when others are busy for too long.
+    Raises sqlite3.OperationalError when others are busy for too long.
     """
     created = 0
     connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")
@@ -2082,8 +2043,9 @@ def _create_from(connection: Connection, template: Template) -> None:
     if template.due_days is not None:
         due_at = utc_text(datetime.combine(date.today() + timedelta(days=template.due_days), _END_OF_DAY))
         columns.update(due_at=due_at, due_by=DueBy.HAND, response_hours=None)
-    saved = _insert(connection, by, columns, _Entry("recurs", note=note))
-    _notify(connection, by, [saved], tells_author=True)
+    last_id = _last_history_id(connection)
+    _insert(connection, by, columns, _Entry("recurs", note=note))
+    _notify(connection, by, last_id, tells_author=True)
 
 
 def _templates(connection: Connection, template_id: Optional[int] = None) -> List[Template]:
@@ -2122,9 +2084,7 @@ def _regular_day(template: Template, earliest: date) -> date:
     while True:
         day = template.first_day + timedelta(days=number * days)
         if template.unit == "month":
-            month = _add_months(template.first_day.replace(day=1), number * template.every)
-            last = (_add_months(month, 1) - timedelta(days=1)).day
-            day = month.replace(day=min(template.first_day.day, last))
+            day = _add_months(template.first_day, number * template.every)
         if day >= earliest:
             return day
         number += 1
