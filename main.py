@@ -1239,6 +1239,9 @@ class HistoryScreen(PagedScreen[Tuple[int, str]]):
         row = work_order.get_with_deleted(self.session, self.id)
         lines = field_lines(row) if row.deleted_at else []
         lines += ["  Description:", *wrap(row.description, indent="      ")] if row.description else []
+        if not row.deleted_at:
+            for link in work_order.get(self.session, self.id).links:
+                lines += wrap(f"{'Link:':<11} {link}", hanging=" " * 12)
         for entry in work_order.history(self.session, self.id):
             lines += wrap(work_order.describe_entry(entry), hanging="    ")
         numbered = list(zip(range(len(lines), 0, -1), lines))
@@ -1581,8 +1584,8 @@ def ask_about_people(imported: Import) -> None:
         joined = sum(person.has_account for _, person in people)
         shown = people[: joined + LISTED_AT_MOST]
         say(
-            f"{joined:,} names seem to be of people who have an account; {len(people) - joined:,} get an account "
-            f"without a password. The first {len(shown):,} are:",
+            f"People who seem to have an account: {joined:,}; who get one, without a password: "
+            f"{len(people) - joined:,}. The first {len(shown):,}:",
             *(f"  {number}. {person.name} = {person.username}" for number, (_, person) in enumerate(shown, 1)),
         )
         place = ask_number("Change which person", len(people))

@@ -1388,8 +1388,9 @@ def main() -> List[str]:
             raise EOFError
         if sys.stdin.isatty():
             import getpass
+            import textwrap
 
-            password = getpass.getpass(f"{PASSWORD_RULE}\nNew password: ")
+            password = getpass.getpass(f"{textwrap.fill(PASSWORD_RULE, 79)}\nNew password: ")
             if getpass.getpass("Confirm password: ") != password:
                 raise InvalidInputError("The two passwords differ. Nothing was changed.")
         else:

@@ -609,6 +609,8 @@ def _assignee_choices(session: Session) -> List[Tuple[Optional[str], str]]:
 
 def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
     """Return the sentence that says that a field of the work order has another value now."""
+    if field in (ASSIGNEE, REQUESTER) and value == field.read(shown):
+        return f"Comment on work order #{shown.id} added."
     if field is DUE_DATE and value == shown.due_at:
         return f"The due date of work order #{shown.id}, {field.show(value)}, is now set by hand."
     past = isinstance(value, datetime) and value < datetime.now(timezone.utc)
@@ -3370,7 +3372,8 @@ class _RowParser:
         text = self._first(target)
         if not text:
             return None
-        if _NUMERIC_DAY.match(text):
+        numeric = _NUMERIC_DAY.match(text)
+        if numeric and int(numeric[1]) != int(numeric[3]):
             self._imported.numeric_days.setdefault(_day_first(text), text)
         found = _parse_moment(text, self._imported.answers.day_first is not False)
         if not found:
@@ -3495,6 +3498,17 @@ def describe_import(imported: Import) -> List[str]:
     ]
     if not rows:
         raise UnreadableFileError(" ".join((f"{imported.name} has no row that can be imported.", *found[:3])))
+    remarks = [f"{quantity(int(n), 'row')}: {remark}." for n, remark in zip(counts, _REMARKS.values()) if n]
+    fit = f"SELECT username FROM users WHERE {People.ASSIGNEES.condition}"
+    assignees = {username for (username,) in connection.execute(fit)}
+    unfinished = (
+        f"SELECT DISTINCT assignee FROM temp.import_rows WHERE here IS NULL AND status NOT IN {database.FINISHED}"
+    )
+    people = [imported.people[key] for (key,) in connection.execute(unfinished) if key]
+    unfit = [person.name for person in people if person.username not in assignees]
+    if unfit:
+        names = f"{', '.join(unfit[:10])}{' and more' * (len(unfit) > 10)}"
+        remarks.append(f"Unfinished work orders come in without these assignees, no managers or admins here: {names}.")
     meanings = {word: word_meaning(imported, word) or guess_word(word) for word in imported.words}
     words = [f"{word.partition(' ')[2]} = {meaning}" for word, meaning in meanings.items()]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone
@@ -3502,7 +3516,7 @@ def describe_import(imported: Import) -> List[str]:
         f"{quantity(rows, 'row')} from {imported.answers.source}, created from {_local(first)} to {_local(last)}.",
         f"Dates in digits have the {order} first; times without a zone are {zone}.",
         f"Words: {', '.join(words) or 'none'}.",
-        *(f"{quantity(int(count), 'row')}: {remark}." for count, remark in zip(counts, _REMARKS.values()) if count),
+        *remarks,
         *found,
         *([f"All that was found, row by row, is in {_write_report(connection)}."] if found else []),
     ]
@@ -3612,7 +3626,7 @@ def _store(imported: Import, admin: User, row: sqlite3.Row) -> str:
 def _usernames(imported: Import, row: sqlite3.Row) -> Dict[str, Optional[str]]:
     """Return who is the requester and the assignee; of what is unfinished only somebody who can have it."""
     requester, assignee = (imported.people.get(row[name]) for name in ("requester", "assignee"))
-    can_have = "SELECT 1 FROM users WHERE username = ? AND is_active AND role <> 'user'"
+    can_have = f"SELECT 1 FROM users WHERE {People.ASSIGNEES.condition} AND username = ?"
     if assignee and row["status"] not in database.FINISHED:
         found = imported.session.connection.execute(can_have, (assignee.username,)).fetchone()
         assignee = assignee if found else None

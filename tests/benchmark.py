@@ -35,9 +35,7 @@ account has server keyboard error disk with update login cannot slow phone toner
 monitor cable driver überhitzt 打印机 ネットワーク señal bloqueó 서버 c++ 10.0.0.1 o'neill
 """.split()
 CATEGORIES = "Hardware Software Network Printing Access Mail Phones Backup Security Laptops Monitors Servers".split()
-COURSES = (
-    "Resolved|Cancelled|In Progress|In Progress,Resolved|In Progress,On Hold|In Progress,Resolved,In Progress,Resolved"
-)
+COURSES = "Resolved|Cancelled|In Progress|In Progress,Resolved|In Progress,On Hold|Resolved,In Progress,Resolved"
 HISTORY_COLUMNS = "work_order_id user_id changed_at field old_value new_value note is_imported minutes".split()
 # Milliseconds at 100,000 work orders (design, section 1).
 SCREEN, SORTED_SEARCH, INSIDE, REPORT = 50, 150, 500, 300

@@ -55,8 +55,6 @@ needs_terminal = unittest.skipUnless(pty, "this system has no pseudo-terminals")
 
 
 class Ended(NamedTuple):
-    """What the program printed, and its exit code."""
-
     output: str
     code: int
 

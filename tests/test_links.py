@@ -108,9 +108,11 @@ class LinkTest(LinkTestCase):
     def test_a_user_sees_of_somebody_elses_work_order_the_number_alone(self) -> None:
         self.link(1, Kind.DUPLICATE_OF, 3)
         self.link(1, Kind.BLOCKED_BY, 2)
-        ways = ("Show history", "00", "View work orders", "00", "Search work orders", "secret")
-        output = self.run_as("uma", "#1", *ways)
+        output = self.run_as(
+            "uma", "#1", "Show history", "00", "View work orders", "00", "Search work orders", "secret"
+        )
         self.assertRegex(output, "duplicate of #3\n.* blocked by #2 Open: No toner\n")
+        self.assertIn("Link:       blocked by #2 Open: No toner", output[output.index("History of") :])
         self.assertNotIn("Secret", output)
 
     def test_a_duplicate_is_cancelled_and_a_blocked_one_put_on_hold_after_a_question(self) -> None:

@@ -366,8 +366,7 @@ class SendingTest(MailTestCase):
         self.mailer()
         self.assertEqual(users.outbox(self.anna), [])
         self.assertLessEqual(threading.active_count(), threads)
-        no = "does not let you"
-        for session, words in ((self.anna, "no SMTP host"), (self.max, no), (self.uma, no)):
+        for session, words in ((self.anna, "no SMTP host"), (self.max, "not let you"), (self.uma, "not let you")):
             with self.assertRaisesRegex(ApplicationError, words):
                 users.send_test_message(session, "eve@example.org")
 

@@ -276,9 +276,8 @@ class ScreenTest(DatabaseTestCase):
     def test_a_list_a_work_order_a_report_and_a_month_are_saved_from_their_menus(self) -> None:
         self.create(self.uma)
         from_list = ("View work orders", "Filter", "medium", 10, "#1")
-        from_report = (14, "00", "Reports", "Backlog", 3)
         months = ("Back", "Monthly report", "", "Monthly report", "soon", "?", "2026-10")
-        output = self.run_as("max", *from_list, *from_report, *months)
+        output = self.run_as("max", *from_list, 14, "00", "Reports", "Backlog", 3, *months)
         self.assertRegex(output, r"Month \[last month\]: \nSaved as ")
         self.assertRegex(output, r"(?s)Error: A month is last month.*A month is last month.*Month.*: \nSaved as ")
         saved = re.findall(r"Saved as (\S+exports/test-\S+\.html)\.\n", output)

@@ -82,6 +82,7 @@ class ChangeTest(WorkOrderTestCase):
         with self.assertRaisesRegex(InvalidInputError, "^The status of work order #1 is already Open.$"):
             work_order.change(self.max, self.shown, STATUS, Status.OPEN)
         self.assertEqual((self.get(self.uma, 1), len(self.history())), (self.shown, 1))
+        self.assertEqual(work_order.describe_done(REQUESTER, self.shown, "uma"), "Comment on work order #1 added.")
 
     def test_it_is_in_the_history_with_its_note_and_its_time_is_the_work_orders(self) -> None:
         self.pass_time(days=1)
