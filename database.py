@@ -142,7 +142,8 @@ _MARKS = (
     "\u3099\u309a\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059"
     "\u17b4-\u17d3"
 )
-_BETWEEN_WORDS = re.compile(rf"(?<=\S)(?=[{_SPACELESS}])|(?<=[{_SPACELESS}{_MARKS}])(?=[^\s{_SPACELESS}{_MARKS}])")
+AFTER_SPACELESS = f"(?<=[{_SPACELESS}{_MARKS}])"  # in a regular expression, where a new word begins without a space
+_BETWEEN_WORDS = re.compile(rf"(?<=\S)(?=[{_SPACELESS}])|{AFTER_SPACELESS}(?=[^\s{_SPACELESS}{_MARKS}])")
 _APOSTROPHES = re.compile(r"(?<![^\W_])[^\W_]+(?:'[^\W_]+)+")
 
 

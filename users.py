@@ -216,9 +216,12 @@ class User(NamedTuple):
 
 
 class Session:
-    """Somebody signed in on a connection, for as long as the account is active and its password stays the same."""
+    """Somebody signed in on a connection, for as long as the account is active and its password stays the same.
 
-    def __init__(self, connection: Connection, user_id: int, password_version: int) -> None:
+    The user ID is None for a command of the host; see host_session.
+    """
+
+    def __init__(self, connection: Connection, user_id: Optional[int], password_version: int) -> None:
         self.connection = connection
         self.user_id = user_id
         self.password_version = password_version
@@ -226,12 +229,12 @@ class Session:
 
 def host_session(connection: Connection) -> Session:
     """Return a session for a command of this host, run by whoever may read and write the database file."""
-    return Session(connection, 0, 0)
+    return Session(connection, None, 0)
 
 
 def current_user(session: Session) -> User:
     """Return the account behind the session as it stands now. Raises SessionEndedError."""
-    if not session.user_id:
+    if session.user_id is None:
         return User(0, "", None, Role.ADMIN, None, True, datetime.now(timezone.utc), False, 0, False, MailWish.NONE)
     row = session.connection.execute(f"{_SELECT_USERS} WHERE id = ?", (session.user_id,)).fetchone()
     if row is None or not row["is_active"]:
@@ -253,7 +256,10 @@ def may(user: User, action: Action) -> bool:
 
 
 def authorize(session: Session, action: Action) -> User:
-    """Return the session's account if it may take the action. Raises SessionEndedError, PermissionDeniedError."""
+    """Return the session's account if it may take the action. Call this inside the transaction that does the work.
+
+    Raises SessionEndedError, PermissionDeniedError.
+    """
     user = current_user(session)
     if user.must_change_password and action is not Action.OWN_ACCOUNT:
         raise PermissionDeniedError("Change your one-time password first.")
@@ -333,7 +339,7 @@ def parse_person(session: Session, text: str, people: People) -> str:
         return parse_username(text)
     sql = f"SELECT username, name, {people.condition} AS is_fit FROM users ORDER BY username"
     rows = session.connection.execute(sql).fetchall()
-    names = {str(row["username"]): fold(row["name"] or "") for row in rows}
+    names = {str(row["username"]): fold(str(row["name"] or "")) for row in rows}
     fit = [str(row["username"]) for row in rows if row["is_fit"]]
     found = (
         [username] * (username in names)
@@ -1113,7 +1119,10 @@ def _wait_for(run: Callable[[], T]) -> Optional[T]:
 
 
 def _in_background(run: Callable[[], T]) -> "Future[T]":
-    """Run the function in a thread. It gets no signals: they must interrupt the prompt in the main thread."""
+    """Run the function in a thread, for which no program waits at its end, since all end with os._exit.
+
+    The thread gets no signals: they must interrupt the prompt in the main thread.
+    """
     from concurrent.futures import ThreadPoolExecutor
 
     if not hasattr(signal, "pthread_sigmask"):  # on Windows

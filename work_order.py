@@ -161,8 +161,10 @@ class Sort(Enum):
     CHANGED = ("recently changed", "most recently changed first", "work_orders_by_change", ("updated_at", "id"), "DESC")
     DUE = ("due", "earliest due first", "work_orders_by_due", ("due_rank", "id"))
 
-    def __init__(self, word: str, first: str, index_name: str, columns: Sequence[str], direction: str = "") -> None:
-        self.word, self.description, self.index_name = word, first, index_name
+    def __init__(
+        self, word: str, description: str, index_name: str, columns: Sequence[str], direction: str = ""
+    ) -> None:
+        self.word, self.description, self.index_name = word, description, index_name
         self.columns, self.direction = columns, direction
 
     def __str__(self) -> str:
@@ -306,6 +308,8 @@ def _work_order(row: sqlite3.Row) -> WorkOrder:
         for name in (*texts, "category", "source", "source_id"):
             if not isinstance(stored[name], str) and (name in texts or stored[name] is not None):
                 raise ValueError(f"{name} is {stored[name]!r}")
+        if not isinstance(row["urgency"], int):
+            raise ValueError(f"urgency is {row['urgency']!r}")
         moment(row["stopped_since"])
         for name in ("created_at", "updated_at", "resolved_at", "due_at", "deleted_at", "held_until"):
             stored[name] = moment(row[name])
@@ -1064,7 +1068,7 @@ def _find_words(text: str, words: Sequence[str], is_inside: bool) -> Optional[ra
     places = [place for place, piece in enumerate(pieces) for _ in piece] + [len(text)]
     # O'Reilly is found as oreilly, too.
     either = "|".join("'?".join(map(re.escape, word)).replace(r"\ ", " ?") for word in words if word)
-    beginning = rf"(?<![^\W_])(?:{either})"
+    beginning = rf"(?:(?<![^\W_])|{database.AFTER_SPACELESS})(?:{either})"
     for pattern in (beginning, either) if is_inside or not "".join(words).isalnum() else (beginning,):
         match = re.search(pattern, "".join(pieces))
         if match:
@@ -1444,7 +1448,7 @@ def _write_changes(
     connection: Connection, by: User, work_order_id: int, at: str, entries: List[_Entry], columns: Mapping[str, object]
 ) -> None:
     """Write columns and history rows of one work order, and what is derived: everything that is saved comes here."""
-    # Before anything is written: of many changes, this one is left out if there is no room for its note.
+    # A note that has no room is refused before anything is written, since change_many goes on with the others.
     minutes = [_check_note(connection, by, work_order_id, entry.note) if entry.note else 0 for entry in entries]
     database.update(connection, "work_orders", work_order_id, {**columns, "updated_at": at})
     for entry, spent in zip(entries, minutes):
@@ -3177,7 +3181,7 @@ class ImportedPerson(NamedTuple):
 
     name: str
     email: str
-    is_needed: bool  # for more than unfinished work orders, so that an account is made if there is none
+    is_needed: bool  # if there is no account, one is made: somebody who only has unfinished work orders needs none
     username: str = ""
     has_account: bool = False
     is_certain: bool = False  # that the account is the person's; nobody is asked
@@ -3236,9 +3240,10 @@ def unknown_people(imported: Import) -> List[Tuple[str, ImportedPerson]]:
 def rename_person(imported: Import, key: str, text: str) -> str:
     """Give a person that username, or for `new` one made from the name, and return it. Raises InvalidInputError."""
     person, taken = imported.people[key], {other.username for other in imported.people.values()}
-    username = _free_username(imported, person.name, taken, Counter()) if text.lower() == "new" else text.lower()
-    sql = "SELECT 1 FROM users WHERE username = ?"
-    has_account = bool(imported.session.connection.execute(sql, (username,)).fetchone())
+    accounts = {username for (username,) in imported.session.connection.execute("SELECT username FROM users")}
+    is_new = text.lower() == "new"
+    username = _free_username(imported, person.name, taken | accounts, Counter()) if is_new else text.lower()
+    has_account = username in accounts
     if not has_account and users.parse_username(username) != person.username and username in taken:
         raise InvalidInputError(f"Somebody else in the file will be {username}; choose another username.")
     imported.people[key] = person._replace(username=username, has_account=has_account, is_certain=False)

@@ -16,8 +16,8 @@ from support import PASSWORD, DatabaseTestCase, needs_terminal, plain
 import database
 import users
 import work_order
-from users import Role, Session
-from work_order import ALL, Cell, Count, Filter, Grouping, Period, Priority, Query, Report, Row, Sort, Status
+from users import Role
+from work_order import ALL, Cell, Count, Filter, Grouping, Period, Priority, Query, Row, Sort, Status
 
 ZONES = BERLIN, KATHMANDU = "CET-1CEST,M3.5.0,M10.5.0/3", "NPT-5:45"
 NOW = "2024-04-30T09:30:00+00:00"
@@ -144,12 +144,6 @@ def percent(are: Sequence[bool]) -> str:
 
 def texts(row: Row) -> List[str]:
     return [cell.text for cell in row.cells]
-
-
-def every_report(session: Session, period: Period) -> List[Report]:
-    times = [work_order.resolution_times(session, period, grouping) for grouping in Grouping]
-    flow, workload = work_order.weekly_flow(session, period), work_order.workload(session, period)
-    return [*times, work_order.backlog(session), flow, workload]
 
 
 class ReplayTestCase(DatabaseTestCase):

@@ -125,7 +125,7 @@ class ExampleTest(DatabaseTestCase):
 class ExcerptTest(DatabaseTestCase):
     def assert_below(self, text: str, expected: str) -> None:
         found = work_order.find(self.uma, work_order.search(self.uma, text), None, 20)
-        self.assertEqual(found.below, {1: [expected]})
+        self.assertEqual(list(found.below.values()), [[expected]])
 
     def test_a_comment_or_note_that_matched_is_shown_before_the_title(self) -> None:
         self.create(self.uma, "Printer jams", "the printer of room 5")
@@ -136,6 +136,8 @@ class ExcerptTest(DatabaseTestCase):
 
     def test_the_place_is_shown_as_it_was_written_and_cut_around_it(self) -> None:
         self.create(self.uma, "Title", "In der Großen Straße steht O'Reilly")
+        self.create(self.uma, "Laptop", "社内VPN接続エラー")
+        self.assert_below("vpn", "description: 社内[VPN]接続エラー")
         work_order.comment(self.uma, 1, "é " * 2000 + "Nädel " + "ü " * 2000)
         self.assert_below("strasse", "description: In der Großen [Straße] steht O'Reilly")
         self.assert_below("oreilly", "description: In der Großen Straße steht [O'Reilly]")
