@@ -28,20 +28,7 @@ import users
 import work_order
 from database import ApplicationError, Connection, explain, printable, quantity
 from users import ANY, ME, NOBODY, NONE, Action, AuditFilter, InvalidInputError, People, Role, Session, User
-from work_order import (
-    ASSIGNEE,
-    CATEGORY,
-    REQUESTER,
-    Field,
-    Filter,
-    Import,
-    Period,
-    Priority,
-    Query,
-    Status,
-    WorkOrder,
-    by_name,
-)
+from work_order import ASSIGNEE, CATEGORY, REQUESTER, Field, Filter, Period, Priority, Query, Status, WorkOrder, by_name
 
 try:
     import termios
@@ -1508,13 +1495,13 @@ def export(session: Session, query: Query) -> None:
 LEFT_OUT = "(left out)"
 
 
-def read(imported: Import) -> None:
+def read(imported: work_order.Import) -> None:
     """Read the rows as they are understood now."""
     with stoppable("Rows read") as progress:
         work_order.stage(imported, progress)
 
 
-def ask_about_columns(imported: Import) -> None:
+def ask_about_columns(imported: work_order.Import) -> None:
     """Ask whether the letters and the header are right, and what each column becomes."""
     if imported.sample and not ask_yes_or_no(f"Are all letters right in {brief(imported.sample)}?", default=True):
         raise InvalidInputError(f"Save {imported.name} as CSV UTF-8.")
@@ -1557,7 +1544,7 @@ def ask_number(label: str, most: int) -> Optional[int]:
     return ask_value(label, parse, Default[Optional[int]](None, NONE))
 
 
-def ask_about_cells(imported: Import) -> None:
+def ask_about_cells(imported: work_order.Import) -> None:
     """Ask what cells mean as far as the file does not tell and no answers are remembered."""
     answers = imported.answers
     if not imported.is_remembered:
@@ -1578,7 +1565,7 @@ def ask_about_cells(imported: Import) -> None:
         imported.answer(zone=ask_value("Times without a zone are", work_order.parse_zone, Default(answers.zone)))
 
 
-def ask_about_people(imported: Import) -> None:
+def ask_about_people(imported: work_order.Import) -> None:
     """Show whose accounts exist, and who will get one, until nothing is to be changed."""
     while people := work_order.unknown_people(imported):
         joined = sum(person.has_account for _, person in people)
@@ -1596,7 +1583,7 @@ def ask_about_people(imported: Import) -> None:
         ask_value(f"{person.name} is (a username, or new)", parse, Default(person.username))
 
 
-def ask_about_rows(imported: Import) -> str:
+def ask_about_rows(imported: work_order.Import) -> str:
     """Ask what to do with rows that are here already or wrong; return nothing if all are here and to be skipped."""
     repeat, count, updates = work_order.SKIP, imported.new, ""
     if imported.here:
