@@ -525,8 +525,8 @@ def schema_version(connection: sqlite3.Connection) -> int:
 def migrate(connection: "Connection") -> None:
     """Bring the database to the newest version in one transaction, after a checked backup of what was there.
 
-    What fails changes nothing, and the connection is to be closed. Of several programs that start at once, one does
-    it, and the others wait.
+    A failure changes nothing; close the connection then. If several programs start at once, one migrates and the
+    others wait.
     """
     if schema_version(connection) == newest_version():
         return
@@ -674,7 +674,7 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
 
 
 def snapshot(connection: sqlite3.Connection) -> ContextManager[None]:
-    """Read everything inside from one moment, that of an enclosing block if any. Raises as transaction does."""
+    """Read from one moment, that of an enclosing block if any; write nothing inside. Raises as transaction does."""
     return nullcontext() if connection.in_transaction else transaction(connection, "BEGIN")
 
 
@@ -695,7 +695,7 @@ def update(connection: sqlite3.Connection, table: str, row_id: int, values: Mapp
 
 
 def default_path() -> Path:
-    """Return what WORK_ORDER_DB names, or work_order.db beside this file. Raises DatabaseFileError without a folder."""
+    """Return the path in WORK_ORDER_DB, or work_order.db beside this file. Raises DatabaseFileError."""
     named = os.environ.get("WORK_ORDER_DB")
     try:
         return Path(named).absolute() if named else Path(__file__).resolve().with_name("work_order.db")
@@ -843,7 +843,7 @@ def back_up(connection: Connection, target: Path) -> Path:
 
 
 def check(connection: Connection) -> List[str]:
-    """Return what is wrong with a copy of the database: an empty list if it is sound. Raises OutputError as copied."""
+    """Return what is wrong with a copy of the database: an empty list if it is sound. Raises as copied does."""
     with copied(connection) as copy:
         return find_problems(copy) or find_differences(copy)
 
@@ -880,7 +880,7 @@ def _copy(connection: Connection, target: Path) -> Iterator[Connection]:
 
 
 def find_problems(connection: sqlite3.Connection) -> List[str]:
-    """Return what is wrong with the database's structure and references: an empty list if it is sound."""
+    """Return the faults in the database's structure and references, none if it is sound."""
     problems = [str(line) for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
     references = connection.execute("PRAGMA foreign_key_check")
     problems += [f"row {row} of {table} refers to nothing" for table, row, _, _ in references]
@@ -925,7 +925,7 @@ def new_path(connection: Connection, kind: str, suffix: str) -> Path:
 def partial_files(*targets: Path) -> Iterator[List[Path]]:
     """Make an empty file beside each target, all in one folder, for its owner alone, and remove them at the end.
 
-    Those left by programs that were killed are removed once they are an hour old.
+    Files that killed programs left are removed once they are an hour old.
     """
     for path in targets[0].parent.glob(f".?*.{'[0-9a-f]' * 16}.partial*"):
         with suppress(OSError):  # on Windows one that is still open

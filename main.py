@@ -214,8 +214,8 @@ def _listening_for_signals(deadline: Deadline) -> Iterator[None]:
 
 
 def ignore_interrupts() -> None:
-    """Let neither Ctrl-C nor a deadline interrupt anything from now on."""
-    # Ctrl-C is held back meanwhile: Python complains on the terminal of one that comes while its handler is replaced.
+    """Ignore Ctrl-C and the idle deadline from now on."""
+    # SIGINT is blocked meanwhile: Python prints an error if one arrives while its handler is being replaced.
     if hasattr(signal, "pthread_sigmask"):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -405,9 +405,9 @@ def ask(
 ) -> T:
     """Ask for a text until it can be parsed, and return what it means; an empty answer takes the default.
 
-    `parse` raises InvalidInputError for a wrong answer, which is offered to be mended where the terminal can, as the
-    default is if the person `edits_default`. Raises Cancelled for an empty answer without a default, and for Ctrl-D on
-    a terminal.
+    `parse` raises InvalidInputError for a wrong answer, which a capable terminal offers for editing; if the person
+    `edits_default`, it offers the default from the start. Raises Cancelled for an empty answer without a default, and
+    for Ctrl-D on a terminal.
     """
     initial, hint = "", " Ctrl-U empties the line."
     if edits_default and default and default.value and can_offer(default.text):
@@ -923,7 +923,7 @@ def choose(screen: Screen) -> Callable[[], Next]:
 
 
 def perform(screen: Screen, run: Callable[[], Next], on_failure: Next = None) -> Next:
-    """Return where an action of the screen leads; say why it failed and record a refusal, unless that was just done."""
+    """Run an action of a screen and return where it leads; report a failure, and record a refusal, unless just done."""
     try:
         return run()
     except EOFError:
@@ -967,7 +967,7 @@ def log_exception() -> str:
 class PagedScreen(SessionScreen, Generic[T]):
     """A list that is shown by pages, each of which begins after the last row of the one before.
 
-    Which columns are shown depends on nothing that is in the rows.
+    The choice of columns does not depend on the rows.
     """
 
     columns: Sequence[Column[T]] = ()
@@ -987,7 +987,7 @@ class PagedScreen(SessionScreen, Generic[T]):
         self.rows: Sequence[T] = ()  # those of the page
 
     def read(self, after: Optional[T], limit: int) -> Sequence[T]:
-        """Return up to `limit` rows that follow `after`; set what changes of the heading, the total and the columns."""
+        """Return up to `limit` rows that follow `after`; update the heading, the total and the columns."""
         raise NotImplementedError
 
     def below(self, _: T) -> Sequence[str]:
@@ -1571,7 +1571,7 @@ def ask_about_people(imported: work_order.Import) -> None:
         joined = sum(person.has_account for _, person in people)
         shown = people[: joined + LISTED_AT_MOST]
         say(
-            f"People who seem to have an account: {joined:,}; who get one, without a password: "
+            f"People who seem to have an account: {joined:,}; people who will get one, without a password: "
             f"{len(people) - joined:,}. The first {len(shown):,}:",
             *(f"  {number}. {person.name} = {person.username}" for number, (_, person) in enumerate(shown, 1)),
         )
@@ -2145,10 +2145,10 @@ class MailScreen(SessionScreen):
 
     @option(1, "Settings")
     def change_settings(self) -> None:
-        """Ask which mail server takes the messages and, if there is one, for the other settings.
+        """Ask for the mail server and, unless it is `none`, for the other settings.
 
-        An empty answer keeps what is set, the password too, which is never shown; another server does not get it. What
-        is left as it was shown stays as another admin may have set it since.
+        An empty answer keeps the setting, even the password, which is never shown; another server does not get it. A
+        setting left as shown keeps the value that another admin may have given it since.
         """
         shown = self.settings
         new = shown._replace(host=ask_value("SMTP host", users.parse_mail_host, Default(shown.host)))

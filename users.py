@@ -816,7 +816,7 @@ def mail_state(session: Session) -> Tuple[MailSettings, str]:
 
 
 def change_mail_settings(session: Session, shown: MailSettings, new: MailSettings) -> MailSettings:
-    """Store in what `new` differs from `shown`; another server does not get the old password. Return all as it is then.
+    """Store the settings that differ from `shown` and return all; another server does not get the old password.
 
     Raises ConflictError, and InvalidInputError for a host without a sender.
     """
@@ -1119,7 +1119,7 @@ def _wait_for(run: Callable[[], T]) -> Optional[T]:
 
 
 def _in_background(run: Callable[[], T]) -> "Future[T]":
-    """Run the function in a thread, for which no program waits at its end, since all end with os._exit.
+    """Run the function in a thread that does not delay the program's end, which is always os._exit.
 
     The thread gets no signals: they must interrupt the prompt in the main thread.
     """

@@ -471,7 +471,7 @@ def _parse_day(text: Optional[str]) -> Optional[date]:
 
 
 class Field(Generic[V]):
-    """What can be changed of a work order, declared once: its prompt, its rights, its history and its column.
+    """A field of a work order that can be changed, declared once: its prompt, right, history and column.
 
     A change takes the right `action`; `column` is its name in the database and in CSV files, if that is another one;
     `check` judges a value inside the transaction; `none` is the word for None; `hint` follows its label in a prompt. A
@@ -626,7 +626,7 @@ def describe_done(field: Field[V], shown: WorkOrder, value: V) -> str:
 
 
 class Period(NamedTuple):
-    """A name that parse_period takes, and from when (None: from the very beginning) until before when, in UTC."""
+    """A name that parse_period accepts, and its bounds in UTC: `begin` (None: no limit) included, `end` excluded."""
 
     name: str
     begin: Optional[datetime]
@@ -894,7 +894,7 @@ def _selection(connection: Connection, user: User, query: Query) -> Tuple[str, S
 
 
 def _count(connection: Connection, source: str, values: Mapping[str, object]) -> int:
-    """Return how many work orders a selection has, up to one above COUNTED_AT_MOST."""
+    """Return how many work orders a selection has, at most COUNTED_AT_MOST + 1."""
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} LIMIT {COUNTED_AT_MOST + 1})"
     return int(connection.execute(sql, values).fetchone()[0])
 
@@ -1241,7 +1241,7 @@ class Draft(NamedTuple):
 
 
 def create(session: Session, draft: Draft) -> int:
-    """Create a work order and return its id. Raises InvalidInputError, PermissionDeniedError to name other people."""
+    """Create a work order and return its id. Raises InvalidInputError, PermissionDeniedError."""
     with _writing(session, Action.CREATE) as user:
         if draft.requester not in (None, user.username):
             users.authorize(session, Action.CHANGE_REQUESTER)
@@ -1313,7 +1313,7 @@ def _visible(session: Session, user: User, work_order_id: int, include_deleted: 
 def change(
     session: Session, shown: WorkOrder, field: Field[V], value: V, note: str = "", until: Optional[datetime] = None
 ) -> bool:
-    """Give a field of the work order another value, and On Hold its end; return False if it was that already.
+    """Change a field of the work order, and the end of a hold; return whether a change or a note was saved.
 
     Raises NotFoundError, PermissionDeniedError, InvalidInputError (also for a status that stands already), and
     ConflictError if somebody else changed the field since the work order was `shown`; other fields don't matter.
@@ -1328,7 +1328,7 @@ def change(
 
 
 def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
-    """Assign the work order to oneself and, if it is Open, set it In Progress; return and raise as change does."""
+    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed."""
     with _writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
@@ -1502,7 +1502,7 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: Field[An
 class ManyChanges(NamedTuple):
     """A change of many work orders, as it was shown to the person before it is made.
 
-    What gives a `field` no other value links them to the `original` that they duplicate, or adds the note as a comment.
+    Without a `field`, it links them to the `original` that they duplicate, or adds the note as a comment.
     """
 
     shown: List[WorkOrder]
@@ -1599,7 +1599,7 @@ def plan_changes(
 
 
 def change_many(session: Session, changes: ManyChanges) -> str:
-    """Make the change in one transaction; return in a sentence what became of it, and what stayed as it was and why."""
+    """Make the change in one transaction; return a sentence: how many changed, which did not, and why."""
     done = 0
     kept: List[str] = []
     with _writing(session, Action.CHANGE_MANY) as user:
@@ -1621,7 +1621,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
                 kept.append(f"#{shown.id} has no room for more notes")
     standing = len(changes.shown) - done - len(kept)
     already = [f"{standing:,} {'was' if standing == 1 else 'were'} {changes.result} already"] if standing else []
-    more = [f"{len(kept) - 10:,} more stayed as they are"] if len(kept) > 10 else []
+    more = [f"{len(kept) - 10:,} more stayed as they were"] if len(kept) > 10 else []
     return f"{', '.join((f'{done:,} changed', *already, *kept[:10], *more))}."
 
 
@@ -1708,7 +1708,7 @@ def service_targets(session: Session) -> List[ServiceTarget]:
 
 
 def set_service_target(session: Session, shown: ServiceTarget, target: ServiceTarget) -> bool:
-    """Promise this from now on; return False if it was so. Raises ConflictError if another admin has changed it."""
+    """Set a priority's target; return False if nothing changed. Raises ConflictError if another admin changed it."""
     with users.writing(session, Action.SERVICE_TARGETS) as user:
         old = _service_target(session.connection, target.priority)
         if old != shown:
@@ -1742,7 +1742,7 @@ def _service_target(connection: Connection, priority: Priority) -> ServiceTarget
 
 @contextmanager
 def _writing(session: Session, action: Action) -> Iterator[User]:
-    """Write as users.writing does, and tell those whom the changes concern; or join the enclosing block, if any."""
+    """Write as users.writing does, and notify the recipients of the changes; or join the enclosing block, if any."""
     if session.connection.in_transaction:
         yield users.authorize(session, action)
         return
@@ -1777,7 +1777,7 @@ _SELECT_RECIPIENTS = f"""
 
 
 def _notify(connection: Connection, by: User, after: int, tells_author: bool = False) -> None:
-    """Put one message for each person whom the history rows after that ID concern in the outbox, in their transaction.
+    """Put one message per recipient of the history rows after that ID in the outbox, inside their transaction.
 
     A message about several work orders lists the first 50. Whoever made the changes gets none unless it `tells_author`.
     """
@@ -2011,9 +2011,9 @@ def _update_template(connection: Connection, template: Template, values: Mapping
 
 
 def create_due(connection: Connection, busy_seconds: int = 0) -> int:
-    """Create what is due by the templates, once for all days that were missed; return how many there were.
+    """Create one work order for each template that is due, however many days were missed; return their number.
 
-    Raises sqlite3.OperationalError when others are busy for too long.
+    Raises sqlite3.OperationalError if the database stays locked for `busy_seconds`.
     """
     created = 0
     connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")
@@ -2366,7 +2366,7 @@ def _counted_cell(connection: Connection, filter: Filter) -> Cell:
 
 
 def workload(session: Session, period: Period) -> Report:
-    """Return what all assignees of now or then have and have resolved, those with the most first, nobody's last."""
+    """Return each assignee's unfinished and resolved work orders, the most unfinished first, nobody's last."""
     from statistics import median
 
     rows, connection = [], session.connection
@@ -2395,7 +2395,7 @@ def workload(session: Session, period: Period) -> Report:
         ReportColumn("Unfinished", "Unfinished, Overdue and On Hold are as of now.", is_bar=True),
         ReportColumn("Overdue"),
         ReportColumn("On Hold", rank=2),
-        ReportColumn("Resolved", "Resolved: in the period and still so, by present assignee.", rank=4),
+        ReportColumn("Resolved", "Resolved: in the period and still resolved, by current assignee.", rank=4),
         ReportColumn("Median", "Median: of the resolution times.", rank=3),
         ReportColumn("Spent", "Spent: noted in the period, on any work order.", rank=1),
     )
@@ -2599,7 +2599,7 @@ def _work_orders_html(rows: Iterable[WorkOrder], below: Mapping[int, Sequence[st
 
 
 def _save_page(session: Session, name: str, title: str, body: str) -> Path:
-    """Save a page with this HTML, which loads nothing and runs nothing, and its audit row."""
+    """Save the HTML as a page that loads and runs nothing, audit it, and return its path. Raises OutputError."""
     with _kept_together("The page", "None was saved.") as paths, users.writing(session, Action.EXPORT) as user:
         by = f" by {user.username}" if user.username else ""
         page = f"""<!DOCTYPE html>
@@ -2622,7 +2622,7 @@ def _save_page(session: Session, name: str, title: str, body: str) -> Path:
 
 @contextmanager
 def _kept_together(subject: str, outcome: str = "") -> Iterator[List[Path]]:
-    """Give a list for the files that the block publishes; if it raises, remove them. Raises OutputError for OSError."""
+    """Yield a list for published paths; if the block raises, remove the files. Raises OutputError for OSError."""
     paths: List[Path] = []
     try:
         yield paths
@@ -2766,10 +2766,10 @@ _STORED_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\+00:00\Z")
 
 
 def export(session: Session, query: Query, with_history: bool, progress: Progress) -> Tuple[List[Path], int]:
-    """Write what the query finds, in its order, to a new CSV file in exports/; return the files and how many those are.
+    """Write what the query finds, in its order, to a new CSV file in exports/; return the files and how many it found.
 
-    With history, a second file has all their changes. Everything is read from one moment, in a copy of the database, so
-    that others can save meanwhile. `progress` gets the number of those written; if it raises, there is no new file.
+    With history, a second file has all changes. Everything is read from one moment, in a copy of the database, so
+    that others can save meanwhile. `progress` gets the number of work orders written; if it raises, no file is kept.
     Raises PermissionDeniedError, OutputError.
     """
     users.authorize(session, Action.EXPORT)
@@ -3513,7 +3513,7 @@ def describe_import(imported: Import) -> List[str]:
     unfit = [person.name for person in people if person.username not in assignees]
     if unfit:
         names = f"{', '.join(unfit[:10])}{' and more' * (len(unfit) > 10)}"
-        remarks.append(f"Unfinished work orders come in without these assignees, no managers or admins here: {names}.")
+        remarks.append(f"Unfinished work orders come in without these assignees, not managers or admins here: {names}.")
     meanings = {word: word_meaning(imported, word) or guess_word(word) for word in imported.words}
     words = [f"{word.partition(' ')[2]} = {meaning}" for word, meaning in meanings.items()]
     order, zone = "day" if imported.answers.day_first is not False else "month", imported.answers.zone

@@ -91,7 +91,7 @@ class OpeningTest(FolderTestCase):
         database.connect(self.path).close()
         self.assertEqual(list(self.folder.iterdir()), [self.path])
 
-    def test_a_python_whose_sqlite_is_too_old_is_told_so(self) -> None:
+    def test_an_sqlite_that_is_too_old_is_refused(self) -> None:
         too_old = mock.patch("sqlite3.sqlite_version_info", (3, 33, 0))
         with too_old, self.assertRaisesRegex(database.ApplicationError, r"SQLite .* is older than 3\.34;"):
             database.connect(self.path, create=True)
@@ -224,7 +224,7 @@ class BackupAndCheckTest(DatabaseTestCase):
         with self.assertRaisesRegex(database.OutputError, "backups cannot be created: File exists. No backup"):
             users.back_up(self.anna)
 
-    def test_one_that_cannot_be_recorded_is_not_hidden(self) -> None:
+    def test_a_backup_that_cannot_be_audited_is_reported(self) -> None:
         full = "CREATE TRIGGER full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
         self.connection.execute(full)
         with self.assertRaisesRegex(database.ApplicationError, "The backup is in .*, but the audit log has no row"):
@@ -381,7 +381,7 @@ class FaultTest(DatabaseTestCase):
         self.assertRegex(ended.output, words)
         self.assertEqual((ended.code, self.ids(self.uma)), (0, []))
 
-    def test_a_database_that_others_hold_is_said_and_work_goes_on_when_it_is_free(self) -> None:
+    def test_a_locked_database_is_reported_and_work_goes_on_when_it_is_free(self) -> None:
         talk = self.talk(busy_seconds=0)
         talk.log_in("uma")
         talk.choose("Create work order")
@@ -421,7 +421,7 @@ class FaultTest(DatabaseTestCase):
         talk.expect("Work order #2 created.")
 
     @posix
-    def test_nobody_who_reads_the_output_is_no_traceback(self) -> None:
+    def test_a_closed_output_causes_no_traceback(self) -> None:
         for sink in ("| true", ">/dev/full" if Path("/dev/full").exists() else "| head -1", ">&-"):
             shell = f'"{sys.executable}" "{ROOT / "main.py"}" {sink}'
             ended = run_command(["sh", "-c", shell], lines("Exit").encode(), environment(self.path))

@@ -295,7 +295,7 @@ class PeopleTest(ImportTestCase):
             ("person.1", "王小明", None),
         ]
         self.assertEqual(self.rows(accounts), expected)
-        self.assertIn("no managers or admins here: Ann Lee, Eve Roe.", " ".join(self.lines))
+        self.assertIn("not managers or admins here: Ann Lee, Eve Roe.", " ".join(self.lines))
         self.assertEqual(self.stored("assignee"), [("ann.lee",), (None,), (None,), ("max",), (None,), (None,)])
         ((note,),) = self.rows("SELECT note FROM work_order_history WHERE work_order_id = 2")
         self.assertEqual(note, "Imported from incident; the ID was 2. It was assigned to Ann Lee.")

@@ -117,7 +117,7 @@ class PasswordTest(DatabaseTestCase):
         passwords = {users.reset_password(self.anna, "uma") for _ in range(20)}
         self.assertEqual([len(password) for password in passwords], [16] * 20)
 
-    def test_whose_account_is_closed_or_has_another_password_while_one_is_hashed_is_refused(self) -> None:
+    def test_an_account_closed_or_changed_while_a_password_is_hashed_is_refused(self) -> None:
         self.session("eva", Role.ADMIN, ("anna", PASSWORD))
         scrypt, content, change = hashlib.scrypt, self.path.read_bytes(), ""
 

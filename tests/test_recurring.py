@@ -68,7 +68,7 @@ class DueTest(RecurringTestCase):
         notes = [("4 earlier days passed without one.",), ("1 earlier day passed without one.",), ("",)]
         self.assertEqual(self.rows("SELECT note FROM work_order_history ORDER BY id"), notes)
 
-    def test_of_what_lies_before_the_last_saving_nothing_is_owed(self) -> None:
+    def test_days_before_the_last_save_create_nothing(self) -> None:
         template = self.save("1 month", self.today.replace(year=2000))
         work_order.save_template(self.max, template)
         work_order.create_due(self.connection)

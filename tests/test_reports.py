@@ -401,7 +401,7 @@ class EdgeTest(DatabaseTestCase):
             with self.assertRaisesRegex(database.DamageError, "ork order.* is damaged in the database"):
                 report(self.max, work_order.parse_period("all"))
 
-    def test_a_user_gets_of_the_list_behind_a_number_ones_own(self) -> None:
+    def test_a_user_sees_only_own_rows_behind_a_number(self) -> None:
         self.create(self.uma)
         self.create(self.ugo)
         counted = work_order.ReportScope(Count.CREATED, "", database.NEVER)

@@ -264,7 +264,7 @@ class LostRightTest(DatabaseTestCase):
         talk.send("a new horse 7\n")
         talk.expect("Error: You are logged out: your account has been deactivated.\n\nIT Work Order")
 
-    def test_a_page_of_a_history_that_is_turned_back_shows_nothing_to_whom_it_is_closed_by_then(self) -> None:
+    def test_the_previous_page_of_a_history_shows_nothing_after_access_is_lost(self) -> None:
         self.create(self.uma)
         for number in range(60):
             work_order.comment(self.max, 1, f"Comment {number}." + "\nand more" * 5)

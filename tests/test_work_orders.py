@@ -282,7 +282,7 @@ class HandOverTest(WorkOrderTestCase):
         self.assertEqual(self.assignees(), ["anna", "anna", "max"])
         self.assertEqual(self.history(2)[-1], ("max", "assignee", "max", "anna", ""))
 
-    def test_nobody_who_cannot_have_them_takes_over_and_nothing_is_done(self) -> None:
+    def test_an_unfit_successor_is_refused_and_nothing_changes(self) -> None:
         for successor in ("uma", "ghost", "max"):
             with self.subTest(successor=successor), self.assertRaises(InvalidInputError):
                 work_order.deactivate(self.anna, "max", successor)
