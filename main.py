@@ -1196,9 +1196,10 @@ class WorkOrderScreen(SessionScreen):
         }
         if kind in follow_up and not self.work_order.status.is_finished:
             question, status, note = follow_up[kind]
-            if status is not self.work_order.status and ask_yes_or_no(question, default=True):
-                work_order.change(self.session, self.work_order, work_order.STATUS, status, note)
-                say(work_order.describe_done(work_order.STATUS, self.work_order, status))
+            with suppress(Cancelled):  # the link is saved all the same
+                if status is not self.work_order.status and ask_yes_or_no(question, default=True):
+                    work_order.change(self.session, self.work_order, work_order.STATUS, status, note)
+                    say(work_order.describe_done(work_order.STATUS, self.work_order, status))
 
     @option(14, "Save as a page", Action.EXPORT)
     def save_page(self) -> None:
@@ -1535,7 +1536,7 @@ def ask_number(label: str, most: int) -> Optional[int]:
     """Ask for one of the numbered lines above, and return it, from 0 on; an empty answer is None."""
 
     def parse(text: str) -> Optional[int]:
-        if text.isdecimal() and 1 <= int(text) <= most:
+        if text in map(str, range(1, most + 1)):
             return int(text) - 1
         if text.lower() != NONE:
             raise InvalidInputError(f"Answer with a number from 1 to {most:,}, or none.")
@@ -1929,7 +1930,7 @@ class UsersScreen(SessionScreen):
         user = self.ask_user()
         name = ask("Name", users.parse_person_name, Default(user.name))
         email = ask_value("Email", users.parse_email, Default(user.email))
-        users.change_person(self.session, user.username, name, email)
+        users.change_person(self.session, user, name, email)
         say(f"User {user.username} has the name {name or NONE} and the email {email or NONE}.")
 
     def ask_user(self) -> User:
@@ -2040,8 +2041,12 @@ class DataScreen(SessionScreen):
             try:
                 with stoppable("Rows imported") as progress:
                     backup = work_order.import_rows(imported, repeat, progress)
-            except Cancelled:
+            except (Cancelled, *database.EXPECTED_FAULTS) as stop:
                 count = imported.created + imported.updated
+                if not (count or isinstance(stop, Cancelled)):
+                    raise
+                if not isinstance(stop, Cancelled):
+                    print_error(explain(stop).partition(" Nothing was saved")[0])
                 say(f"Stopped. {count:,} rows are imported and stay; the same file goes on where this stopped.")
                 return
             updated = f" and {imported.updated:,} updated" if repeat == work_order.UPDATE else ""
@@ -2233,7 +2238,7 @@ class RecurringScreen(SessionScreen):
         parse = lambda text: None if NONE.startswith(text.lower()) else work_order.parse_id(text)  # noqa: E731
         like = ask_value("Like work order ID", parse, Default[Optional[int]](None))
         draft = work_order.Draft("", requester=self.user.username)
-        if like:
+        if like is not None:
             row = work_order.get(self.session, like).work_order
             draft = work_order.Draft(**{name: getattr(row, name) for name in work_order.Draft._fields})
         self.save(work_order.Template(draft, None, 1, "month", date.today()))
@@ -2280,8 +2285,11 @@ class MainScreen(SessionScreen):
 
     def show(self) -> None:
         """Print who is signed in, and in a line what waits for them, after what recurs and is due has been created."""
-        with suppress(*database.EXPECTED_FAULTS):  # busy or full: then the next one creates it
+        try:
             work_order.create_due(self.connection)
+        except database.EXPECTED_FAULTS as fault:  # busy or full: then the next one creates it
+            if isinstance(fault, ApplicationError) and self.may(Action.RECURRING):
+                print_error(fault)
         super().show()
         say(f"  {work_order.describe_my_work(work_order.my_work(self.session))}")
 

@@ -333,6 +333,8 @@ def find(connection: Connection, username: str, people: People = People.EVERYBOD
 def parse_person(session: Session, text: str, people: People) -> str:
     """Return the username that a username, a name, the beginning of one or `me` means. Raises InvalidInputError."""
     user, username, name = authorize(session, people.needed), text.lower(), fold(text)
+    if not name.strip():
+        raise InvalidInputError("Answer with a username or a name.")
     if username == ME:
         return find(session.connection, user.username, people).username
     if scope(user, Action.VIEW) is not Scope.ALL:  # so that they don't learn which accounts there are
@@ -576,15 +578,21 @@ def add_user(session: Session, username: str, role: Role) -> str:
     return one_time_password
 
 
-def change_person(session: Session, username: str, name: Optional[str], email: Optional[str]) -> None:
-    """Give the account another name and email address; None removes one. Raises InvalidInputError."""
-    name, email = parse_person_name(name or NONE), parse_email(email or NONE)
+def change_person(session: Session, shown: User, name: Optional[str], email: Optional[str]) -> None:
+    """Store the name and the email address where they differ from the shown ones; None removes one.
+
+    Raises InvalidInputError, and ConflictError where somebody else has changed the same one.
+    """
+    changes = {"name": parse_person_name(name or NONE), "email": parse_email(email or NONE)}
     with writing(session, Action.MANAGE_USERS) as admin:
-        user = find(session.connection, username)
-        session.connection.execute("UPDATE users SET name = ?, email = ? WHERE id = ?", (name, email, user.id))
-        for event, has_changed in (("name changed", name != user.name), ("email changed", email != user.email)):
-            if has_changed:
-                audit(session.connection, admin.id, event, user.username, user.id)
+        user = find(session.connection, shown.username)
+        for column, new in changes.items():
+            old, current = getattr(shown, column), getattr(user, column)
+            if new != old and current not in (old, new):
+                raise ConflictError(f"The {column} is now {current or NONE}: somebody changed it. Nothing was saved.")
+            if new != old:
+                database.update(session.connection, "users", user.id, {column: new})
+                audit(session.connection, admin.id, f"{column} changed", user.username, user.id)
 
 
 def reset_password(session: Session, username: str) -> str:
@@ -830,6 +838,8 @@ def change_mail_settings(session: Session, shown: MailSettings, new: MailSetting
                 entries = audit_log(session, AuditFilter(event="mail settings changed"), None, 1)
                 by = entries[0].username if entries else "another program"
                 raise ConflictError(f"The {name} is now {words}: {by} changed it in the meantime. Nothing was saved.")
+        if "password" in changes and old[:3] != shown[:3]:
+            raise ConflictError("Somebody has named another mail server in the meantime. Nothing was saved.")
         stored = MailSettings(**{**old._asdict(), **changes})
         if stored[:3] != old[:3] and "password" not in changes:
             stored = stored._replace(password=None)
@@ -1353,7 +1363,7 @@ def _hash(password: str, stored: Optional[str] = None) -> str:
     """Return the password's hash as a PHC string, with the scheme, cost and salt of a stored one, or else new ones."""
     parameters, salt = _parameters(), os.urandom(16)
     if stored is not None:
-        parts = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$[A-Za-z0-9+/]{43}", stored)
+        parts = re.fullmatch(r"\$(.+)\$([A-Za-z0-9+/]{22})\$[A-Za-z0-9+/]{43}", str(stored))
         if not parts:
             raise AuthenticationError("The stored password of this account cannot be read; an admin can reset it.")
         parameters, salt = parts[1], base64.b64decode(f"{parts[2]}==")

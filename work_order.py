@@ -1328,12 +1328,15 @@ def change(
 
 
 def take(session: Session, shown: WorkOrder, note: str = "") -> bool:
-    """Assign the work order to oneself and, if it is Open, set it In Progress; return False if nothing changed."""
+    """Assign the work order to oneself and, if it is Open, set it In Progress; return as change does."""
     with _writing(session, Action.VIEW) as user:
         values: Dict[Field[Any], Any] = {ASSIGNEE: user.username}
         if _visible(session, user, shown.id).status is Status.OPEN:
             values[STATUS] = Status.IN_PROGRESS
-        return _change(session, user, shown, values, note)
+        is_changed = _change(session, user, shown, values, note)
+        if not is_changed and note:  # it is kept all the same
+            comment(session, shown.id, note)
+    return is_changed or bool(note)
 
 
 def comment(session: Session, work_order_id: int, text: str) -> None:
@@ -1517,7 +1520,8 @@ class ManyChanges(NamedTuple):
         """What will happen."""
         which = quantity(len(self.shown))
         if self.field is None:
-            return f"{which} will be {self.result}." if self.original else f"A comment will be added to {which}."
+            is_comment = self.original is None
+            return f"A comment will be added to {which}." if is_comment else f"{which} will be {self.result}."
         kept = self.original is not None and any(each.status.is_finished for each in self.shown)
         counts = Counter(self.field.show(self.field.read(work_order)) for work_order in self.shown)
         at_present = ", ".join(f"{count:,} {text}" for text, count in counts.most_common(10))
@@ -1527,7 +1531,7 @@ class ManyChanges(NamedTuple):
     @property
     def result(self) -> str:
         """What the work orders are afterwards."""
-        if self.original:
+        if self.original is not None:
             return f"{Status.CANCELLED if self.field else 'linked'} as duplicates of #{self.original}"
         assert self.field
         text = self.field.show(self.value)
@@ -1589,7 +1593,7 @@ def plan_changes(
     with users.reading(session, Action.CHANGE_MANY) as user:
         if parse_spent(user, note):
             raise InvalidInputError("Time spent is noted on one work order at a time.")
-        if original:
+        if original is not None:
             _visible(session, user, original)
         shown = [_find_by_id(session.connection, work_order_id) for work_order_id in ids]
     present = [each for each in shown if each and not each.deleted_at]
@@ -1603,7 +1607,7 @@ def change_many(session: Session, changes: ManyChanges) -> str:
     done = 0
     kept: List[str] = []
     with _writing(session, Action.CHANGE_MANY) as user:
-        if changes.original:
+        if changes.original is not None:
             _visible(session, user, changes.original)
         for shown in changes.shown:
             if shown.id == changes.original:
@@ -1631,7 +1635,7 @@ def _change_one(session: Session, user: User, shown: WorkOrder, changes: ManyCha
     if changes.field and not (changes.original and shown.status.is_finished):
         values = _values(changes.field, changes.value, changes.until)
         is_changed = _change(session, user, shown, values, changes.note)
-    if changes.original:
+    if changes.original is not None:
         return link(session, shown, Kind.DUPLICATE_OF, changes.original) or is_changed
     if not changes.field:
         comment(session, shown.id, changes.note)
@@ -2930,6 +2934,7 @@ def open_import(session: Session, name: str) -> Iterator[Import]:
             raise UnreadableFileError(f"{name} cannot be read: {error.strerror}.") from error
         for table, columns in _STAGING.items():
             stack.callback(session.connection.execute, f"DROP TABLE temp.{table}")
+            session.connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
             session.connection.execute(f"CREATE TABLE temp.{table} ({columns})")
         yield imported
 
@@ -3529,7 +3534,7 @@ def describe_import(imported: Import) -> List[str]:
 
 def _write_report(connection: Connection) -> Path:
     target = database.new_path(connection, "export", "-import.txt")
-    rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid")
+    rows = connection.execute("SELECT * FROM temp.import_findings ORDER BY number, rowid").fetchall()
     with _kept_together(f"{target}") as paths, database.partial_files(target) as (partial,):
         with partial.open("w", encoding="utf-8") as file:
             for number, line, kind, example in rows:

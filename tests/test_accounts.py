@@ -59,8 +59,8 @@ class AccountTest(DatabaseTestCase):
             lambda: work_order.deactivate(self.anna, "ugo"),
             lambda: users.reactivate(self.anna, "uma"),
             lambda: users.add_user(self.anna, "me", Role.USER),
-            lambda: users.change_person(self.anna, "uma", "x" * 101, None),
-            lambda: users.change_person(self.anna, "uma", None, "no address"),
+            lambda: users.change_person(self.anna, users.current_user(self.uma), "x" * 101, None),
+            lambda: users.change_person(self.anna, users.current_user(self.uma), None, "no address"),
             lambda: users.add_caller(self.max, "a\0b", None),
             lambda: users.add_caller(self.max, "Tom", "no address"),
         )
@@ -155,7 +155,9 @@ class AuditTest(DatabaseTestCase):
             self.assertRaises(AuthenticationError, users.log_in, self.connection, username, "not the one")
         users.log_in(self.connection, "mia", one_time)
         users.add_caller(self.anna, "Tom", None)
-        users.change_person(self.anna, "ugo", "Ugo Neri", "ugo@example.org")
+        ugo = users.find(self.connection, "ugo")
+        users.change_person(self.anna, ugo, "Ugo Neri", "ugo@example.org")
+        self.assertRaises(users.ConflictError, users.change_person, self.anna, ugo, "Hugo", None)
         work_order.change_role(self.anna, "ugo", Role.MANAGER)
         work_order.deactivate(self.anna, "ugo")
         users.reactivate(self.anna, "ugo")

@@ -203,8 +203,9 @@ class DuplicatesTest(LinkTestCase):
         self.assertEqual((self.links(1), self.statuses()), ([], ["Open", "In Progress", "Open"]))
 
     def test_an_original_that_is_deleted_or_a_duplicate_itself_is_refused_and_nothing_changes(self) -> None:
-        with self.assertRaisesRegex(NotFoundError, "#99"):
-            self.plan([2], original=99)
+        for number in (0, 99):
+            with self.assertRaisesRegex(NotFoundError, f"#{number}"):
+                self.plan([2], original=number)
         self.link(1, Kind.DUPLICATE_OF, 3)
         changes = self.plan([2, 3])
         with self.assertRaisesRegex(InvalidInputError, "#1 is duplicate of #3 already"):
