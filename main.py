@@ -738,7 +738,7 @@ Next = Optional["Screen"]
 class Option(NamedTuple):
     """A line of a menu: its number and label, what it runs, the right that it needs, and when there is something to do.
 
-    Leaving one that saves nothing needs no words about saving.
+    `saves` tells whether leaving its form prints "Nothing was saved." after "Cancelled."
     """
 
     number: int
@@ -803,7 +803,7 @@ class Screen:
         return [each for each in self.options_by_number().values() if each.needs is None or self.may(each.needs)]
 
     def open_options(self) -> List[Option]:
-        """Return the options that the person may choose and that have something to do; without any, it has said all."""
+        """Return the options that can be chosen now. A screen that returns none is printed and left at once."""
         return [each for each in self.permitted_options() if each.when(self)]
 
     def refresh(self) -> None:
@@ -873,7 +873,7 @@ def run_screens(start: Screen, after_each: Callable[[], None]) -> None:
                 if isinstance(screen, WorkOrderScreen):  # it takes the place of an open one and of what is above that
                     place = [isinstance(each, WorkOrderScreen) for each in stack].index(True)
                     stack = [*stack[:place], screen]
-                # A screen without options has said it all.
+                # A screen without options was printed and is left.
                 step = perform(screen, choose(screen)) if screen.options else BACK
                 after_each()
         except users.SessionEndedError as error:
@@ -972,7 +972,7 @@ class PagedScreen(SessionScreen, Generic[T]):
 
     columns: Sequence[Column[T]] = ()
     empty_message = "There are none."
-    lines_below = 0  # of the screen that is shown next, where a single page that fits above it needs no menu
+    lines_below = 0  # of the screen to come back to; a single page that fits above it is printed without a menu
     rows_per_page = 20  # where there is no terminal
     numbers_single_page = True
     total: Optional[int] = None  # rows on all pages, where it is known

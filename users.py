@@ -1275,8 +1275,8 @@ def wait_seconds(failures: int, free: int = FREE_FAILURES) -> int:
 def _authenticated(connection: Connection, username: str, password: str) -> Optional[User]:
     """Return the active account with that username and password, unless it is locked.
 
-    The failure is recorded before the hash is computed, so that parallel attempts gain nothing, and undone if the
-    password is right; earlier failures stay until they are cleared. An unknown username, a locked one, and the right
+    A failure is counted before the hash is computed, so that parallel guesses all count, and taken back if the password
+    is right; log_in clears the earlier ones. An unknown username, a locked one, and the right
     password of a deactivated account cost as much as a wrong password, and count as one.
     """
     may_try = _record_failure(connection, username)

@@ -1505,7 +1505,8 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: Field[An
 class ManyChanges(NamedTuple):
     """A change of many work orders, as it was shown to the person before it is made.
 
-    Without a `field`, it links them to the `original` that they duplicate, or adds the note as a comment.
+    For duplicates, `original` is the work order that they duplicate, and `field` is the status if they are cancelled too.
+    For a comment, there is neither, and only the note is used.
     """
 
     shown: List[WorkOrder]
@@ -1756,11 +1757,13 @@ def _writing(session: Session, action: Action) -> Iterator[User]:
         _notify(session.connection, user, last_id)
 
 
-# What is told: the history rows after an ID in these fields.
+# The history rows written after an ID that people are told about.
 _NEWS = "history.id > :after AND field IN ('created', 'recurs', 'requester', 'status', 'assignee', 'comment')"
-# Those whom it concerns and who may see the work order, except who made the changes: the requester, the assignee and
-# the former one, and managers and admins who wish to hear of new work orders or, while nobody has it, of a comment or a
-# reopening by the requester.
+# Who gets a message about a work order that has just changed, except the author of the change:
+# - its requester, its assignee, and the assignee it was taken from;
+# - managers and admins who asked for mail about all new work orders, if it is new;
+# - those who asked for mail about all or unassigned ones, if nobody has it and it is new, or its requester commented on
+#   it or reopened it.
 _SELECT_RECIPIENTS = f"""
     SELECT work_order_id, users.id AS user_id
     FROM (
@@ -3692,7 +3695,7 @@ def _differences(imported: Import, row: sqlite3.Row) -> Iterator[Tuple[Field[Any
         compared = (here.resolved_at, resolved_at) if new is old is Status.RESOLVED and resolved_at else (old, new)
         before, after = (each.replace(second=0) if isinstance(each, datetime) else each for each in compared)
         if new and before != after and field.column in row["given"].split():
-            # Its last change is no import's or, for our own export, later than the row.
+            # Kept is what a person changed last; for our own export only if that change is newer than the row.
             stays = entry and (entry["changed_at"][:16] > updated_at if imported.is_own else not entry["is_imported"])
             yield field, old, new, bool(stays)
     known = Counter(entry["note"] for entry in history if entry["field"] == "comment" and entry["is_imported"])
