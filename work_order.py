@@ -1505,7 +1505,7 @@ def _last_changed_by(connection: Connection, work_order_id: int, field: Field[An
 class ManyChanges(NamedTuple):
     """A change of many work orders, as it was shown to the person before it is made.
 
-    For duplicates, `original` is the work order that they duplicate, and `field` is the status if they are cancelled too.
+    For duplicates, `original` is the work order that they duplicate, and `field` the status if they are cancelled too.
     For a comment, there is neither, and only the note is used.
     """
 
