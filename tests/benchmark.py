@@ -201,7 +201,6 @@ def measure(number: int) -> Dict[str, Tuple[float, int]]:
 
 
 def main() -> None:
-    """Fill, measure and print."""
     users.SCRYPT_LOG_N = 4
     numbers = [FEW, SOME, *(int(argument.replace(",", "")) for argument in sys.argv[1:])]
     results = [measure(number) for number in numbers]
