@@ -322,10 +322,11 @@ class Person(NamedTuple):
 
 def find(connection: Connection, username: str, people: People = People.EVERYBODY) -> User:
     """Return the account. Raises UnknownPersonError, InvalidInputError if it is not one of these people."""
-    row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
+    sql = f"SELECT *, {people.condition} AS is_fit FROM ({_SELECT_USERS}) WHERE username = ?"
+    row = connection.execute(sql, (username.lower(),)).fetchone()
     if row is None:
         raise UnknownPersonError(f"There is no user {username[:LONGEST_NAME]}.")
-    if not connection.execute(f"SELECT {people.condition} FROM users WHERE id = ?", (row["id"],)).fetchone()[0]:
+    if not row["is_fit"]:
         raise InvalidInputError(people.refusal.format(row["username"]))
     return _user(row)
 
@@ -600,8 +601,7 @@ def reset_password(session: Session, username: str) -> str:
     one_time_password, password_hash = _one_time_password()
     with writing(session, Action.MANAGE_USERS) as admin:
         user = find(session.connection, username)
-        _set_password(session.connection, user, password_hash, admin.id, "password reset")
-        database.update(session.connection, "users", user.id, {"must_change_password": True})
+        _set_password(session.connection, user, password_hash, admin.id, "password reset", must_change=True)
     return one_time_password
 
 
@@ -690,10 +690,10 @@ def audit(connection: Connection, by_id: Optional[int], event: str, subject: str
 
 def record_change(
     connection: Connection, work_order_id: int, user_id: int, at: str, field: str, **others: object
-) -> int:
-    """Add a row to the history, inside the transaction of the change, and return its ID; `others` are more columns."""
+) -> None:
+    """Add a row to the history, inside the transaction of the change; `others` are more columns."""
     values = {"work_order_id": work_order_id, "user_id": user_id, "changed_at": at, "field": field, **others}
-    return database.insert(connection, "work_order_history", values)
+    database.insert(connection, "work_order_history", values)
 
 
 def record_refusal(session: Session, subject: str) -> None:
@@ -1276,8 +1276,8 @@ def _authenticated(connection: Connection, username: str, password: str) -> Opti
     """Return the active account with that username and password, unless it is locked.
 
     A failure is counted before the hash is computed, so that parallel guesses all count, and taken back if the password
-    is right; log_in clears the earlier ones. An unknown username, a locked one, and the right
-    password of a deactivated account cost as much as a wrong password, and count as one.
+    is right; log_in clears the earlier ones. An unknown username, a locked one, and the right password of a deactivated
+    account cost as much as a wrong password, and count as one.
     """
     may_try = _record_failure(connection, username)
     row = connection.execute(f"{_SELECT_USERS} WHERE username = ?", (username.lower(),)).fetchone()
@@ -1351,10 +1351,12 @@ def _name_hash(username: str) -> str:
     return hashlib.sha256(username.lower().encode()).hexdigest()
 
 
-def _set_password(connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str) -> None:
+def _set_password(
+    connection: Connection, user: User, password_hash: str, by_id: Optional[int], event: str, must_change: bool = False
+) -> None:
     """Store and audit a new password. Failures are forgotten; after one's own change only those of this client."""
-    changes = "password_hash = ?, must_change_password = 0, password_version = password_version + 1"
-    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, user.id))
+    changes = "password_hash = ?, must_change_password = ?, password_version = password_version + 1"
+    connection.execute(f"UPDATE users SET {changes} WHERE id = ?", (password_hash, must_change, user.id))
     _clear_failures(connection, user.username, _client() if by_id == user.id else None)
     audit(connection, by_id, event, user.username, user.id)
 

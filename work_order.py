@@ -2045,9 +2045,9 @@ def _create_from(connection: Connection, template: Template) -> None:
     missed = len(days) - 2
     note = f"{quantity(missed, 'earlier day')} passed without one." if missed else ""
     row = connection.execute(
-        """
+        f"""
         SELECT title, description, priority, category, requester_id, templates.id AS template_id,
-            (SELECT id FROM users WHERE id = assignee_id AND is_active = 1 AND role <> 'user') AS assignee_id
+            (SELECT id FROM users WHERE id = assignee_id AND {People.ASSIGNEES.condition}) AS assignee_id
         FROM templates WHERE id = ?
         """,
         (template.id,),
@@ -2381,8 +2381,8 @@ def workload(session: Session, period: Period) -> Report:
         resolved = _read_resolved(connection, period, Grouping.ASSIGNEE)
         spent = spent_minutes(connection, *period.bounds)
         assignees = connection.execute(
-            """
-            SELECT username FROM users WHERE is_active = 1 AND role <> 'user'
+            f"""
+            SELECT username FROM users WHERE {People.ASSIGNEES.condition}
                 OR id IN (SELECT assignee_id FROM work_orders WHERE deleted_at IS NULL AND urgency < 4)
             """
         ).fetchall()
